@@ -1,0 +1,1 @@
+"""Calibration and quantisation for models with attnexport operators."""

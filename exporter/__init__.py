@@ -1,0 +1,74 @@
+"""attnexport: new attention variants from PyTorch to ONNX and TensorRT, with the numbers to prove it.
+
+Names are imported when first used, so that ``attnexport --help`` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attnexport.conversion import Conversion as Conversion
+    from attnexport.conversion import convert as convert
+    from attnexport.errors import AttnexportError as AttnexportError
+    from attnexport.errors import ConversionError as ConversionError
+    from attnexport.errors import InputError as InputError
+    from attnexport.loading import load_model as load_model
+    from attnexport.saving import save as save
+    from attnexport.variants.affine.module import AffineScaledAttention as AffineScaledAttention
+    from attnexport.variants.affine.op import affine_scaled_attention as affine_scaled_attention
+    from attnexport.variants.hla.module import HadamardLinearAttention as HadamardLinearAttention
+    from attnexport.variants.hla.op import hadamard_linear_attention as hadamard_linear_attention
+    from attnexport.variants.krause.module import KrauseAttention as KrauseAttention
+    from attnexport.variants.krause.neighbourhood import Grid as Grid
+    from attnexport.variants.krause.op import krause_attention as krause_attention
+    from attnexport.variants.ssa.module import (
+        SelectiveSynchronizationAttention as SelectiveSynchronizationAttention,
+    )
+    from attnexport.variants.ssa.op import (
+        selective_synchronization_attention as selective_synchronization_attention,
+    )
+    from attnexport.variants.topn.geometry import AttentionGeometry as AttentionGeometry
+    from attnexport.variants.topn.geometry import attention_geometry as attention_geometry
+    from attnexport.variants.topn.module import TopNAttention as TopNAttention
+    from attnexport.variants.topn.op import top_n_attention as top_n_attention
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AffineScaledAttention": "variants.affine.module",
+    "AttentionGeometry": "variants.topn.geometry",
+    "AttnexportError": "errors",
+    "Conversion": "conversion",
+    "ConversionError": "errors",
+    "Grid": "variants.krause.neighbourhood",
+    "HadamardLinearAttention": "variants.hla.module",
+    "InputError": "errors",
+    "KrauseAttention": "variants.krause.module",
+    "SelectiveSynchronizationAttention": "variants.ssa.module",
+    "TopNAttention": "variants.topn.module",
+    "affine_scaled_attention": "variants.affine.op",
+    "attention_geometry": "variants.topn.geometry",
+    "convert": "conversion",
+    "hadamard_linear_attention": "variants.hla.op",
+    "krause_attention": "variants.krause.op",
+    "load_model": "loading",
+    "save": "saving",
+    "selective_synchronization_attention": "variants.ssa.op",
+    "top_n_attention": "variants.topn.op",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'attnexport' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"attnexport.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Does a file compute what PyTorch computes: reference, budget, comparison, report."""

@@ -1,0 +1,239 @@
+"""Inputs for the accuracy check: generated, or read from .npz files, in batches."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from attnexport.errors import InputError
+from attnexport.inputs import generator, like_example
+from attnexport.program import Size, TensorSpec, dynamic_dims, example_inputs, input_specs, shapes_at
+from attnexport.verification import other_sizes
+
+LABELS = "labels"
+BATCH = 64
+"""Rows of a data file that run at once where the batch is dynamic."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors for one run.
+
+    Attributes:
+        source: where they are from, for messages.
+        tensors: in the order of the program's inputs.
+        labels: the right class of every prediction, or None.
+        rows: how many samples these are, where known.
+    """
+
+    source: str
+    tensors: tuple[Tensor, ...]
+    labels: NDArray[Any] | None = field(default=None, compare=False)
+    rows: int = 1
+
+
+def generated_batches(program: ExportedProgram, seeds: int) -> Iterator[Batch]:
+    """One batch a seed: at the example's shape, then, where dims are dynamic, in turn at smaller and larger ones.
+
+    Raises:
+        InputError: the program carries no example inputs.
+    """
+    if program.example_inputs is None:
+        raise InputError("the model carries no example inputs: give --inputs or --data")
+    examples = example_inputs(program)
+    dims = dynamic_dims(program)
+    sizes = [{dim.symbol: dim.example for dim in dims}, *(other_sizes(dims) if dims else [])]
+    for seed in range(seeds):
+        random = generator(1000 + seed)
+        shapes = shapes_at(program, sizes[seed % len(sizes)])
+        tensors = tuple(like_example(example, shape, random) for example, shape in zip(examples, shapes, strict=True))
+        yield Batch(f"seed {seed}", tensors)
+
+
+def data_files(path: str | os.PathLike[str]) -> list[Path]:
+    """The .npz files that a path names: itself, or a folder's in order.
+
+    Raises:
+        InputError: nothing there, or no .npz files in the folder.
+    """
+    given = Path(path)
+    if given.is_dir():
+        files = sorted(given.glob("*.npz"))
+        if not files:
+            raise InputError(f"--data {given}: expected .npz files in the folder, found none")
+        return files
+    if not given.is_file():
+        raise InputError(f"--data {given}: no such file or folder")
+    return [given]
+
+
+def data_batches(
+    program: ExportedProgram,
+    path: str | os.PathLike[str],
+    *,
+    dim_names: Mapping[str, Mapping[int, str]] | None = None,
+    limit: int | None = None,
+) -> Iterator[Batch]:
+    """The rows of .npz files in batches; arrays go by the inputs' names, ``labels`` beside them if present.
+
+    Args:
+        program: the model.
+        path: an .npz file or a folder of them.
+        dim_names: names of the dynamic dims by input and axis, for messages. Default: None, torch's symbols.
+        limit: about how many rows to read; a static batch is never cut. Default: None, all.
+
+    Raises:
+        InputError: a file that is no .npz, lacks an input, or whose shapes, sizes or dtypes do not fit.
+    """
+    specs = input_specs(program)
+    left = limit
+    for file in data_files(path):
+        reader = _Reader(file, program, specs, dim_names or {})
+        for batch in reader.batches(_read(file), left):
+            yield batch
+            left = None if left is None else left - batch.rows
+        if left is not None and left <= 0:
+            return
+
+
+def _read(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        archive = np.load(file, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("a single array without a name")
+        with archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{file}: expected an .npz archive of plain arrays: {error}") from error
+
+
+def _batch_size(specs: Sequence[TensorSpec]) -> Size | None:
+    """What axis 0 of the inputs that share a batch is called: the first dynamic size there, else the first."""
+    leading = [spec.shape[0] for spec in specs if spec.shape]
+    dynamic = [size for size in leading if isinstance(size, str)]
+    return (dynamic or leading or [None])[0]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Fits one file's arrays to the program's inputs and cuts them into batches."""
+
+    file: Path
+    program: ExportedProgram
+    specs: Sequence[TensorSpec]
+    dim_names: Mapping[str, Mapping[int, str]]
+
+    def batches(self, arrays: Mapping[str, NDArray[Any]], limit: int | None) -> Iterator[Batch]:
+        """The file's rows, about ``limit`` of them."""
+        size = _batch_size(self.specs)
+        tensors = [self._fitted(spec, arrays, size) for spec in self.specs]
+        shared = [bool(spec.shape) and spec.shape[0] == size for spec in self.specs]
+        named = [(spec.name, len(tensor)) for spec, tensor, cut in zip(self.specs, tensors, shared, strict=True) if cut]
+        first, rows = named[0] if named else ("", 1)
+        for name, given in named:
+            if given != rows:
+                raise InputError(f"{self.file}: input {name}: expected {rows} rows as in {first}, given {given}")
+        labels = self._labels(arrays.get(LABELS), rows if named else None)
+        for start, stop in self._pieces(size, rows, limit):
+            piece = tuple(tensor[start:stop] if cut else tensor for tensor, cut in zip(tensors, shared, strict=True))
+            self._check_sizes(piece)
+            whole = labels is None or not named
+            yield Batch(
+                f"{self.file}[{start}:{stop}]", piece, labels if whole else labels[start:stop], rows=stop - start
+            )
+
+    def _fitted(self, spec: TensorSpec, arrays: Mapping[str, NDArray[Any]], batch: Size | None) -> Tensor:
+        """One input's array as a tensor of its dtype, its rank and fixed sizes checked."""
+        if spec.name not in arrays:
+            raise InputError(
+                f"{self.file}: expected an array for input {spec.name}, given {', '.join(sorted(arrays)) or 'none'}"
+            )
+        array = arrays[spec.name]
+        kinds = "f" if spec.dtype.is_floating_point else "biu"
+        fits = array.dtype.kind in kinds and array.ndim == len(spec.shape)
+        for axis, (size, given) in enumerate(zip(spec.shape, array.shape, strict=False)):
+            cut = axis == 0 and size == batch
+            fits &= isinstance(size, str) or size == given or (cut and size > 0 and given % size == 0)
+        if not fits:
+            raise self._misfit(spec, f"{array.shape} {array.dtype}")
+        if array.size == 0:
+            raise InputError(
+                f"{self.file}: input {spec.name}: expected at least one row, given {array.shape} {array.dtype}"
+            )
+        try:
+            return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C")).to(spec.dtype)
+        except TypeError:
+            raise self._misfit(spec, f"{array.shape} {array.dtype}") from None
+
+    def _misfit(self, spec: TensorSpec, given: str) -> InputError:
+        names = self.dim_names.get(spec.name, {})
+        sizes = ", ".join(names.get(axis, str(size)) for axis, size in enumerate(spec.shape))
+        wanted = f"({sizes}) {str(spec.dtype).removeprefix('torch.')}"
+        return InputError(f"{self.file}: input {spec.name}: expected {wanted}, given {given}")
+
+    def _labels(self, labels: NDArray[Any] | None, rows: int | None) -> NDArray[Any] | None:
+        if labels is None:
+            return None
+        given = f"{labels.shape} {labels.dtype}"
+        if labels.dtype.kind not in "biu":
+            raise InputError(f"{self.file}: {LABELS}: expected integers, given {given}")
+        if rows is not None and (labels.ndim == 0 or labels.shape[0] != rows):
+            raise InputError(f"{self.file}: {LABELS}: expected {rows} rows, given {given}")
+        return labels
+
+    def _pieces(self, size: Size | None, rows: int, limit: int | None) -> Iterator[tuple[int, int]]:
+        """Where to cut: a static batch at its size, a dynamic one at BATCH rows or what its range allows."""
+        if isinstance(size, int):
+            for start in range(0, rows if limit is None else min(rows, max(limit, 1)), size):
+                yield start, start + size
+            return
+        dim = next((dim for dim in dynamic_dims(self.program) if dim.symbol == size), None)
+        uses = [str(other) for spec in self.specs for axis, other in enumerate(spec.shape) if axis or other != size]
+        if dim is None or any(dim.symbol in re.findall(r"\w+", use) for use in uses):
+            yield 0, rows
+            return
+        step = min(BATCH, dim.upper or BATCH)
+        stop = rows if limit is None else max(min(rows, limit), dim.lower)
+        count = -(-stop // step)
+        if 0 < stop % step < dim.lower:
+            step = -(-stop // count)
+        for start in range(0, stop, step):
+            yield start, min(start + step, stop)
+
+    def _check_sizes(self, tensors: Sequence[Tensor]) -> None:
+        """Refuses dynamic sizes outside their range, of one name and two sizes, or that do not fit a formula."""
+        limits = {dim.symbol: dim for dim in dynamic_dims(self.program)}
+        sizes: dict[str, int] = {}
+        for spec, tensor in zip(self.specs, tensors, strict=True):
+            for axis, (size, given) in enumerate(zip(spec.shape, tensor.shape, strict=True)):
+                limit = limits.get(str(size))
+                if limit is None:
+                    continue
+                if given < limit.lower or (limit.upper is not None and given > limit.upper):
+                    upper = "or more" if limit.upper is None else f"to {limit.upper}"
+                    name = self.dim_names.get(spec.name, {}).get(axis, str(size))
+                    raise InputError(
+                        f"{self.file}: input {spec.name}: expected {limit.lower} {upper} for {name} (axis {axis}), "
+                        f"given {given}"
+                    )
+                sizes.setdefault(limit.symbol, given)
+        if sizes.keys() != limits.keys():
+            return
+        for spec, tensor, shape in zip(self.specs, tensors, shapes_at(self.program, sizes), strict=True):
+            if tuple(tensor.shape) != shape:
+                raise InputError(
+                    f"{self.file}: input {spec.name}: expected {shape} for the sizes of the other inputs, "
+                    f"given {tuple(tensor.shape)}"
+                )

@@ -1,0 +1,1 @@
+"""Reads a model's attention layers: what they attend to, and how separable the selection is."""

@@ -1,0 +1,113 @@
+"""Head reports as a table, as JSON and as a heat map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from attnexport.analysis.heads import Figures, HeadReport
+
+RULE_NOTE = (
+    "The regimes follow a rule of ours, not the paper's, which gives none. "
+    "High F does not mean that a head is safe to prune: the accuracy check says that."
+)
+
+
+def _pair(selected: float, random: float) -> str:
+    return f"{selected:.2f} ({random:.2f})"
+
+
+def table(reports: Sequence[HeadReport]) -> Table:
+    """One row a head and selection size; figures of random selections in parentheses."""
+    shown = Table(title="Geometry of top-N selections (random selections in parentheses)", title_justify="left")
+    figures = ("precision", "recall", "F", "margin", "sink", "local", "entropy", "output")
+    for heading in ("layer", "head", "n", *figures, "regime"):
+        shown.add_column(heading, justify="left" if heading in ("layer", "regime") else "right")
+    for report in reports:
+        for index, (n, selected) in enumerate(report.selected.items()):
+            random = report.random[n]
+            first = index == 0
+            shown.add_row(
+                report.layer if first else "",
+                str(report.head) if first else "",
+                str(n),
+                _pair(selected.precision, random.precision),
+                _pair(selected.recall, random.recall),
+                _pair(selected.f_score, random.f_score),
+                f"{selected.margin:+.3g} ({random.margin:+.3g})",
+                *(
+                    f"{value:.2f}" if first else ""
+                    for value in (report.sink, report.local, report.entropy, report.output)
+                ),
+                report.regime if first else "",
+            )
+    return shown
+
+
+def as_json(reports: Sequence[HeadReport]) -> dict[str, Any]:
+    """The reports in plain types; undefined figures are null."""
+
+    def plain(figures: Figures) -> dict[str, float | None]:
+        return {name: _or_none(value) for name, value in vars(figures).items()}
+
+    return {
+        "note": RULE_NOTE,
+        "heads": [
+            {
+                "layer": report.layer,
+                "operator": report.operator,
+                "head": report.head,
+                "regime": report.regime,
+                "sink": _or_none(report.sink),
+                "local": _or_none(report.local),
+                "entropy": _or_none(report.entropy),
+                "output": _or_none(report.output),
+                "selected": {str(n): plain(figures) for n, figures in report.selected.items()},
+                "random": {str(n): plain(figures) for n, figures in report.random.items()},
+            }
+            for report in reports
+        ],
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def draw_heat_map(reports: Sequence[HeadReport], n: int, path: Path) -> None:
+    """A PNG of F minus the random selections' F at size n: layers down, heads across, regimes as letters.
+
+    Cells are grey where F is undefined.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    layers = list(dict.fromkeys(report.layer for report in reports))
+    heads = 1 + max(report.head for report in reports)
+    values = [[math.nan] * heads for _ in layers]
+    for report in reports:
+        difference = report.selected[n].f_score - report.random[n].f_score
+        values[layers.index(report.layer)][report.head] = difference
+    labels = 0.09 * max(len(layer) for layer in layers)
+    width = max(2.0 + labels + 0.5 * heads, 5.0 + labels)
+    figure = Figure(figsize=(width, 1.8 + 0.4 * len(layers)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_facecolor("0.8")
+    image = axes.imshow(values, cmap="RdBu", vmin=-1.0, vmax=1.0, aspect="auto")
+    for report in reports:
+        letters = {"Retriever": "Rt", "Mixer": "Mx", "Reset": "Rs"}.get(report.regime, "–")
+        row = layers.index(report.layer)
+        color = "white" if abs(values[row][report.head]) > 0.6 else "black"
+        axes.text(report.head, row, letters, ha="center", va="center", fontsize=9, color=color)
+    axes.set_xticks(range(heads), [str(head) for head in range(heads)])
+    axes.set_yticks(range(len(layers)), layers)
+    axes.set_xlabel("head")
+    axes.set_title(f"F at n = {n} minus that of random selections", fontsize=10)
+    figure.colorbar(image, ax=axes)
+    figure.supxlabel("Rt Retriever, Mx Mixer, Rs Reset, – unclassified: a rule of ours", fontsize=8)
+    figure.savefig(path, dpi=150, format="png")

@@ -1,0 +1,68 @@
+"""The command line: one file a command, imported when the command is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+_COMMANDS = {
+    "analyze": "Geometry of top-N selections per layer and head.",
+    "check": "Compare an ONNX file with its PyTorch reference.",
+    "convert": "Convert a PyTorch model to ONNX and prove the file by running it.",
+    "inspect": "Show what is in an ONNX file.",
+    "variants": "Show the attention variants.",
+}
+
+# Raised by click 8.2 and later when no command is given; its message is the help page.
+_HELP_SHOWN = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
+
+class _Commands(click.Group):
+    """Lists the commands without importing them, so that --help does not wait for torch.
+
+    A wrong option or argument is one line on stderr, as every other error is.
+    """
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            if isinstance(error, _HELP_SHOWN):
+                error.show()
+            else:
+                context = getattr(error, "ctx", None)
+                hint = f" (see {context.command_path} --help)" if context is not None else ""
+                click.echo(f"attnexport: {' '.join(error.format_message().split())}{hint}", err=True)
+            code = error.exit_code
+        except click.Abort:
+            click.echo("attnexport: interrupted", err=True)
+            code = 130
+        sys.exit(code)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"attnexport.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="attnexport", prog_name="attnexport")
+def main() -> None:
+    """Take new attention variants from PyTorch to ONNX and TensorRT, with the numbers to prove it.
+
+    Exit codes: 0 done and within budget, 1 outside the error budget, 2 unusable input.
+    """

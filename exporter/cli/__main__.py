@@ -1,0 +1,5 @@
+"""``python -m attnexport.cli``."""
+
+from attnexport.cli import main
+
+main(prog_name="attnexport")

@@ -1,0 +1,55 @@
+"""Printing, and errors as one line on stderr with exit code 2."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+
+from attnexport.errors import AttnexportError
+from attnexport.files import replacing
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+
+
+def out() -> Console:
+    """The console for results, 140 columns where stdout is no terminal; names from files are plain text to it."""
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False, emoji=False)
+
+
+def report_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turns errors a user can cause into one line and exit code 2; --debug shows the traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        debug = bool(kwargs.pop("debug", False))
+        try:
+            return command(*args, **kwargs)
+        except click.ClickException:
+            raise
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            message = " ".join(str(error).split()) or type(error).__name__
+            if not isinstance(error, (AttnexportError, ValueError, OSError)):
+                message = f"unexpected {type(error).__name__}: {message} (--debug shows where)"
+            click.echo(f"attnexport: {message}", err=True)
+            raise SystemExit(2) from None
+
+    return wrapped
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON whole or not at all."""
+    with replacing(path) as staging:
+        (staging / path.name).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

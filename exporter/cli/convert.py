@@ -1,0 +1,51 @@
+"""``attnexport convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.model import load, model_options, options_of
+from attnexport.files import check_output
+
+
+@click.command(name="convert")
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The ONNX file to write.")
+@model_options
+@click.option("--opset", type=int, help="ONNX opset, 17 to 23. Default: the target's, or 20.")
+@click.option("--target", metavar="NAME", help="The device the file is for, as jetson-orin-jp6.2.")
+@debug_option
+@report_errors
+def command(model: Path | None, output: Path, opset: int | None, target: str | None, **given: Any) -> None:
+    """Convert a PyTorch model to ONNX and prove the file by running it.
+
+    MODEL is a .pt2 (torch.export archive), or a .pt or .pth with weights for --model. Every attnexport operator
+    becomes one node with a body of standard operators beside it; the file then runs through ONNX Runtime at the
+    example's shape and, where dims are dynamic, at two others.
+    """
+    from attnexport.conversion import convert
+
+    check_output(output)
+    loaded = load(options_of(model, given))
+    with out().status("converting"):
+        result = convert(loaded.program, None, output, opset=opset, target=target, dim_names=loaded.dim_names)
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("wrote", str(result.path))
+    if result.data_path is not None:
+        table.add_row("weights", str(result.data_path))
+    table.add_row("opset", str(result.opset))
+    for op_type, count in result.variants.items():
+        table.add_row("variant", f"{op_type} x {count}")
+    for text in result.verified:
+        table.add_row("ran", text)
+    table.add_row("SHA-256", result.sha256)
+    out().print(table)
+    for note in result.notes:
+        out().print(f"note: {note}")

@@ -1,0 +1,108 @@
+"""MODEL and the options that go with it, the same for every command that takes a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the command line says of a model."""
+
+    path: Path | None
+    factory: str | None
+    weights: Path | None
+    inputs: tuple[str, ...]
+    dynamic: tuple[str, ...]
+    trust_pickle: bool
+
+
+def model_options(command: F) -> F:
+    """Adds MODEL's options to a command; they arrive as keyword arguments for :func:`options_of`."""
+    for option in (
+        click.option("--trust-pickle", is_flag=True, help="Unpickle a whole module: it can run any code."),
+        click.option(
+            "--dynamic",
+            multiple=True,
+            metavar="X:0=NAME,…",
+            help="Dynamic dims of an input: x:0=batch,1=tokens[2..512]. Repeatable.",
+        ),
+        click.option(
+            "--inputs",
+            multiple=True,
+            metavar="X=SIZES:DTYPE",
+            help="An example input: x=2x197x384:f32, tokens=2x64:i64[0,96). Repeatable.",
+        ),
+        click.option(
+            "--weights",
+            type=click.Path(path_type=Path),
+            help="Weights for --model: .pt, .pth (tensors only) or .safetensors.",
+        ),
+        click.option("--model", "factory", metavar="PKG.MODULE:FACTORY", help="Builds the nn.Module."),
+    ):
+        command = option(command)
+    return command
+
+
+def options_of(path: Path | None, given: dict[str, Any]) -> ModelOptions:
+    """The options that :func:`model_options` added, from a command's keyword arguments."""
+    return ModelOptions(
+        path=path,
+        factory=given["factory"],
+        weights=given["weights"],
+        inputs=given["inputs"],
+        dynamic=given["dynamic"],
+        trust_pickle=given["trust_pickle"],
+    )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready for use."""
+
+    program: ExportedProgram
+    dim_names: dict[str, dict[int, str]]
+    sha256: str
+
+
+def load(options: ModelOptions) -> Loaded:
+    """Loads MODEL as a program, exporting a module with the example inputs given.
+
+    Raises:
+        InputError: anything that does not fit, in one line.
+        ConversionError: a module that cannot be exported.
+    """
+    from attnexport.errors import InputError
+    from attnexport.input_specs import bind_inputs, check_inputs, example_tensors, parse_dynamic, parse_inputs
+    from attnexport.loading import as_program, load_model
+    from attnexport.saving import dim_names_from
+
+    wanted = parse_inputs(options.inputs)
+    shapes = parse_dynamic(options.dynamic, wanted)
+    loaded = load_model(
+        options.path,
+        factory=options.factory,
+        weights=options.weights,
+        trust_pickle=options.trust_pickle,
+        warn=lambda message: click.echo(f"attnexport: warning: {message}", err=True),
+    )
+    if loaded.program is not None:
+        if options.dynamic:
+            raise InputError(f"--dynamic: {options.path} is a program already, whose dynamic dims are fixed")
+        if wanted:
+            check_inputs(loaded.program, example_tensors(wanted), loaded.dim_names)
+        return Loaded(loaded.program, loaded.dim_names, loaded.sha256)
+    assert loaded.module is not None
+    args, kwargs = bind_inputs(loaded.module, example_tensors(wanted))
+    program = as_program(loaded, args, kwargs, shapes)
+    return Loaded(program, dim_names_from(shapes, args, loaded.module, kwargs), loaded.sha256)

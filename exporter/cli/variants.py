@@ -1,0 +1,30 @@
+"""``attnexport variants``."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+
+from attnexport.cli.console import debug_option, out, report_errors
+
+
+@click.command(name="variants")
+@debug_option
+@report_errors
+def command() -> None:
+    """Show the attention variants: formula, cost, paper and ONNX operator."""
+    from attnexport.variants import all_variants
+    from attnexport.variants.spec import ONNX_DOMAIN
+
+    table = Table(title="Attention variants", title_justify="left")
+    for heading in ("variant", "formula", "cost per head", "paper", "ONNX operator"):
+        table.add_column(heading, overflow="fold")
+    for variant in all_variants():
+        table.add_row(
+            f"{variant.title} ({variant.name})",
+            variant.formula,
+            variant.cost,
+            variant.paper,
+            f"{ONNX_DOMAIN}::{variant.op_type}",
+        )
+    out().print(table)

@@ -1,0 +1,251 @@
+"""From a PyTorch model to one ONNX file: custom nodes, their bodies beside them, dynamic dims proven by running."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from attnexport.errors import BackendError, ConversionError, InputError
+from attnexport.files import replacing, sha256
+from attnexport.graph.functions import attach_functions
+from attnexport.graph.metadata import rename_dims, sort_attributes, strip_traces, write_metadata
+from attnexport.graph.nodes import translation_table, variant_nodes
+from attnexport.graph.opset17 import lower_to_opset17
+from attnexport.loading import export_module
+from attnexport.program import input_specs, output_names
+from attnexport.saving import dim_names_from
+from attnexport.targets import find_target
+from attnexport.verification import verify_shapes
+
+DEFAULT_OPSET = 20
+LOWEST_OPSET, HIGHEST_OPSET = 17, 23
+EXTERNAL_DATA_BYTES = int(1.5 * 2**30)
+"""Weights beyond this size are written beside the model; protobuf ends at 2 GiB."""
+
+_IR_VERSION = {17: 8}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion wrote.
+
+    Attributes:
+        path: the ONNX file.
+        data_path: its external data, or None when the weights are inside.
+        opset: version of the default operator set.
+        variants: number of nodes per op type of ours.
+        inputs, outputs: names.
+        verified: the shapes at which the file ran and agreed with PyTorch.
+        notes: what a user should know, one sentence each.
+        sha256: of the ONNX file.
+    """
+
+    path: Path
+    data_path: Path | None
+    opset: int
+    variants: Mapping[str, int]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    verified: tuple[str, ...]
+    notes: tuple[str, ...]
+    sha256: str
+
+
+def convert(
+    model: nn.Module | ExportedProgram,
+    args: tuple[Any, ...] | torch.Tensor | None,
+    path: str | os.PathLike[str],
+    *,
+    dynamic_shapes: Any = None,
+    opset: int | None = None,
+    target: str | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    dim_names: Mapping[str, Mapping[int, str]] | None = None,
+) -> Conversion:
+    """Converts a model to ONNX and proves the file by running it.
+
+    Every call of an attnexport operator becomes one node of domain ``attnexport`` with a function body of standard
+    operators beside it. The file then runs through ONNX Runtime at the example's shape and, where dims are
+    dynamic, at two others.
+
+    Args:
+        model: a module (exported in eval mode) or an exported program.
+        args: example inputs; for a program None takes its own.
+        path: the file to write; external data of more than 1.5 GiB goes to ``<path>.data``.
+        dynamic_shapes: as for torch.export.export, names allowed in place of Dim. Default: None, all static.
+        opset: 17 to 23. Default: None, the target's, or 20.
+        target: a name of ``attnexport.targets.TARGETS``. Default: None.
+        kwargs: example keyword inputs. Default: None.
+        dim_names: names of a program's dynamic dims by input and axis. Default: None, as in dynamic_shapes.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: arguments that do not fit, or a file that cannot be written.
+        ConversionError: an operator ONNX lacks, or a dim that did not stay dynamic.
+    """
+    chosen = find_target(target) if target is not None else None
+    version = _choose_opset(opset, chosen.opset if chosen else None)
+    program = model if isinstance(model, ExportedProgram) else _program(model, args, kwargs, dynamic_shapes)
+    if dim_names is None and not isinstance(model, ExportedProgram):
+        dim_names = dim_names_from(dynamic_shapes, _as_tuple(args), model, kwargs)
+    symbols = _symbol_names(program, dim_names or {})
+
+    graph = _export_graph(program, max(version, 18))
+    rename_dims(graph, symbols)
+    if version == 17:
+        lower_to_opset17(graph)
+    notes = attach_functions(graph)
+    sort_attributes(graph)
+    strip_traces(graph)
+    write_metadata(graph, program)
+    variants = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
+    if not variants:
+        notes.append("the model calls none of attnexport's operators: the file holds standard operators only")
+    if chosen is not None and not chosen.local_functions and variants:
+        ir.passes.common.InlinePass()(graph)
+        notes.append(
+            f"target {chosen.name} (TensorRT {chosen.tensorrt}) knows no local functions: "
+            "the bodies were inlined in place of their nodes"
+        )
+    graph.ir_version = _IR_VERSION.get(version, 10)
+
+    path = Path(path)
+    with replacing(path) as staging:
+        data_path = _write(graph, staging / path.name)
+        verified = _verify(staging / path.name, program, symbols, notes)
+    return Conversion(
+        path=path,
+        data_path=path.with_name(data_path) if data_path else None,
+        opset=version,
+        variants=dict(variants),
+        inputs=tuple(value.name or "" for value in graph.graph.inputs),
+        outputs=tuple(value.name or "" for value in graph.graph.outputs),
+        verified=tuple(verified),
+        notes=tuple(notes),
+        sha256=sha256(path),
+    )
+
+
+def _as_tuple(args: tuple[Any, ...] | torch.Tensor | None) -> tuple[Any, ...]:
+    if isinstance(args, torch.Tensor):
+        return (args,)
+    return tuple(args or ())
+
+
+def _program(
+    module: nn.Module, args: tuple[Any, ...] | torch.Tensor | None, kwargs: Mapping[str, Any] | None, shapes: Any
+) -> ExportedProgram:
+    if args is None and not kwargs:
+        raise InputError("args: expected example inputs for a module, given None")
+    return export_module(module, _as_tuple(args), kwargs, shapes)
+
+
+def _choose_opset(asked: int | None, for_target: int | None) -> int:
+    version = asked if asked is not None else for_target if for_target is not None else DEFAULT_OPSET
+    if not LOWEST_OPSET <= version <= HIGHEST_OPSET:
+        raise ConversionError(f"opset: expected {LOWEST_OPSET} to {HIGHEST_OPSET}, given {version}")
+    if for_target is not None and version > for_target:
+        raise ConversionError(f"opset: the target parses up to {for_target}, given {version}")
+    return version
+
+
+def _symbol_names(program: ExportedProgram, dim_names: Mapping[str, Mapping[int, str]]) -> dict[str, str]:
+    """Symbol to declared name, for the dims of which the input's size is the bare symbol."""
+    names: dict[str, str] = {}
+    for spec in input_specs(program):
+        for axis, name in dim_names.get(spec.placeholder, {}).items():
+            size = spec.shape[int(axis)]
+            if isinstance(size, str) and size.isidentifier():
+                names.setdefault(size, name)
+    return names
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the exporter's progress and advice; its errors are raised."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _export_graph(program: ExportedProgram, opset: int) -> ir.Model:
+    specs = input_specs(program)
+    try:
+        with _quiet():
+            exported = torch.onnx.export(
+                program,
+                (),
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+                custom_translation_table=translation_table(),
+                input_names=[spec.name for spec in specs],
+                output_names=list(output_names(program)),
+            )
+    except Exception as error:
+        raise ConversionError(_explain(error)) from error
+    assert exported is not None
+    model: ir.Model = exported.model
+    if model.opset_imports[""] != opset:
+        raise ConversionError(
+            f"opset {opset}: the exporter could not convert this graph from opset {model.opset_imports['']}"
+        )
+    return model
+
+
+def _explain(error: BaseException) -> str:
+    """The innermost cause in one line, naming the operator ONNX lacks where that is it."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = " ".join(str(cause).split())
+    if "No ONNX function found for" in text:
+        operator = text.split("op='", 1)[-1].split("'", 1)[0]
+        return (
+            f"{operator}: ONNX has no operator for it; replace it in the model, or register a "
+            "translation for it with torch.onnx"
+        )
+    return f"torch.onnx.export failed: {text[:500]}"
+
+
+def _write(model: ir.Model, path: Path) -> str | None:
+    """Writes the model; returns the name of its external data file, or None."""
+    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    external = f"{path.name}.data" if size > EXTERNAL_DATA_BYTES else None
+    ir.save(model, path, external_data=external)
+    onnx.checker.check_model(str(path))
+    return external
+
+
+def _verify(path: Path, program: ExportedProgram, symbols: Mapping[str, str], notes: list[str]) -> list[str]:
+    if program.example_inputs is None:
+        notes.append("not run: the program carries no example inputs")
+        return []
+    try:
+        return verify_shapes(path, program, symbols)
+    except BackendError as error:
+        notes.append(f"not run: {str(error).removeprefix(f'{path}: ')}")
+        return []

@@ -1,0 +1,17 @@
+"""The errors a user can cause, each one line that names the thing, what was expected and what was given."""
+
+
+class AttnexportError(Exception):
+    """Base of every error that the command line reports in one line with exit code 2."""
+
+
+class InputError(AttnexportError):
+    """A file, option or tensor that cannot be used as given."""
+
+
+class ConversionError(AttnexportError):
+    """A model that cannot become a correct ONNX file."""
+
+
+class BackendError(AttnexportError):
+    """A model file that a backend cannot load or run."""

@@ -1,0 +1,1 @@
+"""Passes over the ONNX graph: nodes, function bodies, opset, metadata, dynamic dims."""

@@ -1,0 +1,193 @@
+"""Attaches to every node of ours the function body that runs it where no plugin does.
+
+TensorRT looks functions up by name alone and wants as many formal inputs as the node has, so one function per
+operator must serve every node of the model. Nodes that differ in values share a body through attribute
+references; nodes whose bodies differ in structure share a function that chooses by the attribute ``body``;
+nodes with another number of inputs than the most common one are inlined.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common
+
+from attnexport.graph.nodes import OPSET_VERSION, attribute_names, call_site, variant_nodes
+from attnexport.variants import Variant
+from attnexport.variants.body import Body, CallSite
+from attnexport.variants.spec import ONNX_DOMAIN
+
+BODY_ATTRIBUTE = "body"
+"""Which of a function's bodies a node runs, where the model needs several."""
+
+
+@dataclass(frozen=True)
+class WrittenBody:
+    """Nodes of one body and its output, over formal inputs."""
+
+    inputs: tuple[ir.Value, ...]
+    nodes: tuple[ir.Node, ...]
+    output: ir.Value
+
+
+def _formal_inputs(site: CallSite) -> dict[str, ir.Value | tuple[ir.Value, ...] | None]:
+    formal: dict[str, ir.Value | tuple[ir.Value, ...] | None] = {}
+    for name, value in site.inputs.items():
+        if isinstance(value, tuple):
+            formal[name] = tuple(ir.val(f"{name}_{index}") for index in range(len(value)))
+        else:
+            formal[name] = None if value is None else ir.val(name)
+    return formal
+
+
+def _flatten(inputs: dict[str, ir.Value | tuple[ir.Value, ...] | None]) -> tuple[ir.Value, ...]:
+    flat: list[ir.Value] = []
+    for value in inputs.values():
+        if isinstance(value, tuple):
+            flat.extend(value)
+        elif value is not None:
+            flat.append(value)
+    return tuple(flat)
+
+
+def write_body(variant: Variant, site: CallSite) -> WrittenBody:
+    """Writes the body of one node."""
+    inputs = _formal_inputs(site)
+    v = site.inputs["v"]
+    is_double = isinstance(v, ir.Value) and v.dtype == ir.DataType.DOUBLE
+    body = Body(inputs, site.attributes, ir.DataType.DOUBLE if is_double else ir.DataType.FLOAT)
+    wide = variant.body(body, site)
+    output = body.op("CastLike", wide, body.tensor("v"))
+    return WrittenBody(_flatten(inputs), _needed(body.nodes, output), output)
+
+
+def _needed(nodes: Sequence[ir.Node], output: ir.Value) -> tuple[ir.Node, ...]:
+    """The nodes that the output depends on, in order."""
+    wanted = {output}
+    kept = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.outputs):
+            kept.append(node)
+            wanted.update(value for value in node.inputs if value is not None)
+    return tuple(reversed(kept))
+
+
+def _name_values(nodes: Sequence[ir.Node], output: ir.Value, prefix: str = "") -> None:
+    count = 0
+    for node in nodes:
+        for value in node.outputs:
+            value.name = f"{prefix}t{count}"
+            count += 1
+    output.name = f"{prefix}out"
+
+
+def _function(
+    variant: Variant,
+    inputs: Sequence[ir.Value],
+    nodes: Sequence[ir.Node],
+    output: ir.Value,
+    opset: int,
+    attributes: Sequence[str],
+) -> ir.Function:
+    graph = ir.Graph(inputs, [output], nodes=nodes, opset_imports={"": opset}, name=variant.op_type)
+    placeholders = [ir.Attr(name, ir.AttributeType.UNDEFINED, None) for name in attributes]
+    return ir.Function(ONNX_DOMAIN, variant.op_type, graph=graph, attributes=placeholders)
+
+
+def _single(variant: Variant, site: CallSite, opset: int) -> ir.Function:
+    written = write_body(variant, site)
+    _name_values(written.nodes, written.output)
+    return _function(variant, written.inputs, written.nodes, written.output, opset, attribute_names(variant))
+
+
+def _choice(variant: Variant, sites: Sequence[CallSite], opset: int) -> ir.Function:
+    """A function whose attribute ``body`` picks one of several bodies with the same inputs."""
+    bodies = [write_body(variant, site) for site in sites]
+    inputs = bodies[0].inputs
+    number = ir.Attr("value_int", ir.AttributeType.INT, None, ref_attr_name=BODY_ATTRIBUTE)
+    tape = ir.tape.Tape()
+    chosen = tape.op("Constant", [], {"value_int": number})
+    result = None
+    for index in reversed(range(len(bodies))):
+        written = bodies[index]
+        replaced = dict(zip(written.inputs, inputs, strict=True))
+        for node in written.nodes:
+            for position, value in enumerate(node.inputs):
+                if value in replaced:
+                    node.replace_input_with(position, replaced[value])
+        _name_values(written.nodes, written.output, f"body{index}_")
+        branch = ir.Graph([], [written.output], nodes=written.nodes, name=f"body{index}")
+        if result is None:
+            result = branch
+            continue
+        choose = ir.tape.Tape()
+        here = choose.op("Constant", [], {"value_int": index})
+        condition = choose.op("Equal", [chosen, here])
+        output = choose.op("If", [condition], {"then_branch": branch, "else_branch": result})
+        if index == 0:
+            nodes = [*tape.nodes, *choose.nodes]
+            _name_values(nodes, output)
+            return _function(variant, inputs, nodes, output, opset, [*attribute_names(variant), BODY_ATTRIBUTE])
+        _name_values(choose.nodes, output, f"choice{index}_")
+        result = ir.Graph([], [output], nodes=choose.nodes, name=f"choice{index}")
+    raise AssertionError("a choice needs at least two bodies")
+
+
+def _fingerprint(function: ir.Function) -> bytes:
+    proto: onnx.FunctionProto = ir.serde.serialize_function(function)
+    serialised: bytes = proto.SerializeToString(deterministic=True)
+    return serialised
+
+
+def attach_functions(model: ir.Model) -> list[str]:
+    """Gives every operator of ours in the model its function and returns notes on what had to be inlined."""
+    opset = model.opset_imports[""]
+    notes: list[str] = []
+    by_variant: dict[str, list[tuple[ir.Node, Variant]]] = {}
+    for node, variant in variant_nodes(model.graph):
+        by_variant.setdefault(variant.op_type, []).append((node, variant))
+    for op_type, members in by_variant.items():
+        variant = members[0][1]
+        arity = Counter(len(node.inputs) for node, _ in members).most_common(1)[0][0]
+        kept = [node for node, _ in members if len(node.inputs) == arity]
+        for node in (node for node, _ in members if len(node.inputs) != arity):
+            inline_node(model, node, variant)
+            notes.append(
+                f"{node.name}: inlined, because its {len(node.inputs)} inputs differ from the {arity} of the "
+                f"other {op_type} nodes and TensorRT knows one function per name"
+            )
+        function = _function_for(variant, kept, opset)
+        model.functions[function.identifier()] = function
+        model.opset_imports[ONNX_DOMAIN] = OPSET_VERSION
+    return notes
+
+
+def _function_for(variant: Variant, nodes: Sequence[ir.Node], opset: int) -> ir.Function:
+    """One function that serves all these nodes; sets their ``body`` attribute where it has several bodies."""
+    distinct: dict[bytes, int] = {}
+    sites: list[CallSite] = []
+    numbers: list[int] = []
+    for node in nodes:
+        site = call_site(variant, node)
+        key = _fingerprint(_single(variant, site, opset))
+        if key not in distinct:
+            distinct[key] = len(sites)
+            sites.append(site)
+        numbers.append(distinct[key])
+    if len(sites) == 1:
+        return _single(variant, sites[0], opset)
+    for node, number in zip(nodes, numbers, strict=True):
+        node.attributes[BODY_ATTRIBUTE] = ir.AttrInt64(BODY_ATTRIBUTE, number)
+    return _choice(variant, sites, opset)
+
+
+def inline_node(model: ir.Model, node: ir.Node, variant: Variant) -> None:
+    """Replaces one node of ours by its body."""
+    function = _single(variant, call_site(variant, node), model.opset_imports[""])
+    node.overload = function.overload = f"inline_{node.name}"
+    wrapped = ir.Model(model.graph, ir_version=model.ir_version, functions=[function])
+    ir.passes.common.InlinePass(lambda candidate: candidate is function)(wrapped)

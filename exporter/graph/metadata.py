@@ -1,0 +1,81 @@
+"""What the file says about itself, and what it must not say."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import onnx_ir as ir
+import torch
+
+import attnexport
+from attnexport.graph.nodes import variant_nodes
+
+PREFIX = "attnexport."
+
+
+def source_hash(program: torch.export.ExportedProgram) -> str:
+    """SHA-256 over the program's graph and parameters: the same model gives the same hash."""
+    digest = hashlib.sha256(program.graph_module.code.encode())
+    for name, tensor in sorted({**program.state_dict, **program.constants}.items()):
+        if isinstance(tensor, torch.Tensor):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+    return digest.hexdigest()
+
+
+def write_metadata(model: ir.Model, program: torch.export.ExportedProgram) -> None:
+    """Writes the versions, the variants and the source hash into the model's metadata_props."""
+    counts = Counter(variant.op_type for _, variant in variant_nodes(model.graph))
+    model.metadata_props.update(
+        {
+            f"{PREFIX}version": attnexport.__version__,
+            f"{PREFIX}torch_version": torch.__version__,
+            f"{PREFIX}variants": ",".join(f"{name}:{count}" for name, count in sorted(counts.items())),
+            f"{PREFIX}source_hash": source_hash(program),
+        }
+    )
+    model.producer_name, model.producer_version = "attnexport", attnexport.__version__
+
+
+def strip_traces(model: ir.Model) -> None:
+    """Keeps each node's module path and drops the stack traces, which name files of the exporting machine."""
+    holders: Iterable[ir.Node | ir.Value | ir.Graph] = [
+        model.graph,
+        *model.graph.inputs,
+        *ir.traversal.RecursiveGraphIterator(model.graph),
+    ]
+    for holder in holders:
+        for key in [key for key in holder.metadata_props if "stack_trace" in key or "fx_node" in key]:
+            del holder.metadata_props[key]
+        if isinstance(holder, ir.Node):
+            for value in holder.outputs:
+                value.metadata_props.pop("pkg.torch.onnx.stack_trace", None)
+
+
+def sort_attributes(model: ir.Model) -> None:
+    """Puts the attributes of our nodes in one order, so that equal models are equal files."""
+    for node, _ in variant_nodes(model.graph):
+        ordered = sorted(node.attributes.values(), key=lambda attribute: attribute.name)
+        node.attributes.clear()
+        node.attributes.update({attribute.name: attribute for attribute in ordered})
+
+
+def rename_dims(model: ir.Model, names: Mapping[str, str]) -> None:
+    """Gives symbolic dims their declared names, inside expressions too (``2*s0`` to ``2*batch``)."""
+    if not names:
+        return
+    pattern = re.compile(r"\b(" + "|".join(map(re.escape, names)) + r")\b")
+
+    def renamed(dim: int | ir.SymbolicDim) -> int | ir.SymbolicDim:
+        if isinstance(dim, int) or dim.value is None:
+            return dim
+        return ir.SymbolicDim(pattern.sub(lambda match: names[match.group()], dim.value))
+
+    values = {value for node in ir.traversal.RecursiveGraphIterator(model.graph) for value in node.outputs}
+    for value in (*model.graph.inputs, *values):
+        if value.shape is not None:
+            value.shape = ir.Shape([renamed(dim) for dim in value.shape])

@@ -1,0 +1,119 @@
+"""Emits one ONNX node of domain ``attnexport`` per variant call, straight from the torch operator's schema.
+
+Tensors become inputs in the schema's order, static parameters become attributes of the same name, a list of
+tensors becomes that many inputs and an attribute ``num_<name>``. kv_lengths and q_start come last; a node
+with q_start always has kv_lengths too, so that no input is ever skipped.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onnx_ir as ir
+import onnxscript
+from onnx.defs import OpSchema
+from onnxscript import opset18
+
+from attnexport.variants import Variant, all_variants
+from attnexport.variants.body import CallSite
+from attnexport.variants.spec import ONNX_DOMAIN, OPTIONAL_TENSORS, PLUGIN_VERSION
+
+OPSET_VERSION = 1
+"""Version of the ``attnexport`` operator set."""
+
+_ATTRIBUTE_TYPES = {"int": "INT", "SymInt": "INT", "bool": "INT", "float": "FLOAT", "str": "STRING"}
+_FLOATS = ["tensor(float16)", "tensor(bfloat16)", "tensor(float)", "tensor(double)"]
+
+
+def count_attribute(name: str) -> str:
+    """Attribute that says how many inputs a list argument takes."""
+    return f"num_{name}"
+
+
+def attribute_names(variant: Variant) -> list[str]:
+    """Names of the node's attributes, the plugin look-up's included."""
+    names = []
+    for argument in variant.torch_op._schema.arguments:
+        if str(argument.type) == "List[Tensor]":
+            names.append(count_attribute(argument.name))
+        elif str(argument.type) in _ATTRIBUTE_TYPES:
+            names.append(argument.name)
+    return [*names, "plugin_namespace", "plugin_version"]
+
+
+def _schema(variant: Variant, inputs: Sequence[str], attributes: dict[str, int | float | str]) -> OpSchema:
+    parameter = OpSchema.FormalParameter
+    kinds = {int: OpSchema.AttrType.INT, float: OpSchema.AttrType.FLOAT, str: OpSchema.AttrType.STRING}
+    return OpSchema(
+        variant.op_type,
+        ONNX_DOMAIN,
+        OPSET_VERSION,
+        inputs=[parameter(name, "L" if name in OPTIONAL_TENSORS else "T") for name in inputs],
+        outputs=[parameter("out", "T")],
+        type_constraints=[("T", _FLOATS, "floating"), ("L", ["tensor(int32)"], "lengths")],
+        attributes=[OpSchema.Attribute(name, kinds[type(value)], "") for name, value in attributes.items()],
+    )
+
+
+def _with_lengths(bound: dict[str, Any]) -> dict[str, Any]:
+    """Writes out kv_lengths = M where only q_start was given."""
+    if bound["q_start"] is None or bound["kv_lengths"] is not None:
+        return bound
+    batch = opset18.Shape(bound["v"], start=0, end=1)
+    tokens: Any = opset18.Cast(opset18.Shape(bound["v"], start=2, end=3), to=int(ir.DataType.INT32))
+    lengths = opset18.Expand(tokens, batch)
+    return {**bound, "kv_lengths": lengths}
+
+
+def _translation(variant: Variant) -> Callable[..., Any]:
+    def translate(*args: Any, **kwargs: Any) -> Any:
+        bound = _with_lengths(variant.bind(args, kwargs))
+        names: list[str] = []
+        inputs: list[Any] = []
+        attributes: dict[str, int | float | str] = {}
+        for name, value in bound.items():
+            if isinstance(value, (bool, int)):
+                attributes[name] = int(value)
+            elif isinstance(value, (float, str)):
+                attributes[name] = value
+            elif isinstance(value, (list, tuple)):
+                attributes[count_attribute(name)] = len(value)
+                names += [f"{name}_{index}" for index in range(len(value))]
+                inputs += value
+            elif value is not None:
+                names.append(name)
+                inputs.append(value)
+        attributes |= {"plugin_namespace": ONNX_DOMAIN, "plugin_version": PLUGIN_VERSION}
+        opset = onnxscript.values.Opset(ONNX_DOMAIN, OPSET_VERSION)
+        operator = onnxscript.values.Op(opset, variant.op_type, _schema(variant, names, attributes))
+        return operator(*inputs, **attributes)
+
+    return translate
+
+
+def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """The custom_translation_table for torch.onnx.export."""
+    return {variant.torch_op: _translation(variant) for variant in all_variants()}
+
+
+def call_site(variant: Variant, node: ir.Node) -> CallSite:
+    """Reads a node back into attributes and inputs by argument name."""
+    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    given = iter(node.inputs)
+    inputs: dict[str, ir.Value | tuple[ir.Value, ...] | None] = {}
+    for argument in variant.torch_op._schema.arguments:
+        kind = str(argument.type)
+        if kind == "List[Tensor]":
+            count = int(attributes[count_attribute(argument.name)])
+            inputs[argument.name] = tuple(value for value in itertools.islice(given, count) if value is not None)
+        elif kind == "Tensor" or kind == "Optional[Tensor]":
+            inputs[argument.name] = next(given, None)
+    return CallSite(attributes=attributes, inputs=inputs)
+
+
+def variant_nodes(graph: ir.Graph) -> list[tuple[ir.Node, Variant]]:
+    """Every node of ours in the graph, in order."""
+    by_type = {variant.op_type: variant for variant in all_variants()}
+    return [(node, by_type[node.op_type]) for node in graph if node.domain == ONNX_DOMAIN and node.op_type in by_type]

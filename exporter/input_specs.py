@@ -1,0 +1,288 @@
+"""The options --inputs and --dynamic: texts become example tensors and torch.export's dynamic_shapes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from attnexport.errors import InputError
+from attnexport.inputs import generator
+from attnexport.pt2_safety.shapes import is_identifier
+
+DTYPES = {
+    "f64": torch.float64,
+    "f32": torch.float32,
+    "f16": torch.float16,
+    "bf16": torch.bfloat16,
+    "i64": torch.int64,
+    "i32": torch.int32,
+    "i8": torch.int8,
+    "u8": torch.uint8,
+    "bool": torch.bool,
+}
+_FORM = "expected name=SIZESxSIZE:DTYPE such as x=2x197x384:f32 or tokens=2x64:i64[0,96)"
+_INPUT = re.compile(r"(?P<name>[^=]+)=(?P<shape>[0-9x]*)(?::(?P<dtype>\w+)(?P<range>\[.*)?)?")
+_RANGE = re.compile(r"\[\s*(-?\d{1,19})\s*,\s*(-?\d{1,19})\s*([)\]])")
+_AXIS = re.compile(r"(?P<axis>\d{1,2})=(?P<name>[^\[\]]+?)(?:\[(?P<low>\d{1,9})\.\.(?P<high>\d{1,9})?\])?")
+_MAX_ELEMENTS = 2**32
+
+
+@dataclass(frozen=True)
+class InputOption:
+    """One --inputs option.
+
+    Attributes:
+        name, shape, dtype: of the tensor.
+        low, high: the values of an integer input are low, ..., high - 1; unused for floats.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    low: int
+    high: int
+
+    def tensor(self, random: torch.Generator) -> Tensor:
+        """Floats are standard normal, integers uniform in their range, booleans fair coins."""
+        if self.dtype.is_floating_point:
+            return torch.randn(self.shape, generator=random, dtype=torch.float32).to(self.dtype)
+        return torch.randint(self.low, self.high, self.shape, generator=random).to(self.dtype)
+
+
+def parse_inputs(texts: Sequence[str]) -> dict[str, InputOption]:
+    """The --inputs options by input name, in their order.
+
+    Args:
+        texts: such as ``x=2x197x384:f32``. The dtype (f64 f32 f16 bf16 i64 i32 i8 u8 bool) defaults to f32, no
+            sizes make a scalar, and integers may carry a range ``[0,96)`` or ``[0,95]``. Default: ``[0,2)``.
+
+    Raises:
+        InputError: a text of another form, an unknown dtype, a size of 0, a range that is empty or does not
+            fit the dtype, or a name given twice.
+    """
+    parsed: dict[str, InputOption] = {}
+    for text in texts:
+        option = _parse_input(text)
+        if option.name in parsed:
+            raise InputError(f"--inputs {text}: {option.name} is given twice")
+        parsed[option.name] = option
+    return parsed
+
+
+def _parse_input(text: str) -> InputOption:
+    match = _INPUT.fullmatch(text.strip())
+    if match is None:
+        raise InputError(f"--inputs {text}: {_FORM}")
+    name, dtype_name = match["name"].strip(), match["dtype"] or "f32"
+    if not is_identifier(name):
+        raise InputError(f"--inputs {text}: {name!r} is not the name of an argument of forward")
+    if dtype_name not in DTYPES:
+        raise InputError(f"--inputs {text}: expected a dtype of {', '.join(DTYPES)}, given {dtype_name}")
+    dtype = DTYPES[dtype_name]
+    sizes = match["shape"].split("x") if match["shape"] else []
+    if not all(size.isdecimal() and 1 <= int(size) < 2**31 for size in sizes):
+        raise InputError(f"--inputs {text}: expected sizes of 1 or more with x between them, given {match['shape']!r}")
+    shape = tuple(map(int, sizes))
+    if torch.Size(shape).numel() > _MAX_ELEMENTS:
+        raise InputError(f"--inputs {text}: {torch.Size(shape).numel()} elements are too many for an example")
+    low, high = _range_of(text, match["range"], dtype)
+    return InputOption(name, shape, dtype, low, high)
+
+
+def _range_of(text: str, written: str | None, dtype: torch.dtype) -> tuple[int, int]:
+    if written is None:
+        return 0, 2
+    if dtype.is_floating_point or dtype == torch.bool:
+        raise InputError(f"--inputs {text}: a range is for integers, given one for {str(dtype).removeprefix('torch.')}")
+    match = _RANGE.fullmatch(written)
+    if match is None:
+        raise InputError(f"--inputs {text}: expected a range such as [0,96) or [0,95], given {written}")
+    low, high = int(match[1]), int(match[2]) + (match[3] == "]")
+    limits = torch.iinfo(dtype)
+    if not limits.min <= low < high <= limits.max + (dtype != torch.int64):
+        raise InputError(
+            f"--inputs {text}: expected a range that is not empty, from {limits.min} to {limits.max}, given {written}"
+        )
+    return low, high
+
+
+def example_tensors(options: Mapping[str, InputOption], seed: int = 0) -> dict[str, Tensor]:
+    """Example tensors by input name; equal options and seeds give equal tensors."""
+    random = generator(seed)
+    return {name: option.tensor(random) for name, option in options.items()}
+
+
+def bind_inputs(module: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Places named tensors into the arguments of the module's forward.
+
+    Positional arguments go by position as far as they are given without a gap, so that programs have plain
+    positional inputs; the rest go by name.
+
+    Returns:
+        args and kwargs of a call.
+
+    Raises:
+        InputError: a name that forward does not have, or an argument without a default that is missing.
+    """
+    parameters = inspect.signature(module.forward).parameters
+    kinds = inspect.Parameter
+    wanted = {
+        name: parameter
+        for name, parameter in parameters.items()
+        if parameter.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
+    }
+    takes_any = any(parameter.kind is kinds.VAR_KEYWORD for parameter in parameters.values())
+    for name in tensors:
+        if name not in wanted and not takes_any:
+            raise InputError(f"--inputs {name}: the model's forward has no such input; it takes {', '.join(wanted)}")
+    missing = [name for name, entry in wanted.items() if entry.default is kinds.empty and name not in tensors]
+    if missing:
+        given = ", ".join(tensors) or "none"
+        raise InputError(
+            f"--inputs: the model's forward needs {', '.join(missing)}, given {given}: "
+            f"add --inputs {missing[0]}=SIZESxSIZE:DTYPE"
+        )
+    args: list[Tensor] = []
+    kwargs = dict(tensors)
+    for name, parameter in wanted.items():
+        if parameter.kind is kinds.KEYWORD_ONLY or name not in tensors:
+            break
+        args.append(kwargs.pop(name))
+    return tuple(args), kwargs
+
+
+def parse_dynamic(texts: Sequence[str], inputs: Mapping[str, InputOption]) -> dict[str, dict[int, Any]] | None:
+    """The --dynamic options as torch.export's dynamic_shapes, with one torch Dim for each name.
+
+    Args:
+        texts: such as ``x:0=batch,1=tokens[2..512]``. The range may be open (``[2..]``) and may stand at any use
+            of the name.
+        inputs: from parse_inputs.
+
+    Returns:
+        {input: {axis: Dim}} with an entry for every input, or None without options.
+
+    Raises:
+        InputError: a text of another form, an input that --inputs does not give, an axis that it does not have
+            or that is given twice, two ranges for one name, or an example outside its range.
+    """
+    if not texts:
+        return None
+    named = {name: _parse_axes(text, inputs) for name, text in _dynamic_by_input(texts, inputs).items()}
+    ranges: dict[str, tuple[int, int | None]] = {}
+    for axes in named.values():
+        for dim, limits in axes.values():
+            if limits is not None and ranges.setdefault(dim, limits) != limits:
+                raise InputError(f"--dynamic: {dim} has two different ranges")
+    dims: dict[str, Any] = {}
+    for name, axes in named.items():
+        for axis, (dim, _) in axes.items():
+            low, high = ranges.get(dim, (None, None))
+            dims.setdefault(dim, Dim(dim, min=low, max=high))
+            size = inputs[name].shape[axis]
+            if size < (low or 0) or (high is not None and size > high):
+                limit = f"{low} to {high}" if high is not None else f"{low} or more"
+                raise InputError(f"--dynamic {name}:{axis}={dim}: expected {limit}, --inputs gives {size}")
+    return {
+        name: {axis: dims[dim] for axis, (dim, _) in named[name].items()} if name in named else {} for name in inputs
+    }
+
+
+def _dynamic_by_input(texts: Sequence[str], inputs: Mapping[str, InputOption]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, colon, axes = text.strip().partition(":")
+        if not colon or not axes:
+            raise InputError(f"--dynamic {text}: expected name:AXIS=DIM,... such as x:0=batch,1=tokens[2..512]")
+        if name not in inputs:
+            raise InputError(
+                f"--dynamic {text}: no --inputs is given for {name!r}; there is {', '.join(inputs) or 'none'}"
+            )
+        if name in found:
+            raise InputError(f"--dynamic {text}: {name} is given twice; put its axes into one option")
+        found[name] = text.strip()
+    return found
+
+
+def _parse_axes(text: str, inputs: Mapping[str, InputOption]) -> dict[int, tuple[str, tuple[int, int | None] | None]]:
+    name, _, written = text.partition(":")
+    shape = inputs[name].shape
+    axes: dict[int, tuple[str, tuple[int, int | None] | None]] = {}
+    for part in written.split(","):
+        match = _AXIS.fullmatch(part.strip())
+        if match is None or not is_identifier(match["name"].strip()):
+            raise InputError(f"--dynamic {text}: expected AXIS=DIM or AXIS=DIM[LOW..HIGH], given {part!r}")
+        axis = int(match["axis"])
+        if axis >= len(shape):
+            raise InputError(f"--dynamic {text}: {name} has {len(shape)} dims, counted from 0; given axis {axis}")
+        if axis in axes:
+            raise InputError(f"--dynamic {text}: axis {axis} is given twice")
+        limits = None
+        if match["low"] is not None:
+            limits = (int(match["low"]), int(match["high"]) if match["high"] else None)
+            if limits[1] is not None and limits[0] >= limits[1]:
+                raise InputError(f"--dynamic {text}: expected a range with LOW below HIGH, given {part!r}")
+        axes[axis] = (match["name"].strip(), limits)
+    return axes
+
+
+def check_inputs(
+    program: ExportedProgram,
+    given: Mapping[str, Tensor],
+    dim_names: Mapping[str, Mapping[int, str]] | None = None,
+) -> None:
+    """Checks tensors against the inputs of a program: names, dtypes, ranks, fixed and dynamic sizes.
+
+    Args:
+        program: the program.
+        given: tensors by input name.
+        dim_names: what to call the dynamic dims in messages, as LoadedModel.dim_names. Default: torch's symbols.
+
+    Raises:
+        InputError: as ``--inputs x: expected (batch, 64, 8) float32, given (2, 63, 8) float32``.
+    """
+    from attnexport.program import dynamic_dims, input_specs
+
+    specs = {spec.name: spec for spec in input_specs(program)}
+    unknown = [name for name in given if name not in specs]
+    if unknown:
+        raise InputError(f"--inputs {unknown[0]}: the model has no such input; it takes {', '.join(specs)}")
+    missing = [name for name in specs if name not in given]
+    if missing:
+        raise InputError(f"--inputs: the model also needs {missing[0]}: {specs[missing[0]]}")
+    limits = {dim.symbol: dim for dim in dynamic_dims(program)}
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, spec in specs.items():
+        tensor, names = given[name], (dim_names or {}).get(name, {})
+        wanted = [names.get(axis, str(size)) for axis, size in enumerate(spec.shape)]
+        fits = tensor.dim() == len(wanted) and all(
+            size == real for size, real in zip(spec.shape, tensor.shape, strict=True) if isinstance(size, int)
+        )
+        if not fits or tensor.dtype != spec.dtype:
+            raise InputError(
+                f"--inputs {name}: expected ({', '.join(wanted)}) {_plain(spec.dtype)}, "
+                f"given ({', '.join(map(str, tensor.shape))}) {_plain(tensor.dtype)}"
+            )
+        for axis, (symbol, real) in enumerate(zip(spec.shape, tensor.shape, strict=True)):
+            limit = limits.get(str(symbol))
+            if limit is None:
+                continue
+            first, where = sizes.setdefault(str(symbol), (real, f"{name} axis {axis}"))
+            if first != real:
+                raise InputError(f"--inputs {name}: {wanted[axis]} (axis {axis}) is {real}, but {first} in {where}")
+            if real < limit.lower or (limit.upper is not None and real > limit.upper):
+                upper = "or more" if limit.upper is None else f"to {limit.upper}"
+                raise InputError(
+                    f"--inputs {name}: {wanted[axis]} (axis {axis}): expected {limit.lower} {upper}, given {real}"
+                )
+
+
+def _plain(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

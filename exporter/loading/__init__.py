@@ -1,0 +1,168 @@
+"""MODEL on the command line or in Python: a file or a factory becomes a program or a module, safely."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from attnexport.errors import InputError
+from attnexport.loading.kinds import Kind, read_model_file, recognise
+from attnexport.loading.modules import fill_weights, module_from_factory, read_checkpoint
+from attnexport.loading.programs import DimNames, dim_names_of_note, export_module, load_audited
+from attnexport.pt2_safety import audit_pt2_bytes
+
+__all__ = ["LoadedModel", "as_program", "export_module", "load_model"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model as it was given: either a program or a module in eval mode.
+
+    Attributes:
+        program: from a .pt2, else None.
+        module: from a factory or a trusted pickle, else None.
+        path: the file of MODEL; None when a factory stands in its place.
+        sha256: hex digest of the file. Of several (weights, the file that defines the factory) the digest of
+            their digests in this order.
+        dim_names: {input name: {axis: name}} as attnexport.save kept them: texts from the file, checked to be
+            names or formulas such as ``2*n``. Empty for a module.
+    """
+
+    program: ExportedProgram | None
+    module: nn.Module | None
+    path: Path | None
+    sha256: str
+    dim_names: DimNames = field(default_factory=dict)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=4)
+
+
+def load_model(
+    path: str | os.PathLike[str] | None,
+    *,
+    factory: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    trust_pickle: bool = False,
+    warn: Callable[[str], None] = _warn,
+) -> LoadedModel:
+    """Loads a MODEL without running code from it.
+
+    Args:
+        path: a .pt2 (audited, then read), a .pt or .pth (a state dict or a checkpoint, which needs ``factory``;
+            a pickled nn.Module only with trust_pickle), or None when ``factory`` is given. The content
+            decides, not the suffix.
+        factory: ``pkg.module:name``, imported with the current folder on the path and called without
+            arguments. Default: None.
+        weights: a .pt, .pth or .safetensors file for the factory's module. Default: None.
+        trust_pickle: unpickle objects other than tensors, which can run any code. Default: False.
+        warn: is told the risk before anything is unpickled. Default: warnings.warn.
+
+    Returns:
+        The program or module.
+
+    Raises:
+        InputError: one line that names the file, what was expected and what was given.
+    """
+    if path is None:
+        if factory is None:
+            raise InputError("no MODEL: give a .pt2, .pt or .pth file, or --model pkg.module:factory")
+        return _from_factory(None, factory, weights, trust_pickle, warn)
+    path = Path(path)
+    data = read_model_file(path)
+    kind = recognise(path, data)
+    if kind == "program":
+        if factory is not None or weights is not None:
+            raise InputError(
+                f"{path}: is a torch.export archive, which holds model and weights: leave out --model and --weights"
+            )
+        archive = audit_pt2_bytes(data, str(path))
+        del data
+        names = dim_names_of_note(archive.notes, str(path))
+        return LoadedModel(load_audited(archive, str(path)), None, path, archive.sha256, names)
+    if weights is not None:
+        raise InputError(f"{path} and --weights {weights} both hold weights: give one of them")
+    if kind == "safetensors":
+        wanted = f"give it as --weights {path} with --model pkg.module:factory"
+        raise InputError(f"{path}: is a safetensors file, which holds weights but no model: {wanted}")
+    if factory is not None:
+        return _from_factory(path, factory, None, trust_pickle, warn)
+    loaded = read_checkpoint(path, data, trust_pickle=trust_pickle, warn=warn)
+    if isinstance(loaded, nn.Module):
+        return LoadedModel(None, loaded, path, hashlib.sha256(data).hexdigest())
+    raise InputError(
+        f"{path}: holds weights only ({len(loaded)} tensors, the first is {next(iter(loaded))}): add --model "
+        "pkg.module:factory, a function that builds their nn.Module"
+    )
+
+
+def _from_factory(
+    path: Path | None,
+    factory: str,
+    weights: str | os.PathLike[str] | None,
+    trust_pickle: bool,
+    warn: Callable[[str], None],
+) -> LoadedModel:
+    source = path if path is not None else Path(weights) if weights is not None else None
+    digests, state = [], None
+    if source is not None:
+        data = read_model_file(source)
+        state = _weights(source, data, recognise(source, data), trust_pickle, warn)
+        digests.append(hashlib.sha256(data).hexdigest())
+    module, code = module_from_factory(factory)
+    if state is not None:
+        fill_weights(module, state, str(source))
+    if code is not None:
+        digests.append(hashlib.sha256(Path(code).read_bytes()).hexdigest())
+    return LoadedModel(None, module, path, _combined(digests))
+
+
+def _combined(digests: Sequence[str]) -> str:
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _weights(path: Path, data: bytes, kind: Kind, trust_pickle: bool, warn: Callable[[str], None]) -> dict[str, Tensor]:
+    if kind == "program":
+        raise InputError(
+            f"{path}: is a torch.export archive, expected weights (.pt, .pth or .safetensors): give it as MODEL"
+        )
+    if kind == "safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            return load(data)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: the safetensors file is truncated or damaged: {error}") from None
+    loaded = read_checkpoint(path, data, trust_pickle=trust_pickle, warn=warn)
+    return loaded.state_dict() if isinstance(loaded, nn.Module) else loaded
+
+
+def as_program(
+    loaded: LoadedModel,
+    args: Sequence[Any] | Tensor | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+) -> ExportedProgram:
+    """The program of a LoadedModel, exporting its module with these inputs when it has none yet.
+
+    Args:
+        loaded: from load_model.
+        args, kwargs, dynamic_shapes: as export_module takes them; not used for a model that is a program.
+
+    Raises:
+        InputError: the inputs or dynamic_shapes do not fit the model.
+        ConversionError: the model's code does not allow the export, or fixes a dynamic dim.
+    """
+    model = loaded.program if loaded.program is not None else loaded.module
+    assert model is not None
+    return export_module(model, args, kwargs, dynamic_shapes)

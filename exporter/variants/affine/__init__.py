@@ -1,0 +1,18 @@
+"""Affine-scaled attention: softmax weights times alpha plus beta."""
+
+from attnexport.variants.affine import onnx_function, op, reference
+from attnexport.variants.spec import Variant
+
+__all__ = ["VARIANT", "op"]
+
+VARIANT = Variant(
+    name="affine",
+    title="Affine-scaled attention",
+    op_type="AffineScaledAttention",
+    formula="α·softmax(q·k·scale) v + β·Σ v",
+    cost="O(N·M), the β term O(N + M)",
+    paper="arXiv 2602.23057",
+    reference=reference.affine_scaled_attention,
+    body=onnx_function.write_body,
+    weights=reference.affine_scaled_weights,
+)

@@ -1,0 +1,54 @@
+"""The public affine-scaled attention operator."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnexport.variants.affine import reference
+from attnexport.variants.checks import as_int32, check, check_heads, check_lengths
+from attnexport.variants.registration import register_operator
+
+_operator = register_operator(reference.affine_scaled_attention)
+
+
+def affine_scaled_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    alpha: Tensor,
+    beta: Tensor,
+    *,
+    scale: float | None = None,
+    causal: bool = False,
+    kv_lengths: Tensor | None = None,
+    q_start: Tensor | None = None,
+) -> Tensor:
+    """Affine-scaled attention: softmax weights times alpha plus beta (arXiv 2602.23057, eq. 6).
+
+        out_i = alpha_i sum_j softmax_j(scale q_i . k_j) v_j + beta_i sum_j v_j     over visible j
+
+    The paper adds beta to every key; adding it to visible keys only is what keeps causal attention causal.
+
+    Args:
+        q: queries (B, H, N, Dk), floating.
+        k: keys (B, Hkv, M, Dk); H is a multiple of Hkv.
+        v: values (B, Hkv, M, Dv).
+        alpha: weight of the softmax term per row and head, (B, H, N).
+        beta: weight added to every visible key, (B, H, N).
+        scale: factor on the scores. Default: None, Dk ** -0.5.
+        causal: row i sees no key after its position. Default: False.
+        kv_lengths: int32 (B,), valid keys. Default: None, M.
+        q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
+
+    Returns:
+        (B, H, N, Dv) of v's dtype; rows that see no key are zero.
+
+    Raises:
+        ValueError: shapes that do not fit, naming the argument.
+    """
+    check_heads("q", q, "k", k, v)
+    check_lengths(q.shape[0], kv_lengths, q_start)
+    for name, tensor in (("alpha", alpha), ("beta", beta)):
+        check(tensor.shape == q.shape[:3], name, f"(B, H, N) = {tuple(q.shape[:3])}", tensor)
+    factor = q.shape[-1] ** -0.5 if scale is None else float(scale)
+    return _operator(q, k, v, alpha, beta, factor, causal, as_int32(kv_lengths), as_int32(q_start))

@@ -1,0 +1,18 @@
+"""Hadamard linear attention: linear attention with products of kernels, a reconstruction."""
+
+from attnexport.variants.hla import onnx_function, op, reference
+from attnexport.variants.spec import Variant
+
+__all__ = ["VARIANT", "op"]
+
+VARIANT = Variant(
+    name="hla",
+    title="Hadamard linear attention",
+    op_type="HadamardLinearAttention",
+    formula="Σ A v / (Σ A + ε),  A = Π_r ⟨φ_r(q), φ_r(k)⟩",
+    cost="O((N + M)·Π m_r·Dv)",
+    paper="arXiv 2602.12128 (reconstructed)",
+    reference=reference.hadamard_linear_attention,
+    body=onnx_function.write_body,
+    weights=reference.hadamard_weights,
+)

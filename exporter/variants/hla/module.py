@@ -1,0 +1,124 @@
+"""Hadamard linear self-attention as a module, and its feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attnexport.variants.heads import head_width, merge_heads, split_heads
+from attnexport.variants.hla.op import hadamard_linear_attention
+
+
+def _exp_shifted(x: Tensor) -> Tensor:
+    return torch.exp(x - x.amax(-1, keepdim=True))
+
+
+NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "softplus": F.softplus,
+    "elu1": lambda x: F.elu(x) + 1.0,
+    "relu2": lambda x: F.relu(x).square(),
+    "exp": _exp_shifted,
+}
+"""Elementwise maps to non-negative features; "exp" subtracts the row's maximum, per token."""
+
+FEATURE_MAPS = (*NONLINEARITIES, "mlp")
+TIES = ("none", "query", "all")
+
+
+class FeatureMap(nn.Module):
+    """Per-head features (B, heads, N, width) to (B, heads, N, features), non-negative, scaled by features^-1/2.
+
+    A linear map per head and a nonlinearity, or for "mlp" two layers with a GELU between and softplus at the end.
+    """
+
+    def __init__(self, heads: int, width: int, features: int, kind: str) -> None:
+        super().__init__()
+        if kind not in FEATURE_MAPS:
+            raise ValueError(f"feature_map: expected one of {', '.join(FEATURE_MAPS)}, given {kind!r}")
+        self.kind = kind
+        self.scale = features**-0.5
+        self.weight = nn.Parameter(torch.empty(heads, width, features))
+        nn.init.normal_(self.weight, std=width**-0.5)
+        self.hidden: nn.Parameter | None = None
+        if kind == "mlp":
+            self.hidden = nn.Parameter(torch.empty(heads, width, width))
+            nn.init.normal_(self.hidden, std=width**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.hidden is not None:
+            x = F.gelu(x @ self.hidden)
+        nonlinearity = NONLINEARITIES["softplus" if self.kind == "mlp" else self.kind]
+        features: Tensor = nonlinearity(x @ self.weight) * self.scale
+        return features
+
+
+class HadamardLinearAttention(nn.Module):
+    """Self-attention block with Hadamard linear attention (a reconstruction of arXiv 2602.12128).
+
+    Args:
+        dim: model width d, a multiple of heads.
+        heads: query heads H.
+        kv_heads: key and value heads. Default: None, heads.
+        factors: number R of kernel factors. Default: 2.
+        features: feature width m of every factor. Default: 16.
+        feature_map: "softplus", "elu1", "relu2", "exp" (shifted by the row's maximum) or "mlp" (two layers per
+            head). Default: "softplus".
+        tie: "none", one map per factor and side; "query", one query map for all factors; "all", one query and
+            one key map, so that A = <phi(q), phi(k)>^R. Default: "none".
+        causal: row i sees no key after its position. Default: False.
+        eps: added to the denominator. Default: 1e-6.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        kv_heads: int | None = None,
+        factors: int = 2,
+        features: int = 16,
+        feature_map: str = "softplus",
+        tie: str = "none",
+        causal: bool = False,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        if tie not in TIES:
+            raise ValueError(f"tie: expected one of {', '.join(TIES)}, given {tie!r}")
+        if factors < 1 or features < 1:
+            raise ValueError(f"factors and features: expected >= 1, given {factors} and {features}")
+        self.heads = heads
+        self.kv_heads = heads if kv_heads is None else kv_heads
+        width = head_width(dim, heads, self.kv_heads)
+        self.factors, self.causal, self.eps = factors, causal, eps
+        self.q_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(dim, self.kv_heads * width)
+        self.v_proj = nn.Linear(dim, self.kv_heads * width)
+        self.out_proj = nn.Linear(dim, dim)
+
+        def maps(count: int, heads: int) -> nn.ModuleList:
+            return nn.ModuleList(FeatureMap(heads, width, features, feature_map) for _ in range(count))
+
+        self.query_maps = maps(factors if tie == "none" else 1, heads)
+        self.key_maps = maps(1 if tie == "all" else factors, self.kv_heads)
+
+    def _factors(self, maps: nn.ModuleList, x: Tensor) -> list[Tensor]:
+        features = [feature_map(x) for feature_map in maps]
+        return features * (self.factors // len(features))
+
+    def forward(self, x: Tensor, *, kv_lengths: Tensor | None = None, q_start: Tensor | None = None) -> Tensor:
+        """x (B, N, d) to (B, N, d); kv_lengths and q_start int32 (B,)."""
+        out = hadamard_linear_attention(
+            self._factors(self.query_maps, split_heads(self.q_proj(x), self.heads)),
+            self._factors(self.key_maps, split_heads(self.k_proj(x), self.kv_heads)),
+            split_heads(self.v_proj(x), self.kv_heads),
+            causal=self.causal,
+            kv_lengths=kv_lengths,
+            q_start=q_start,
+            eps=self.eps,
+        )
+        projected: Tensor = self.out_proj(merge_heads(out))
+        return projected

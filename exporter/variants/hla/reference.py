@@ -1,0 +1,151 @@
+"""Hadamard linear attention in PyTorch, linear in the number of tokens.
+
+Only the abstract of arXiv 2602.12128 and descriptions by others could be read: this is a reconstruction from
+"the nonlinearity is applied after the pairwise similarities" and "Hadamard product over several kernel factors".
+
+    A_ij = prod_r <qf_r[i], kf_r[j]>          out_i = sum_j A_ij v_j / (sum_j A_ij + eps)
+
+A product of inner products is the inner product of row-wise Kronecker products, so the sums over j are a state
+of size (prod_r m_r, Dv + 1). The causal form keeps one state per block of rows, as a prefix sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from attnexport.variants.blocks import block_rows, block_starts, gather_keys, unblock_rows
+from attnexport.variants.dense import compute_dtype, group_heads, row_chunks
+from attnexport.variants.visibility import visible_counts
+
+BLOCK = 64
+"""Rows per block of the causal form."""
+
+
+def kronecker_features(factors: Sequence[Tensor]) -> Tensor:
+    """Row-wise Kronecker product: R tensors (..., m_r) to (..., prod m_r)."""
+    product = factors[0]
+    for factor in factors[1:]:
+        product = (product[..., :, None] * factor[..., None, :]).flatten(-2)
+    return product
+
+
+def _state(key_factors: Sequence[Tensor], values: Tensor, mask: Tensor | None) -> Tensor:
+    """Sum over the visible keys of features times (v, 1): (B, Hkv, P, Dv + 1); mask is (B or 1, 1, M, 1)."""
+    batch, kv_heads, keys, _ = values.shape
+    width = 1
+    for factor in key_factors:
+        width *= factor.shape[-1]
+    state = values.new_zeros(batch, kv_heads, width, values.shape[-1])
+    for part in row_chunks(keys, batch * kv_heads * width):
+        features = kronecker_features([factor[:, :, part] for factor in key_factors])
+        if mask is not None:
+            features = features.masked_fill(~mask[:, :, part], 0.0)
+        state = state + features.transpose(-1, -2) @ values[:, :, part]
+    return state
+
+
+def _read_state(query_factors: Sequence[Tensor], state: Tensor) -> Tensor:
+    """Features of the rows times a state: R tensors (B, Hkv, G, N, m_r) to (B, Hkv, G, N, Dv + 1)."""
+    rows = query_factors[0].shape[-2]
+    per_row = 1
+    for size in query_factors[0].shape[:3]:
+        per_row *= size
+    return torch.cat(
+        [
+            kronecker_features([factor[..., part, :] for factor in query_factors]) @ state[:, :, None]
+            for part in row_chunks(rows, per_row * state.shape[-2])
+        ],
+        dim=-2,
+    )
+
+
+def _pairwise(query_factors: Sequence[Tensor], key_factors: Sequence[Tensor]) -> Tensor:
+    """A: product over r of the similarity matrices."""
+    product = query_factors[0] @ key_factors[0].transpose(-1, -2)
+    for query, key in zip(query_factors[1:], key_factors[1:], strict=True):
+        product = product * (query @ key.transpose(-1, -2))
+    return product
+
+
+def _causal_sums(
+    query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], values: Tensor, counts: Tensor,
+    q_start: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Numerator and denominator of every row, (B, Hkv, G, N, Dv + 1), in blocks of rows.
+
+    A block of rows at positions p .. p + BLOCK - 1 reads the state of the keys before p and, pair by pair, the
+    keys p .. p + BLOCK - 1 themselves.
+    """
+    rows, keys, device = query_factors[0].shape[-2], values.shape[2], values.device
+    starts = block_starts(rows, keys, BLOCK, q_start, device)
+    index = starts[..., None] + torch.arange(BLOCK, device=device)
+    last = block_rows(counts[..., None], BLOCK)
+    within = (index[..., None, :] >= 0) & (index[..., None, :] < last)
+    seen = within.any(-2)[:, None, :, :, None]
+
+    limit = torch.minimum(starts[:, :1], counts.amax(-1, keepdim=True))
+    before_first = torch.arange(keys, device=device) < limit
+    state = _state(key_factors, values, before_first[:, None, :, None])
+
+    query_blocks = [block_rows(factor, BLOCK) for factor in query_factors]
+    per_block = query_blocks[0].shape[0] * query_blocks[0].shape[1] * BLOCK * state.shape[-2]
+    parts = []
+    for part in row_chunks(index.shape[1], per_block):
+        value_part = gather_keys(values, index[:, part])
+        key_part = [gather_keys(factor, index[:, part]) for factor in key_factors]
+        query_part = [factor[:, :, :, part] for factor in query_blocks]
+        features = kronecker_features(key_part).masked_fill(~seen[:, :, part], 0.0)
+        sums = features.transpose(-1, -2) @ value_part
+        running = torch.cat([state[:, :, None], sums], dim=2).cumsum(2)
+        before, state = running[:, :, :-1], running[:, :, -1]
+        pairs = _pairwise(query_part, [factor[:, :, None] for factor in key_part])
+        local = pairs.masked_fill(~within[:, None, None, part], 0.0) @ value_part[:, :, None]
+        parts.append(local + kronecker_features(query_part) @ before[:, :, None])
+    return unblock_rows(torch.cat(parts, dim=-3), rows)
+
+
+def hadamard_linear_attention(
+    query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor,
+    causal: bool, eps: float,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """The operator."""
+    batch, heads, rows, _ = query_factors[0].shape
+    kv_heads, keys = v.shape[1], v.shape[2]
+    if keys == 0 or rows == 0:
+        return v.new_zeros(batch, heads, rows, v.shape[-1])
+    dtype = compute_dtype(v)
+    queries = [group_heads(factor.to(dtype), kv_heads) for factor in query_factors]
+    key_wide = [factor.to(dtype) for factor in key_factors]
+    values = torch.cat([v.to(dtype), v.new_ones((*v.shape[:3], 1), dtype=dtype)], dim=-1)
+    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=v.device)
+    if causal:
+        sums = _causal_sums(queries, key_wide, values, counts, q_start)
+    else:
+        mask = None
+        if kv_lengths is not None:
+            mask = (torch.arange(keys, device=v.device) < counts[:, :1])[:, None, :, None]
+        sums = _read_state(queries, _state(key_wide, values, mask))
+    out = sums[..., :-1] / (sums[..., -1:] + eps)
+    return out.flatten(1, 2).to(v.dtype)
+
+
+def hadamard_weights(
+    query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor,
+    causal: bool, eps: float,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Dense normalised weights (B, H, N, M) of the operator, in the compute type."""
+    dtype = compute_dtype(v)
+    rows, keys, kv_heads = query_factors[0].shape[2], v.shape[2], v.shape[1]
+    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=v.device)
+    mask = torch.arange(keys, device=v.device) < counts[:, None, :, None]
+    product = _pairwise(
+        [group_heads(factor.to(dtype), kv_heads) for factor in query_factors],
+        [factor.to(dtype)[:, :, None] for factor in key_factors],
+    ).flatten(1, 2)
+    product = product.masked_fill(~mask, 0.0)
+    return product / (product.sum(-1, keepdim=True) + eps)

@@ -1,0 +1,18 @@
+"""Krause attention: bounded-confidence attention over a window or a grid."""
+
+from attnexport.variants.krause import onnx_function, op, reference
+from attnexport.variants.spec import Variant
+
+__all__ = ["VARIANT", "op"]
+
+VARIANT = Variant(
+    name="krause",
+    title="Krause attention",
+    op_type="KrauseAttention",
+    formula="softmax over top-k of the neighbourhood of (q·k − ½|k|²)/σ²",
+    cost="O(N·|neighbourhood|)",
+    paper="arXiv 2602.11534",
+    reference=reference.krause_attention,
+    body=onnx_function.write_body,
+    weights=reference.krause_weights,
+)

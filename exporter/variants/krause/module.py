@@ -1,0 +1,116 @@
+"""Krause self-attention as a module."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attnexport.variants.heads import head_width, merge_heads, split_heads
+from attnexport.variants.krause.neighbourhood import Grid
+from attnexport.variants.krause.op import krause_attention
+from attnexport.variants.visibility import visible_mask
+
+
+class _SoftmaxBranch(nn.Module):
+    """Ordinary softmax self-attention with projections of its own."""
+
+    def __init__(self, dim: int, heads: int, kv_heads: int, causal: bool) -> None:
+        super().__init__()
+        width = head_width(dim, heads, kv_heads)
+        self.heads, self.kv_heads, self.causal = heads, kv_heads, causal
+        self.q_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(dim, kv_heads * width)
+        self.v_proj = nn.Linear(dim, kv_heads * width)
+        self.out_proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, kv_lengths: Tensor | None, q_start: Tensor | None) -> Tensor:
+        q = split_heads(self.q_proj(x), self.heads)
+        k = split_heads(self.k_proj(x), self.kv_heads).repeat_interleave(self.heads // self.kv_heads, dim=1)
+        v = split_heads(self.v_proj(x), self.kv_heads).repeat_interleave(self.heads // self.kv_heads, dim=1)
+        mask = visible_mask(
+            x.shape[1],
+            x.shape[1],
+            causal=self.causal,
+            kv_lengths=kv_lengths,
+            q_start=q_start,
+            device=x.device,
+        )
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        if mask is not None:
+            out = torch.where(mask.any(-1, keepdim=True), out, 0.0)
+        projected: Tensor = self.out_proj(merge_heads(out))
+        return projected
+
+
+class KrauseAttention(nn.Module):
+    """Self-attention block with Krause attention (arXiv 2602.11534).
+
+    Args:
+        dim: model width d, a multiple of heads.
+        heads: query heads H.
+        kv_heads: key and value heads. Default: None, heads.
+        window, grid, top_k, causal: as in :func:`attnexport.krause_attention`.
+        sigma: initial temperature; the parameter is its logarithm. Default: 2.5.
+        sigma_per_head: one temperature per head instead of one per layer. Default: False.
+        softmax_branch: adds the paper's second branch for language models: softmax attention with its own
+            projections, mixed per token by g = softmax([y_softmax; y_krause] W_g + b_g), which starts near
+            0.8 to 0.2. Default: False.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        kv_heads: int | None = None,
+        window: int | None = None,
+        grid: Grid | None = None,
+        top_k: int | None = None,
+        causal: bool = False,
+        sigma: float = 2.5,
+        sigma_per_head: bool = False,
+        softmax_branch: bool = False,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.kv_heads = heads if kv_heads is None else kv_heads
+        width = head_width(dim, heads, self.kv_heads)
+        self.window, self.grid, self.top_k, self.causal = window, grid, top_k, causal
+        self.q_proj = nn.Linear(dim, dim)
+        self.k_proj = nn.Linear(dim, self.kv_heads * width)
+        self.v_proj = nn.Linear(dim, self.kv_heads * width)
+        self.out_proj = nn.Linear(dim, dim)
+        self.log_sigma = nn.Parameter(torch.full((heads,) if sigma_per_head else (), math.log(sigma)))
+        self.softmax_branch: _SoftmaxBranch | None = None
+        self.gate: nn.Linear | None = None
+        if softmax_branch:
+            self.softmax_branch = _SoftmaxBranch(dim, heads, self.kv_heads, causal)
+            self.gate = nn.Linear(2 * dim, 2)
+            nn.init.normal_(self.gate.weight, std=0.01)
+            with torch.no_grad():
+                self.gate.bias.copy_(torch.tensor([math.log(0.8 / 0.2), 0.0]))
+
+    def forward(self, x: Tensor, *, kv_lengths: Tensor | None = None, q_start: Tensor | None = None) -> Tensor:
+        """x (B, N, d) to (B, N, d); kv_lengths and q_start int32 (B,)."""
+        out = krause_attention(
+            split_heads(self.q_proj(x), self.heads),
+            split_heads(self.k_proj(x), self.kv_heads),
+            split_heads(self.v_proj(x), self.kv_heads),
+            self.log_sigma.exp(),
+            window=self.window,
+            grid=self.grid,
+            top_k=self.top_k,
+            causal=self.causal,
+            kv_lengths=kv_lengths,
+            q_start=q_start,
+        )
+        krause: Tensor = self.out_proj(merge_heads(out))
+        if self.softmax_branch is None or self.gate is None:
+            return krause
+        softmax = self.softmax_branch(x, kv_lengths, q_start)
+        mix = torch.softmax(self.gate(torch.cat([softmax, krause], dim=-1)), dim=-1)
+        mixed: Tensor = mix[..., :1] * softmax + mix[..., 1:] * krause
+        return mixed

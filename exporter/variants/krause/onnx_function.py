@@ -1,0 +1,142 @@
+"""Krause attention in standard ONNX operators: the same identity, blocks and offsets as the reference."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import torch
+
+from attnexport.variants.body import Body, CallSite
+from attnexport.variants.krause.neighbourhood import Grid, grid_candidates
+from attnexport.variants.onnx_parts import (
+    Blocks,
+    clipped_lengths,
+    constant_index,
+    dot,
+    masked_softmax,
+    repeat_heads,
+    size,
+    swap_last,
+    top_k_mask,
+)
+from attnexport.variants.visibility import onnx_visible_counts, onnx_visible_mask
+
+
+class _Krause:
+    """The operands in the compute type, keys and values repeated to the query heads."""
+
+    def __init__(self, body: Body, site: CallSite) -> None:
+        self.body, self.site = body, site
+        q, k, v = (body.tensor(name) for name in ("q", "k", "v"))
+        self.heads = size(body, site, "q", 1)
+        kv_heads = size(body, site, "k", 1)
+        self.width, self.value_width = size(body, site, "k", 3), size(body, site, "v", 3)
+        self.rows, self.keys = body.dim(q, 2), body.dim(k, 2)
+        self.q = body.compute(q)
+        self.k = repeat_heads(body, body.compute(k), self.heads, kv_heads)
+        self.v = repeat_heads(body, body.compute(v), self.heads, kv_heads)
+        self.sigma = body.compute(body.tensor("sigma"))
+        self.causal = site.flag("causal")
+        self.kv_lengths, self.q_start = body.optional("kv_lengths"), body.optional("q_start")
+
+    def attend(self, q: ir.Value, k: ir.Value, v: ir.Value, mask: ir.Value | None, rank: int = 4) -> ir.Value:
+        """(B, H, ..., n, D) against (B, H, ..., m, D)."""
+        body = self.body
+        half_square = body.op("Mul", body.sum(body.op("Mul", k, k), -1), 0.5)
+        key_bias = swap_last(body, half_square, rank)
+        sigma = body.reshape(self.sigma, -1, *(1 for _ in range(rank - 2)))
+        scores = body.op("Div", body.op("Sub", dot(body, q, k, rank), key_bias), body.op("Mul", sigma, sigma))
+        if self.site.integer("top_k"):
+            mask = top_k_mask(body, scores, body.int_attribute("top_k"), mask)
+        return body.op("MatMul", masked_softmax(body, scores, mask), v)
+
+
+def _dense(parts: _Krause) -> ir.Value:
+    mask = onnx_visible_mask(
+        parts.body,
+        parts.rows,
+        parts.keys,
+        causal=parts.causal,
+        kv_lengths=parts.kv_lengths,
+        q_start=parts.q_start,
+    )
+    return parts.attend(parts.q, parts.k, parts.v, mask)
+
+
+def _window(parts: _Krause, window: int) -> ir.Value:
+    body = parts.body
+    block = max(16, window)
+    ahead = block if parts.causal else block + window - 1
+    blocks = Blocks(body, parts.rows, parts.keys, parts.q_start, block=block, behind=window - 1, ahead=ahead)
+    lengths = clipped_lengths(body, parts.keys, parts.kv_lengths)
+    visible = blocks.visible(causal=parts.causal, lengths=lengths)
+    step = body.op("Sub", body.unsqueeze(blocks.positions, 3), body.unsqueeze(blocks.index, 2))
+    near = body.op("Less", body.op("Abs", step), window)
+    out = parts.attend(
+        blocks.rows(parts.q, parts.heads, parts.width),
+        blocks.keys(parts.k, parts.heads, parts.width),
+        blocks.keys(parts.v, parts.heads, parts.value_width),
+        body.unsqueeze(body.op("And", visible, near), 1),
+        rank=5,
+    )
+    return blocks.join(out, parts.heads, parts.value_width)
+
+
+def _grid(parts: _Krause, grid: Grid) -> ir.Value:
+    body, prefix = parts.body, grid.prefix
+    index, inside = (table.numpy() for table in grid_candidates(grid, torch.device("cpu")))
+
+    def tokens(value: ir.Value, start: int, stop: int, axis: int) -> ir.Value:
+        return body.op("Slice", value, body.ints([start]), body.ints([stop]), body.ints([axis]))
+
+    counts: ir.Value | None = None
+    if parts.causal or parts.kv_lengths is not None:
+        counts = onnx_visible_counts(
+            body,
+            parts.rows,
+            parts.keys,
+            causal=parts.causal,
+            kv_lengths=parts.kv_lengths,
+            q_start=parts.q_start,
+        )
+
+    def below_count(columns: ir.Value, start: int, stop: int) -> ir.Value | None:
+        if counts is None:
+            return None
+        part = tokens(counts, start, stop, 1) if parts.causal else counts
+        return body.op("Less", columns, body.unsqueeze(part, 2))
+
+    table = constant_index(body, index)
+    visible = below_count(table, prefix, grid.tokens)
+    allowed = body.constant(inside[None])
+    mask = body.unsqueeze(allowed if visible is None else body.op("And", allowed, visible), 1, 3)
+    out = parts.attend(
+        body.unsqueeze(tokens(parts.q, prefix, grid.tokens, 2), 3),
+        body.op("Gather", parts.k, table, axis=2),
+        body.op("Gather", parts.v, table, axis=2),
+        mask,
+        rank=5,
+    )
+    cells = body.op("Squeeze", out, body.ints([3]))
+    if prefix == 0:
+        return cells
+    seen = below_count(body.unsqueeze(body.ints(range(grid.tokens)), 0, 1), 0, prefix)
+    seen = None if seen is None else body.unsqueeze(seen, 1)
+    global_rows = parts.attend(tokens(parts.q, 0, prefix, 2), parts.k, parts.v, seen)
+    return body.op("Concat", global_rows, cells, axis=2)
+
+
+def write_body(body: Body, site: CallSite) -> ir.Value:
+    """Writes the operator's body and returns (B, H, N, Dv) in the compute type."""
+    parts = _Krause(body, site)
+    if site.integer("grid_height"):
+        grid = Grid(
+            site.integer("grid_height"),
+            site.integer("grid_width"),
+            site.integer("grid_radius"),
+            metric=str(site.attributes["grid_metric"]),
+            prefix=site.integer("grid_prefix"),
+        )
+        return _grid(parts, grid)
+    if site.integer("window"):
+        return _window(parts, site.integer("window"))
+    return _dense(parts)

@@ -1,0 +1,76 @@
+"""The public Krause attention operator."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnexport.variants.checks import as_int32, check, check_count, check_heads, check_lengths
+from attnexport.variants.krause import reference
+from attnexport.variants.krause.neighbourhood import Grid
+from attnexport.variants.registration import register_operator
+
+_operator = register_operator(reference.krause_attention)
+
+
+def krause_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    sigma: Tensor,
+    *,
+    window: int | None = None,
+    grid: Grid | None = None,
+    top_k: int | None = None,
+    causal: bool = False,
+    kv_lengths: Tensor | None = None,
+    q_start: Tensor | None = None,
+) -> Tensor:
+    """Krause attention: bounded-confidence attention over a neighbourhood (arXiv 2602.11534).
+
+        s_ij  = exp(-|q_i - k_j|^2 / (2 sigma_h^2))   for visible j in the neighbourhood of i
+        out_i = sum_j s_ij v_j / sum_j s_ij            over the top_k largest s_ij of the row
+
+    Work is O(N * |neighbourhood|) with a window or a grid.
+
+    Args:
+        q: queries (B, H, N, Dk), floating.
+        k: keys (B, Hkv, M, Dk); H is a multiple of Hkv.
+        v: values (B, Hkv, M, Dv).
+        sigma: temperature () or (H,), > 0, in the unit of |q - k|.
+        window: sees |p_i - j| < window with p_i = q_start + i the row's position. Default: None, all keys.
+        grid: image neighbourhood; needs N = M = grid.tokens. Default: None. Excludes window.
+        top_k: keys kept per row, ties going to the lower index. Default: None, all.
+        causal: row i sees no key after its position. Default: False.
+        kv_lengths: int32 (B,), valid keys. Default: None, M.
+        q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
+
+    Returns:
+        (B, H, N, Dv) of v's dtype; rows that see no key are zero.
+
+    Raises:
+        ValueError: shapes or options that do not fit, naming the argument.
+    """
+    check_heads("q", q, "k", k, v)
+    check_lengths(q.shape[0], kv_lengths, q_start)
+    check(sigma.dim() == 0 or tuple(sigma.shape) == (q.shape[1],), "sigma", f"() or (H={q.shape[1]},)", sigma)
+    if grid is not None:
+        if window is not None:
+            raise ValueError("grid: expected None together with window, given both")
+        for name, tensor in (("q", q), ("k", k)):
+            check(tensor.shape[2] == grid.tokens, name, f"{grid.tokens} tokens for {grid}", tensor)
+    return _operator(
+        q,
+        k,
+        v,
+        sigma,
+        check_count("window", window),
+        check_count("top_k", top_k),
+        causal,
+        grid.height if grid else 0,
+        grid.width if grid else 0,
+        grid.radius if grid else 0,
+        grid.metric if grid else "chebyshev",
+        grid.prefix if grid else 0,
+        as_int32(kv_lengths),
+        as_int32(q_start),
+    )

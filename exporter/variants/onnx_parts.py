@@ -1,0 +1,166 @@
+"""Pieces the ONNX bodies share: the counterparts of dense.py and blocks.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from attnexport.variants.body import HIDDEN_SCORE, Body, CallSite, Operand
+
+
+def size(body: Body, site: CallSite, name: str, axis: int) -> Operand:
+    """Size of an input's axis: an int where it is fixed, else an int64 scalar computed when the model runs."""
+    fixed = site.dim(name, axis)
+    if isinstance(fixed, int):
+        return fixed
+    value = body.tensors(name)[0] if isinstance(site.inputs[name], tuple) else body.tensor(name)
+    return body.dim(value, axis)
+
+
+def repeat_heads(body: Body, value: ir.Value, heads: Operand, kv_heads: Operand) -> ir.Value:
+    """(B, Hkv, M, D) to (B, H, M, D), every key head repeated for its group of query heads."""
+    if heads == kv_heads:
+        return value
+    repeats = heads // kv_heads if isinstance(heads, int) and isinstance(kv_heads, int) else None
+    count = repeats if repeats is not None else body.op("Div", heads, kv_heads)
+    shape = body.vector(1, 1, count, 1, 1)
+    wide = body.op("Expand", body.unsqueeze(value, 2), shape)
+    width, tokens = body.dim(value, 3), body.dim(value, 2)
+    return body.reshape(wide, 0, heads, tokens, width)
+
+
+def swap_last(body: Body, value: ir.Value, rank: int = 4) -> ir.Value:
+    """Transposes the last two axes."""
+    return body.transpose(value, *range(rank - 2), rank - 1, rank - 2)
+
+
+def dot(body: Body, rows: ir.Value, keys: ir.Value, rank: int = 4) -> ir.Value:
+    """Rows (..., n, D) times keys (..., m, D): (..., n, m)."""
+    return body.op("MatMul", rows, swap_last(body, keys, rank))
+
+
+def top_k_mask(body: Body, scores: ir.Value, k: ir.Value, mask: ir.Value | None) -> ir.Value:
+    """True at the k largest visible scores of each row, ties going to the lower index, as TopK ranks them."""
+    ranked = body.hide(scores, mask, HIDDEN_SCORE)
+    columns = body.op("Shape", scores)
+    last = body.op("Gather", columns, body.ints([-1]))
+    kept = body.op("Min", body.op("Reshape", k, body.ints([1])), last)
+    _, index = body.ops("TopK", ranked, kept, outputs=2, axis=-1, largest=1, sorted=1)
+    nowhere = body.op("Expand", body.real(0.0), columns)
+    chosen = body.op("Expand", body.real(1.0), body.op("Shape", index))
+    marked = body.op("ScatterElements", nowhere, index, chosen, axis=-1)
+    keep = body.op("Greater", marked, 0.5)
+    return keep if mask is None else body.op("And", keep, mask)
+
+
+def masked_softmax(body: Body, scores: ir.Value, mask: ir.Value | None) -> ir.Value:
+    """Softmax over the last axis with zeros where the mask is false, and in rows where it is false throughout."""
+    weights = body.op("Softmax", body.hide(scores, mask, HIDDEN_SCORE), axis=-1)
+    return body.hide(weights, mask, 0.0)
+
+
+def gather_tokens(body: Body, value: ir.Value, index: ir.Value, *, per_batch: bool) -> ir.Value:
+    """Picks tokens: (B, H, M, D) and int64 (L,), or (B, L) when it differs per batch, to (B, H, L, D)."""
+    if not per_batch:
+        return body.op("Gather", value, index, axis=2)
+    tokens_first = body.transpose(value, 0, 2, 1, 3)
+    picked = body.op("GatherND", tokens_first, body.unsqueeze(index, 2), batch_dims=1)
+    return body.transpose(picked, 0, 2, 1, 3)
+
+
+def prefix_sums_at(body: Body, value: ir.Value, counts: ir.Value, *, per_batch: bool) -> ir.Value:
+    """Sum of the first counts tokens: (B, H, M, D) and int64 (B or 1, N) to (B, H, N, D)."""
+    sums = body.op("CumSum", value, 2)
+    shape = body.op("Shape", value)
+    lead = body.op("Slice", shape, body.ints([0]), body.ints([2]))
+    width = body.op("Slice", shape, body.ints([3]), body.ints([4]))
+    empty = body.op("Concat", lead, body.ints([1]), width, axis=0)
+    prefix = body.op("Concat", body.op("Expand", body.real(0.0), empty), sums, axis=2)
+    if not per_batch:
+        counts = body.op("Squeeze", counts, body.ints([0]))
+    return gather_tokens(body, prefix, counts, per_batch=per_batch)
+
+
+def clip_index(body: Body, index: ir.Value, tokens: ir.Value) -> ir.Value:
+    """The index limited to 0 .. tokens - 1."""
+    return body.op("Max", body.op("Min", index, body.op("Sub", tokens, 1)), 0)
+
+
+class Blocks:
+    """Query rows in blocks, each with the run of keys from ``behind`` before its first row to ``ahead`` after it.
+
+    Attributes:
+        index: int64 (B or 1, blocks, span), the keys of every block, unclipped.
+        positions: int64 (B or 1, blocks, block), the rows' positions among the keys.
+        starts: int64 (B or 1, blocks), position of every block's first row.
+    """
+
+    def __init__(
+        self,
+        body: Body,
+        rows: ir.Value,
+        keys: ir.Value,
+        q_start: ir.Value | None,
+        *,
+        block: int,
+        behind: int,
+        ahead: int,
+    ) -> None:
+        self._body, self._rows, self._keys = body, rows, keys
+        self._per_batch = q_start is not None
+        self.block, self.span = block, behind + ahead
+        self.count = body.op("Div", body.op("Add", rows, block - 1), block)
+        offsets = body.op("Mul", body.arange(self.count), block)
+        if q_start is None:
+            self.starts = body.unsqueeze(body.op("Add", offsets, body.op("Sub", keys, rows)), 0)
+        else:
+            begin = body.unsqueeze(body.cast(q_start, ir.DataType.INT64), 1)
+            self.starts = body.op("Add", begin, offsets)
+        first = body.unsqueeze(self.starts, 2)
+        self.positions = body.op("Add", first, body.ints(range(block)))
+        self.index = body.op("Add", first, body.ints(range(-behind, ahead)))
+
+    def rows(self, value: ir.Value, heads: Operand, width: Operand) -> ir.Value:
+        """(B, H, N, D) to (B, H, blocks, block, D), the last block filled up with copies of the last row."""
+        body = self._body
+        last = body.op("Sub", self._rows, 1)
+        index = body.op("Min", body.arange(body.op("Mul", self.count, self.block)), last)
+        picked = body.op("Gather", value, index, axis=2)
+        return body.reshape(picked, 0, heads, self.count, self.block, width)
+
+    def keys(self, value: ir.Value, heads: Operand, width: Operand) -> ir.Value:
+        """(B, H, M, D) to (B, H, blocks, span, D), with copies where the run leaves the keys."""
+        body = self._body
+        clipped = clip_index(body, self.index, self._keys)
+        flat = body.reshape(clipped, 0, -1) if self._per_batch else body.reshape(clipped, -1)
+        picked = gather_tokens(body, value, flat, per_batch=self._per_batch)
+        return body.reshape(picked, 0, heads, self.count, self.span, width)
+
+    def visible(self, *, causal: bool, lengths: ir.Value | None) -> ir.Value:
+        """Boolean (B or 1, blocks, block or 1, span): the key exists, is below the length and, if causal, not ahead."""
+        body = self._body
+        index = body.unsqueeze(self.index, 2)
+        limit = self._keys if lengths is None else body.unsqueeze(lengths, 1, 2, 3)
+        inside = body.op("And", body.op("GreaterOrEqual", index, 0), body.op("Less", index, limit))
+        if not causal:
+            return inside
+        return body.op("And", inside, body.op("LessOrEqual", index, body.unsqueeze(self.positions, 3)))
+
+    def join(self, value: ir.Value, heads: Operand, width: Operand) -> ir.Value:
+        """(B, H, blocks, block, D) back to (B, H, N, D)."""
+        body = self._body
+        joined = body.reshape(value, 0, heads, -1, width)
+        stop = body.op("Reshape", self._rows, body.ints([1]))
+        return body.op("Slice", joined, body.ints([0]), stop, body.ints([2]))
+
+
+def clipped_lengths(body: Body, keys: ir.Value, kv_lengths: ir.Value | None) -> ir.Value | None:
+    """kv_lengths as int64 (B,), at most M; None when every key is valid."""
+    if kv_lengths is None:
+        return None
+    return body.op("Min", body.cast(kv_lengths, ir.DataType.INT64), keys)
+
+
+def constant_index(body: Body, table: np.ndarray) -> ir.Value:
+    """A table of token numbers."""
+    return body.constant(np.ascontiguousarray(table, dtype=np.int64))

@@ -1,0 +1,78 @@
+"""Turns a variant's reference into a torch operator: traceable, differentiable, opaque to the exporter."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """Stands in an argument list for the tensor saved under this number."""
+
+    index: int
+
+
+def _map_arguments(function: Callable[[Any], Any], args: Sequence[Any]) -> list[Any]:
+    return [
+        [function(item) for item in value] if isinstance(value, (list, tuple)) else function(value) for value in args
+    ]
+
+
+def register_operator(reference: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Registers ``attnexport::<reference name>`` and returns it.
+
+    The first argument is query-like, (B, H, N, ...) or a list of such, and ``v`` is (B, Hkv, M, Dv); the result
+    is (B, H, N, Dv) of v's dtype. The backward pass keeps the inputs only and runs the reference again.
+    """
+    name = reference.__name__
+    parameters = list(inspect.signature(reference).parameters)
+
+    def forward(*args: Any) -> Tensor:
+        out: Tensor = reference(*args).contiguous()
+        return out
+
+    schema = torch.library.infer_schema(reference, mutates_args=())
+    operator = torch.library.custom_op(f"attnexport::{name}", forward, mutates_args=(), schema=schema)
+
+    def fake(*args: Any, **kwargs: Any) -> Tensor:
+        bound = inspect.signature(reference).bind(*args, **kwargs).arguments
+        query = bound[parameters[0]]
+        query = query[0] if isinstance(query, (list, tuple)) else query
+        v: Tensor = bound["v"]
+        return v.new_empty((*query.shape[:3], v.shape[-1]))
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        tensors: list[Tensor] = []
+
+        def save(value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            tensors.append(value)
+            return _Saved(len(tensors) - 1)
+
+        ctx.args = _map_arguments(save, inputs)
+        ctx.save_for_backward(*tensors)
+
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        leaves = [
+            tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor for tensor in ctx.saved_tensors
+        ]
+        args = _map_arguments(lambda value: leaves[value.index] if isinstance(value, _Saved) else value, ctx.args)
+        with torch.enable_grad():
+            output = reference(*args)
+        wanted = [tensor for tensor in leaves if tensor.requires_grad]
+        found = iter(torch.autograd.grad(output, wanted, grad, allow_unused=True))
+        grads = [next(found) if tensor.requires_grad else None for tensor in leaves]
+        by_argument = _map_arguments(lambda value: grads[value.index] if isinstance(value, _Saved) else None, ctx.args)
+        # For calls with lists of tensors torch leaves trailing arguments at their defaults out of the count.
+        return tuple(by_argument[: len(ctx.needs_input_grad)])
+
+    operator.register_fake(fake)
+    operator.register_autograd(backward, setup_context=setup_context)
+    return operator

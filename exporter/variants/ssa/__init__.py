@@ -1,0 +1,19 @@
+"""Selective synchronization attention: weights of phase-locked oscillators."""
+
+from attnexport.variants.spec import ErrorFloor, Variant
+from attnexport.variants.ssa import onnx_function, op, reference
+
+__all__ = ["VARIANT", "op"]
+
+VARIANT = Variant(
+    name="ssa",
+    title="Selective synchronization attention",
+    op_type="SelectiveSynchronizationAttention",
+    formula="Σ S v / (Σ S + ε),  S = √max(0, e^(−2α·D²) − D²/(K·r)²)",
+    cost="O(N·M)",
+    paper="arXiv 2602.14445",
+    reference=reference.selective_synchronization_attention,
+    body=onnx_function.write_body,
+    weights=reference.synchronization_weights,
+    floor=ErrorFloor(factor=0.1, power=0.5),
+)

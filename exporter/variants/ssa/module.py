@@ -1,0 +1,86 @@
+"""Selective synchronization self-attention as a module."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attnexport.variants.heads import head_width, merge_heads, split_heads
+from attnexport.variants.ssa.op import selective_synchronization_attention
+
+
+def _inverse_softplus(value: float) -> float:
+    return value + math.log(-math.expm1(-value))
+
+
+class SelectiveSynchronizationAttention(nn.Module):
+    """Self-attention block with selective synchronization attention (arXiv 2602.14445).
+
+    With the paper's initialisation every token locks only to itself and no gradient reaches any other pair. Here
+    the frequency projection starts at (2 width / 3)^-1/2 of PyTorch's default, so that the squared distance of
+    two independent unit-variance tokens is about 1, and coupling and decay start where such pairs are locked.
+
+    Args:
+        dim: model width d, a multiple of heads.
+        heads: heads H.
+        kv_heads: key and value heads; with fewer than heads the queries get a projection of their own.
+            Default: None, heads.
+        top_k, causal, eps: as in :func:`attnexport.selective_synchronization_attention`.
+        coupling: initial K = softplus(coupling_hat), > 0. Default: 8.
+        alpha: initial decay per head, softplus(alpha_hat), > 0. Default: 0.5.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        kv_heads: int | None = None,
+        top_k: int | None = None,
+        causal: bool = False,
+        coupling: float = 8.0,
+        alpha: float = 0.5,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.kv_heads = heads if kv_heads is None else kv_heads
+        width = head_width(dim, heads, self.kv_heads)
+        self.top_k, self.causal, self.eps = top_k, causal, eps
+        self.omega_proj = nn.Linear(dim, self.kv_heads * width)
+        self.query_omega_proj = nn.Linear(dim, dim) if self.kv_heads != heads else None
+        self.theta_proj = nn.Linear(dim, self.kv_heads * width)
+        self.v_proj = nn.Linear(dim, self.kv_heads * width)
+        self.out_proj = nn.Linear(dim, dim)
+        self.coupling_hat = nn.Parameter(torch.tensor(_inverse_softplus(coupling)))
+        self.alpha_hat = nn.Parameter(torch.full((heads,), _inverse_softplus(alpha)))
+        with torch.no_grad():
+            for projection in (self.omega_proj, self.query_omega_proj):
+                if projection is not None:
+                    projection.weight.mul_((2.0 * width / 3.0) ** -0.5)
+                    projection.bias.mul_((2.0 * width / 3.0) ** -0.5)
+
+    def forward(self, x: Tensor, *, kv_lengths: Tensor | None = None, q_start: Tensor | None = None) -> Tensor:
+        """x (B, N, d) to (B, N, d); kv_lengths and q_start int32 (B,)."""
+        omega = split_heads(self.omega_proj(x), self.kv_heads)
+        queries = omega
+        if self.query_omega_proj is not None:
+            queries = split_heads(self.query_omega_proj(x), self.heads)
+        out = selective_synchronization_attention(
+            queries,
+            omega,
+            split_heads(self.theta_proj(x), self.kv_heads),
+            split_heads(self.v_proj(x), self.kv_heads),
+            F.softplus(self.coupling_hat),
+            F.softplus(self.alpha_hat),
+            top_k=self.top_k,
+            causal=self.causal,
+            kv_lengths=kv_lengths,
+            q_start=q_start,
+            eps=self.eps,
+        )
+        projected: Tensor = self.out_proj(merge_heads(out))
+        return projected

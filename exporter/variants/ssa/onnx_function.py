@@ -1,0 +1,65 @@
+"""Selective synchronization attention in standard ONNX operators, in the reference's closed form."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from attnexport.variants.body import Body, CallSite
+from attnexport.variants.onnx_parts import dot, prefix_sums_at, repeat_heads, size, top_k_mask
+from attnexport.variants.ssa.reference import SMALLEST_LOCK_SQUARE
+from attnexport.variants.visibility import onnx_visible_counts, onnx_visible_mask
+
+
+def _order_parameter(body: Body, theta: ir.Value, counts: ir.Value, *, causal: bool, per_batch: bool) -> ir.Value:
+    """r as (B, Hkv, N or 1, 1) from phases (B, Hkv, M, D) and visible counts (B or 1, N or 1)."""
+    number = body.unsqueeze(body.compute(body.op("Max", counts, 1)), 1, 3)
+
+    def mean_square(wave: str) -> ir.Value:
+        values = body.op(wave, theta)
+        if causal:
+            total = prefix_sums_at(body, values, counts, per_batch=per_batch)
+        else:
+            columns = body.unsqueeze(body.arange(body.dim(theta, 2)), 1)
+            visible = body.op("Less", columns, body.unsqueeze(counts, 1, 3))
+            total = body.sum(body.hide(values, visible, 0.0), 2)
+        mean = body.op("Div", total, number)
+        return body.op("Mul", mean, mean)
+
+    magnitude = body.op("Sqrt", body.op("Add", mean_square("Cos"), mean_square("Sin")))
+    return body.op("Div", body.sum(magnitude, 3), body.compute(body.dim(theta, 3)))
+
+
+def write_body(body: Body, site: CallSite) -> ir.Value:
+    """Writes the operator's body and returns (B, H, N, Dv) in the compute type."""
+    heads, kv_heads = size(body, site, "omega_q", 1), size(body, site, "omega_k", 1)
+    omega_q = body.compute(body.tensor("omega_q"))
+    omega_k = repeat_heads(body, body.compute(body.tensor("omega_k")), heads, kv_heads)
+    v = repeat_heads(body, body.compute(body.tensor("v")), heads, kv_heads)
+    rows, keys = body.dim(omega_q, 2), body.dim(omega_k, 2)
+    causal = site.flag("causal")
+    kv_lengths, q_start = body.optional("kv_lengths"), body.optional("q_start")
+
+    counts = onnx_visible_counts(body, rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start)
+    per_batch = kv_lengths is not None or q_start is not None
+    theta = body.compute(body.tensor("theta"))
+    order = _order_parameter(body, theta, counts, causal=causal, per_batch=per_batch)
+    lock = body.op("Mul", body.compute(body.tensor("coupling")), repeat_heads(body, order, heads, kv_heads))
+    lock_square = body.op("Max", body.op("Mul", lock, lock), SMALLEST_LOCK_SQUARE)
+
+    query_square = body.sum(body.op("Mul", omega_q, omega_q), -1)
+    key_square = body.transpose(body.sum(body.op("Mul", omega_k, omega_k), -1), 0, 1, 3, 2)
+    squares = body.op("Add", query_square, key_square)
+    cross = body.op("Mul", dot(body, omega_q, omega_k), 2.0)
+    distance = body.op("Max", body.op("Sub", squares, cross), 0.0)
+    alpha = body.reshape(body.compute(body.tensor("alpha")), -1, 1, 1)
+    decay = body.op("Exp", body.op("Mul", body.op("Mul", distance, alpha), -2.0))
+    inner = body.op("Sub", decay, body.op("Div", distance, lock_square))
+    strength = body.op("Sqrt", body.op("Max", inner, 0.0))
+
+    mask = onnx_visible_mask(body, rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start)
+    strength = body.hide(strength, mask, 0.0)
+    if site.integer("top_k"):
+        kept = top_k_mask(body, strength, body.int_attribute("top_k"), mask)
+        strength = body.hide(strength, kept, 0.0)
+    total = body.op("Add", body.sum(strength, -1), body.float_attribute("eps"))
+    return body.op("Div", body.op("MatMul", strength, v), total)

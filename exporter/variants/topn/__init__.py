@@ -1,0 +1,18 @@
+"""Top-N attention and the geometry of its selection."""
+
+from attnexport.variants.spec import Variant
+from attnexport.variants.topn import onnx_function, op, reference
+
+__all__ = ["VARIANT", "op"]
+
+VARIANT = Variant(
+    name="topn",
+    title="Top-N attention",
+    op_type="TopNAttention",
+    formula="softmax(q·k·scale) with the N largest weights of each row",
+    cost="O(N·M)",
+    paper="arXiv 2602.01893",
+    reference=reference.top_n_attention,
+    body=onnx_function.write_body,
+    weights=reference.top_n_weights,
+)

@@ -1,0 +1,52 @@
+"""The public top-N attention operator."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from attnexport.variants.checks import as_int32, check_count, check_heads, check_lengths
+from attnexport.variants.registration import register_operator
+from attnexport.variants.topn import reference
+
+_operator = register_operator(reference.top_n_attention)
+
+
+def top_n_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    n: int,
+    *,
+    scale: float | None = None,
+    renormalize: bool = True,
+    causal: bool = False,
+    kv_lengths: Tensor | None = None,
+    q_start: Tensor | None = None,
+) -> Tensor:
+    """Softmax attention that keeps the n largest weights of each row (the selection of arXiv 2602.01893).
+
+    Args:
+        q: queries (B, H, N, Dk), floating.
+        k: keys (B, Hkv, M, Dk); H is a multiple of Hkv.
+        v: values (B, Hkv, M, Dv).
+        n: keys kept per row, >= 1, ties going to the lower index; rows with fewer visible keys keep them all.
+        scale: factor on the scores. Default: None, Dk ** -0.5.
+        renormalize: the kept weights sum to one; False leaves them as softmax gave them, the paper's selected
+            aggregate s = sum over the selection of a_j v_j. Default: True.
+        causal: row i sees no key after its position. Default: False.
+        kv_lengths: int32 (B,), valid keys. Default: None, M.
+        q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
+
+    Returns:
+        (B, H, N, Dv) of v's dtype; rows that see no key are zero.
+
+    Raises:
+        ValueError: shapes or options that do not fit, naming the argument.
+    """
+    check_heads("q", q, "k", k, v)
+    check_lengths(q.shape[0], kv_lengths, q_start)
+    kept = check_count("n", n)
+    if kept == 0:
+        raise ValueError("n: expected an int >= 1, given None")
+    factor = q.shape[-1] ** -0.5 if scale is None else float(scale)
+    return _operator(q, k, v, kept, factor, renormalize, causal, as_int32(kv_lengths), as_int32(q_start))

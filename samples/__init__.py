@@ -1,0 +1,1 @@
+"""Small trained models, one for every attention variant."""

@@ -1,0 +1,66 @@
+"""Converts and checks every sample and ends with a table: python samples/demo.py OUTPUT_FOLDER."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from attnexport.accuracy.check import CheckReport, check
+from attnexport.accuracy.data import data_batches
+from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.conversion import Conversion, convert
+from attnexport.loading import as_program, load_model
+
+SAMPLES = Path(__file__).parent
+
+
+def convert_and_check(model: Path, output: Path) -> tuple[Conversion, CheckReport]:
+    """One sample, with the test data beside it."""
+    loaded = load_model(model)
+    program = as_program(loaded)
+    conversion = convert(program, None, output, dim_names=loaded.dim_names)
+    batches = data_batches(program, model.parent / "test.npz")
+    return conversion, check(program, OnnxRuntimeBackend(output), batches, compare_task=True)
+
+
+def main(folder: Path) -> int:
+    """Returns the exit code: 1 when a sample is outside its error budget."""
+    folder.mkdir(parents=True, exist_ok=True)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    table = Table(title="Trained samples, PyTorch to ONNX Runtime", title_justify="left")
+    table.add_column("sample")
+    table.add_column("nodes")
+    for heading in ("shapes run", "relative L2", "largest error", "allowed", "accuracy torch", "accuracy ONNX"):
+        table.add_column(heading, justify="right")
+    table.add_column("budget")
+    passed = True
+    for model in sorted(SAMPLES.glob("*/*.pt2")):
+        name = f"{model.parent.name}/{model.stem}"
+        with console.status(f"{name}: converting and checking"):
+            output = folder / f"{model.parent.name}-{model.stem}.onnx"
+            conversion, report = convert_and_check(model, output)
+        result, task = report.outputs[0], report.task
+        passed &= report.passed
+        table.add_row(
+            name,
+            ", ".join(f"{count} {op_type}" for op_type, count in conversion.variants.items()),
+            str(len(conversion.verified)),
+            f"{result.relative_l2:.1e}",
+            f"{result.largest_error:.1e}",
+            f"{result.budget.limit:.1e}" if result.budget else "",
+            f"{task.accuracy_torch:.2%}" if task and task.accuracy_torch is not None else "",
+            f"{task.accuracy_file:.2%}" if task and task.accuracy_file is not None else "",
+            "within" if report.passed else "OUTSIDE",
+        )
+        console.print(f"wrote {output}")
+    console.print(table)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    sys.exit(main(Path(sys.argv[1])))

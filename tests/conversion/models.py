@@ -1,0 +1,55 @@
+"""Small models for tests of the conversion."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+import attnexport
+
+WIDTH = 16
+
+
+class Stack(nn.Module):
+    """Residual attention blocks with a norm before and a head behind."""
+
+    def __init__(self, *blocks: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(WIDTH)
+        self.head = nn.Linear(WIDTH, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = x + block(self.norm(x))
+        return self.head(x)
+
+
+class WithLengths(nn.Module):
+    """One block that is told the lengths."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: torch.Tensor, kv_lengths: torch.Tensor) -> torch.Tensor:
+        return self.block(x, kv_lengths=kv_lengths)
+
+
+def every_variant(causal: bool) -> Stack:
+    """One block of each variant."""
+    torch.manual_seed(0)
+    return Stack(
+        attnexport.KrauseAttention(WIDTH, 2, window=4, causal=causal),
+        attnexport.HadamardLinearAttention(WIDTH, 2, features=4, causal=causal),
+        attnexport.SelectiveSynchronizationAttention(WIDTH, 2, causal=causal),
+        attnexport.AffineScaledAttention(WIDTH, 2, causal=causal),
+        attnexport.TopNAttention(WIDTH, 2, 3, causal=causal),
+    )
+
+
+def example(batch: int = 2, tokens: int = 9) -> torch.Tensor:
+    return torch.randn(batch, tokens, WIDTH, generator=torch.Generator().manual_seed(1))
+
+
+DYNAMIC = {"x": {0: "batch", 1: "tokens"}}

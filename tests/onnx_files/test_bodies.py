@@ -1,0 +1,126 @@
+"""The function bodies, run by ONNX Runtime, compute what the PyTorch operators compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+
+import attnexport
+from tests.onnx_files.calls import CASES, Call, krause, lengths, tensors
+from tests.onnx_files.standalone import Session, standalone_model
+
+
+def assert_computes(session, module, args, tolerance=3e-6):
+    given = session(module, args).astype(np.float64)
+    with torch.no_grad():
+        expected = module(*args).double().numpy()
+    scale = max(np.abs(expected).max(), 1e-3)
+    assert given.shape == expected.shape
+    assert np.abs(given - expected).max() <= tolerance * scale
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.parametrize("kv_heads", [4, 2], ids=["mha", "gqa"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_body_computes_the_operator_at_every_size(case, kv_heads, causal):
+    module = case.module(causal)
+    session = Session(standalone_model(module, tensors(2, 4, kv_heads, 9, 13)))
+    for batch, rows, keys in ((2, 9, 13), (3, 70, 131), (1, 1, 63), (2, 5, 5), (1, 33, 20)):
+        assert_computes(session, module, tensors(batch, 4, kv_heads, rows, keys, seed=rows))
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_body_obeys_kv_lengths_and_q_start(case, causal):
+    module = case.module(causal)
+    example = (*tensors(2, 4, 2, 9, 13), lengths(13, 4), lengths(0, 5))
+    session = Session(standalone_model(module, example))
+    for args in (
+        example,
+        (*tensors(3, 4, 2, 70, 90, seed=1), lengths(90, 0, 7), lengths(-3, 20, 80)),
+        (*tensors(1, 4, 2, 5, 5, seed=2), lengths(9), lengths(2)),
+    ):
+        assert_computes(session, module, args)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_body_obeys_kv_lengths_alone(case):
+    module = case.module(False)
+    example = (*tensors(2, 4, 4, 9, 13), lengths(13, 4))
+    session = Session(standalone_model(module, example))
+    assert_computes(session, module, example)
+    assert_computes(session, module, (*tensors(2, 4, 4, 3, 40, seed=1), lengths(0, 33)))
+
+
+@pytest.mark.parametrize("metric", ["chebyshev", "manhattan"])
+@pytest.mark.parametrize("prefix", [0, 1, 2])
+@pytest.mark.parametrize("options", [{}, {"top_k": 3}, {"causal": True}], ids=["all", "top_k", "causal"])
+def test_krause_grid_body_computes_the_operator(metric, prefix, options):
+    grid = attnexport.Grid(3, 4, 1, metric, prefix)
+    module = Call(lambda q, k, v, **lengths: krause(q, k, v, grid=grid, **options, **lengths))
+    example = (*tensors(2, 4, 2, grid.tokens, grid.tokens), lengths(grid.tokens, 6))
+    session = Session(standalone_model(module, example))
+    assert_computes(session, module, example)
+    assert_computes(session, module, (*tensors(1, 4, 2, grid.tokens, grid.tokens, seed=1), lengths(9)))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_body_of_a_half_model_computes_in_float32(case):
+    module = case.module(True)
+    example = tensors(2, 4, 2, 40, 50, dtype=torch.float16)
+    session = Session(standalone_model(module, example))
+    assert session(module, example).dtype == np.float16
+    assert_computes(session, module, example, tolerance=2 * torch.finfo(torch.float16).eps)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_body_of_a_double_model_stays_double(case):
+    module = case.module(True)
+    example = tensors(2, 4, 2, 40, 50, dtype=torch.float64)
+    session = Session(standalone_model(module, example), fused=False)
+    assert_computes(session, module, example, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[8], CASES[10]], ids=lambda case: case.name)
+def test_top_k_ties_go_to_the_lower_index(case):
+    q, k, v = tensors(1, 4, 4, 6, 8)
+    k[:, :, 3:] = k[:, :, 3:4]
+    module = case.module(False)
+    session = Session(standalone_model(module, (q, k, v)))
+    assert_computes(session, module, (q, k, v))
+
+
+def test_rows_that_see_no_key_are_zero():
+    for case in CASES:
+        module, args = case.module(True), (*tensors(2, 4, 2, 9, 5), lengths(5, 0))
+        given = Session(standalone_model(module, args))(module, args)
+        assert np.isfinite(given).all(), case.name
+        assert (given[0, :, :4] == 0).all(), case.name
+        assert (given[1] == 0).all(), case.name
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("hla_1", {}),
+        ("hla_2", {}),
+        ("krause_window", {"window": 4}),
+        ("krause_window_top_k", {"window": 4, "top_k": 2}),
+    ],
+)
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+def test_linear_variants_never_hold_rows_by_keys(name, options, causal):
+    case = next(case for case in CASES if case.name == name)
+    module = Call(lambda q, k, v, **rest: case.operator(q, k, v, **{**case.options, **options}, causal=causal, **rest))
+    rows = 600
+    args = tensors(1, 2, 2, rows, rows)
+    model = standalone_model(module, args)
+    ir.passes.common.InlinePass()(model)
+    every_value = [value for node in model.graph for value in node.outputs]
+    model.graph.outputs[:] = every_value
+    sizes = {
+        value.name: given.size for value, given in zip(every_value, Session(model).run_all(module, args), strict=True)
+    }
+    assert max(sizes.values()) <= 2 * rows * 128, sizes
