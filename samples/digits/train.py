@@ -76,7 +76,7 @@ def train(variant: str, images: Tensor, labels: Tensor, *, seed: int, epochs: in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all five")
+    parser.add_argument("--variant", nargs="+", choices=VARIANTS, help="default: all five")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of the saved models")

@@ -77,7 +77,7 @@ def train(variant: str, tokens: Tensor, *, seed: int, steps: int) -> nn.Module:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: krause and hla")
+    parser.add_argument("--variant", nargs="+", choices=VARIANTS, help="default: krause and hla")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of the saved models")

@@ -84,6 +84,11 @@ def test_module_with_inputs_of_a_wrong_shape(refuse: Refuse, tmp_path: Path):
     has(line, "15", "16")
 
 
+def test_module_with_inputs_of_a_wrong_dtype(refuse: Refuse, tmp_path: Path):
+    line = refuse("convert", "-o", tmp_path / "o.onnx", *factory("tiny"), "--inputs", "x=2x9x16:i64")
+    has(line, "types do not fit", "tensor(int64) and tensor(float)")
+
+
 @pytest.mark.parametrize("text", ["x", "x=2x", "x=2x9:f33", "x=0x9:f32", "x=2x9:f32[0,3)"])
 def test_inputs_of_another_form(refuse: Refuse, tmp_path: Path, text: str):
     has(refuse("convert", "-o", tmp_path / "o.onnx", *factory("tiny"), "--inputs", text), f"--inputs {text}")
