@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-SOURCES_OF_TRUTH := pyproject.toml setup.py constraints.txt
+SETUP := pyproject.toml setup.py constraints.txt
 
 .PHONY: demo test lint types wheel bench clean
 
-$(VENV)/package.stamp: $(SOURCES_OF_TRUTH)
+$(VENV)/package.stamp: $(SETUP)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/pip install --quiet -c constraints.txt -e .
@@ -21,7 +21,7 @@ demo: $(VENV)/package.stamp
 	$(BIN)/python samples/demo.py demo
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -10,6 +10,9 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, OutputKind, TensorArgument
+
+from attnexport.errors import ConversionError
 
 Size = int | str
 """A fixed size, or the expression of a dynamic one, as ``s0`` or ``2*s0``."""
@@ -72,14 +75,30 @@ def input_specs(program: ExportedProgram) -> tuple[TensorSpec, ...]:
 
 
 def output_names(program: ExportedProgram) -> tuple[str, ...]:
-    """Names for the outputs: ``output``, or ``output_0`` and so on, or the keys of a returned dict."""
-    signature = program.module_call_graph[0].signature
-    count = len(program.graph_signature.user_outputs)
-    if signature is not None and signature.out_spec.num_leaves == count:
-        example = pytree.tree_unflatten(list(range(count)), signature.out_spec)
-        if isinstance(example, dict) and len(example) == count:
-            return tuple(str(key) for key in example)
-    return ("output",) if count == 1 else tuple(f"output_{index}" for index in range(count))
+    """Names for the output tensors: ``output``, or ``output_0`` and so on, or the keys of a returned dict.
+
+    None among the outputs has no name.
+
+    Raises:
+        ConversionError: an output that is neither a tensor nor None.
+    """
+    arguments = [spec.arg for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
+    keys = [str(position) for position in range(len(arguments))]
+    out_spec = program.call_spec.out_spec
+    if out_spec is not None and out_spec.num_leaves == len(arguments):
+        example = pytree.tree_unflatten(list(range(len(arguments))), out_spec)
+        if isinstance(example, dict) and len(example) == len(arguments):
+            keys = [str(key) for key in example]
+    names = []
+    for key, argument in zip(keys, arguments, strict=True):
+        if isinstance(argument, TensorArgument):
+            names.append(key)
+        elif not (isinstance(argument, ConstantArgument) and argument.value is None):
+            kind = type(argument.value).__name__ if isinstance(argument, ConstantArgument) else "a symbolic number"
+            raise ConversionError(f"output {key}: expected a tensor, the model returns {kind}: return tensors only")
+    if len(arguments) == 1 and names == ["0"]:
+        return ("output",)
+    return tuple(f"output_{name}" if name.isdecimal() else name for name in names)
 
 
 def dynamic_dims(program: ExportedProgram) -> tuple[DynamicDim, ...]:

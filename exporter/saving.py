@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
@@ -85,13 +87,25 @@ def dim_names_from(
     return found
 
 
+@contextlib.contextmanager
+def _compact_examples(program: ExportedProgram) -> Iterator[None]:
+    """Copies the example inputs while they are saved: torch would write the whole storage behind a view."""
+    examples = program.example_inputs
+    program.example_inputs = pytree.tree_map_only(torch.Tensor, torch.clone, examples)
+    try:
+        yield
+    finally:
+        program.example_inputs = examples
+
+
 def _archive(program: ExportedProgram, names: DimNames, name: str) -> bytes:
     import attnexport
 
     note = json.dumps({"attnexport": attnexport.__version__, "dim_names": names}, sort_keys=True)
     buffer = io.BytesIO()
     try:
-        torch.export.save(program, buffer, extra_files={NOTE: note})
+        with _compact_examples(program):
+            torch.export.save(program, buffer, extra_files={NOTE: note})
     except Exception as error:
         raise ConversionError(f"{name}: torch cannot save the program: {one_line(error)}") from error
     try:

@@ -71,10 +71,11 @@ def verify_shapes(path: str | os.PathLike[str], program: ExportedProgram, dim_na
         The shapes that ran, one text each.
 
     Raises:
-        ConversionError: a dim declared dynamic was specialised, or the file computes something else.
+        ConversionError: the file is no valid model, a dim declared dynamic was specialised, or the file computes
+            something else.
         BackendError: ONNX Runtime has no kernel for the model's types.
     """
-    backend = OnnxRuntimeBackend(path)
+    backend = _loaded(path)
     examples = example_inputs(program)
     dims = dynamic_dims(program)
     sizes = [{dim.symbol: dim.example for dim in dims}, *(other_sizes(dims) if dims else [])]
@@ -93,6 +94,16 @@ def verify_shapes(path: str | os.PathLike[str], program: ExportedProgram, dim_na
     return ran
 
 
+def _loaded(path: str | os.PathLike[str]) -> OnnxRuntimeBackend:
+    try:
+        return OnnxRuntimeBackend(path)
+    except BackendError as error:
+        _, invalid, what = str(error).partition("Type Error: ")
+        if invalid:
+            raise ConversionError(f"the model's types do not fit together in ONNX: {what}") from error
+        raise
+
+
 def _compare(
     backend: OnnxRuntimeBackend,
     feeds: Mapping[str, NDArray[Any]],
@@ -106,7 +117,8 @@ def _compare(
     except BackendError as error:
         if "NOT_IMPLEMENTED" in str(error) or "Unexpected input data type" in str(error):
             raise
-        raise ConversionError(f"a dynamic dim was specialised: the file fails {at} ({text}): {error}") from error
+        reason = str(error).removeprefix(f"{backend.path}: ")
+        raise ConversionError(f"a dynamic dim was specialised: the file fails {at} ({text}): {reason}") from error
     for (name, given), want in zip(outputs.items(), expected, strict=True):
         if tuple(given.shape) != tuple(want.shape):
             raise ConversionError(

@@ -193,6 +193,8 @@ def check(
             _add(output, given[outputs[output.name]], value, as_array(exact), plain, batch.source)
         if compare_task:
             task = _add_task(task, names, own, given, outputs, batch)
+    if not count:
+        raise InputError("no inputs to compare on")
     return CheckReport(
         outputs=tuple(_result(output, program) for output in found),
         task=task,

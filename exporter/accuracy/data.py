@@ -149,10 +149,8 @@ class _Reader:
         for start, stop in self._pieces(size, rows, limit):
             piece = tuple(tensor[start:stop] if cut else tensor for tensor, cut in zip(tensors, shared, strict=True))
             self._check_sizes(piece)
-            whole = labels is None or not named
-            yield Batch(
-                f"{self.file}[{start}:{stop}]", piece, labels if whole else labels[start:stop], rows=stop - start
-            )
+            ours = labels[start:stop] if labels is not None and named else labels
+            yield Batch(f"{self.file}[{start}:{stop}]", piece, ours, rows=stop - start)
 
     def _fitted(self, spec: TensorSpec, arrays: Mapping[str, NDArray[Any]], batch: Size | None) -> Tensor:
         """One input's array as a tensor of its dtype, its rank and fixed sizes checked."""

@@ -41,6 +41,9 @@ class _WideInterpreter(torch.fx.Interpreter):
         if target is torch.ops.aten._assert_tensor_metadata.default:
             return None
         args, kwargs = pytree.tree_map(_widen, (args, kwargs))
+        if target is torch.ops.higher_order.wrap_with_autocast:
+            device, dtype, _, *rest = args
+            args = (device, dtype, False, *rest)
         return super().call_function(target, args, kwargs)
 
 

@@ -36,7 +36,7 @@ class HeadReport:
         selected, random: per selection size n, the figures of the attention's own and of random selections.
         sink: mean weight on the key that gets most weight from all rows.
         local: mean weight on keys nearer than LOCAL_TOKENS to the row.
-        entropy: entropy of the weights over the logarithm of the keys seen, 0 to 1.
+        entropy: entropy of the weights over the logarithm of the keys seen, 0 to 1; rows that see one key are left out.
         output: norm of the head's output over the median of the layer's heads.
         regime: Retriever, Mixer, Reset or unclassified, by :func:`regime_of`.
     """
@@ -209,12 +209,12 @@ def _features(call: AttentionCall, weights: Tensor, visible: Tensor, rows: Tenso
     on_sink = mass.gather(-1, sink[..., None, None].expand(-1, -1, mass.shape[2], 1)).squeeze(-1)
     positions = rows + call.weights.shape[3] - call.weights.shape[2]
     near = (positions[:, None] - torch.arange(mass.shape[3])).abs() < LOCAL_TOKENS
-    keys = visible.sum(-1).clamp(min=2)
-    entropy = -(mass * mass.clamp(min=1e-30).log()).sum(-1) / keys.to(mass.dtype).log()
+    keys = visible.sum(-1, dtype=mass.dtype)
+    entropy = -(mass * mass.clamp(min=1e-30).log()).sum(-1) / keys.log()
     values = call.v.repeat_interleave(weights.shape[1] // call.v.shape[1], dim=1).to(weights.dtype)
     return {
         "sink": on_sink,
         "local": (mass * near).sum(-1),
-        "entropy": entropy,
+        "entropy": entropy.masked_fill(keys < 2, torch.nan),
         "norm": (weights @ values).norm(dim=-1),
     }

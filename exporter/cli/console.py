@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import logging
+import os
 import sys
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,7 +23,7 @@ from attnexport.files import replacing
 P = ParamSpec("P")
 R = TypeVar("R")
 
-debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error, and what libraries log.")
 
 
 def out() -> Console:
@@ -34,7 +38,8 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         debug = bool(kwargs.pop("debug", False))
         try:
-            return command(*args, **kwargs)
+            with contextlib.nullcontext() if debug else _silent_libraries():
+                return command(*args, **kwargs)
         except click.ClickException:
             raise
         except Exception as error:
@@ -47,6 +52,19 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise SystemExit(2) from None
 
     return wrapped
+
+
+@contextlib.contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Keeps what libraries log and warn off stderr, which is for our one line; --debug and TORCH_LOGS show it."""
+    before = logging.root.manager.disable
+    logging.disable(before if os.environ.get("TORCH_LOGS") else logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -82,10 +82,11 @@ def load(options: ModelOptions) -> Loaded:
         InputError: anything that does not fit, in one line.
         ConversionError: a module that cannot be exported.
     """
-    from attnexport.errors import InputError
+    from attnexport.errors import ConversionError, InputError
     from attnexport.input_specs import bind_inputs, check_inputs, example_tensors, parse_dynamic, parse_inputs
     from attnexport.loading import as_program, load_model
     from attnexport.saving import dim_names_from
+    from attnexport.variants.checks import describe
 
     wanted = parse_inputs(options.inputs)
     shapes = parse_dynamic(options.dynamic, wanted)
@@ -103,6 +104,13 @@ def load(options: ModelOptions) -> Loaded:
             check_inputs(loaded.program, example_tensors(wanted), loaded.dim_names)
         return Loaded(loaded.program, loaded.dim_names, loaded.sha256)
     assert loaded.module is not None
-    args, kwargs = bind_inputs(loaded.module, example_tensors(wanted))
-    program = as_program(loaded, args, kwargs, shapes)
+    tensors = example_tensors(wanted)
+    args, kwargs = bind_inputs(loaded.module, tensors)
+    try:
+        program = as_program(loaded, args, kwargs, shapes)
+    except ConversionError as error:
+        if not str(error).startswith("torch.export cannot"):
+            raise
+        given = ", ".join(f"{name} {describe(tensor)}" for name, tensor in tensors.items())
+        raise ConversionError(f"{error}; with the inputs {given}") from error
     return Loaded(program, dim_names_from(shapes, args, loaded.module, kwargs), loaded.sha256)

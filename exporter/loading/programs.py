@@ -143,7 +143,7 @@ def _without_dumps() -> Iterator[None]:
         return
     captured = io.StringIO()
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(max(before, logging.ERROR))
     try:
         with contextlib.redirect_stderr(captured):
             yield

@@ -81,7 +81,7 @@ def test_program_with_other_inputs(refuse: Refuse, saved: Path, tmp_path: Path):
 
 def test_module_with_inputs_of_a_wrong_shape(refuse: Refuse, tmp_path: Path):
     line = refuse("convert", "-o", tmp_path / "o.onnx", *factory("tiny"), "--inputs", "x=2x9x15:f32")
-    has(line, "15", "16")
+    has(line, "[18, 15] X [16, 16]", "with the inputs x (2, 9, 15) float32")
 
 
 def test_module_with_inputs_of_a_wrong_dtype(refuse: Refuse, tmp_path: Path):
@@ -145,6 +145,12 @@ def test_output_that_cannot_be_written(refuse: Refuse, saved: Path, converted: P
     )
     known = {"MODEL": saved, "FILE": converted, "DATA": tmp_path / "unread.npz", "OUT": path}
     has(refuse(*(known.get(part, part) for part in command)), f"{path}: expected", "given")
+
+
+def test_output_that_is_the_model(refuse: Refuse, saved: Path):
+    before = saved.read_bytes()
+    has(refuse("convert", saved, "-o", saved), saved, "is the model itself")
+    assert saved.read_bytes() == before
 
 
 @pytest.fixture

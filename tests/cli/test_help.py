@@ -74,6 +74,5 @@ def test_real_stderr_holds_one_line_for_an_error_and_none_for_a_success(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["out.onnx"]
 
 
-@pytest.mark.xfail(strict=True, reason="loading/programs.py:_without_dumps lets torch's ERROR records through")
 def test_real_stderr_holds_one_line_for_a_wrong_shape(tmp_path: Path):
     assert stderr_of(tmp_path, "tiny", "x=2x9x15") == ["attnexport", "code 2"]

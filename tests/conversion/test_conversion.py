@@ -284,3 +284,26 @@ def test_operator_that_onnx_lacks_is_named(tmp_path):
 def test_options_that_do_not_fit_are_refused(options, message, tmp_path):
     with pytest.raises(attnexport.AttnexportError, match=message):
         attnexport.convert(Stack(), (example(),), tmp_path / "m.onnx", **options)
+
+
+class Returning(nn.Module):
+    """Returns what it is told to beside a tensor."""
+
+    def __init__(self, make) -> None:
+        super().__init__()
+        self.make = make
+
+    def forward(self, x: torch.Tensor):
+        return self.make(x)
+
+
+def test_outputs_are_named_by_keys_and_none_has_no_name(tmp_path):
+    named = attnexport.convert(Returning(lambda x: {"a": x + 1, "b": x * 2}), (torch.randn(2, 3),), tmp_path / "d.onnx")
+    assert named.outputs == ("a", "b")
+    holes = attnexport.convert(Returning(lambda x: (x + 1, None, x * 2)), (torch.randn(2, 3),), tmp_path / "t.onnx")
+    assert holes.outputs == ("output_0", "output_2")
+
+
+def test_output_that_is_a_number_is_refused(tmp_path):
+    with pytest.raises(attnexport.ConversionError, match="output 1: expected a tensor, the model returns int"):
+        attnexport.convert(Returning(lambda x: (x + 1, 3)), (torch.randn(2, 3),), tmp_path / "m.onnx")

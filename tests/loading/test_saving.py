@@ -159,3 +159,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         attnexport.save(Model(), path, args=X)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.pt2"]
+
+
+def test_example_that_is_a_view_brings_only_itself(tmp_path):
+    rows = torch.randn(10_000, 4)
+    attnexport.save(nn.Linear(4, 2), tmp_path / "view.pt2", args=(rows[:2],))
+    attnexport.save(nn.Linear(4, 2), tmp_path / "own.pt2", args=(rows[:2].clone(),))
+    assert (tmp_path / "view.pt2").stat().st_size < 1.1 * (tmp_path / "own.pt2").stat().st_size

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch_config
 from torch.export import Dim
 
 from .cases import (
@@ -14,6 +15,7 @@ from .cases import (
     Case,
     Inputs,
     Shape,
+    each,
     each_case,
     each_variant,
     error,
@@ -112,7 +114,9 @@ def test_decomposing_leaves_the_operator_whole(case: Case) -> None:
     assert operator_nodes(program) == [case.torch_op]
 
 
+@functorch_config.patch(enable_autograd_cache=False)
 def assert_compiled_equals_eager(case: Case, **options: Any) -> None:
+    """The cache of compiled backward passes is off: its key knows the operator's name, not its reference."""
     torch.compiler.reset()
     compiled = torch.compile(Call(case, causal=True), fullgraph=True, **options)
     for shape in (case.fit(Shape(rows=6, keys=8)), case.fit(Shape(batch=3, rows=7, keys=9))):
@@ -133,7 +137,7 @@ def test_a_traced_graph_equals_eager_forward_and_backward(case: Case) -> None:
 
 
 @pytest.mark.slow
-@each_variant
+@each(*[case for case in CASES if case.name in {"krause-window4", "hla-one", "ssa", "affine"}])
 def test_compiled_equals_eager_forward_and_backward(case: Case) -> None:
     assert_compiled_equals_eager(case, dynamic=True)
 

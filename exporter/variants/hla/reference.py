@@ -86,7 +86,7 @@ def _causal_sums(
     within = (index[..., None, :] >= 0) & (index[..., None, :] < last)
     seen = within.any(-2)[:, None, :, :, None]
 
-    limit = torch.minimum(starts[:, :1], counts.amax(-1, keepdim=True))
+    limit = torch.minimum(starts[:, 0, None], counts.amax(-1, keepdim=True))
     before_first = torch.arange(keys, device=device) < limit
     state = _state(key_factors, values, before_first[:, None, :, None])
 

@@ -62,14 +62,15 @@ def _distances(contributions: Tensor, centre: Tensor, distance: str) -> Tensor:
 
 def _separation(contributions: Tensor, selected: Tensor, visible: Tensor, distance: str) -> Separation:
     """Contributions y (B, H, M, Dv) of one row, boolean selected and visible (B, H, M), figures (B, H)."""
-    size = selected.sum(-1)
+    dtype = contributions.dtype
+    size = selected.sum(-1, dtype=dtype)
     others = visible & ~selected
     centre = (contributions * selected[..., None]).sum(-2)
     away = _distances(contributions, centre, distance)
     inner = away.masked_fill(~others, torch.inf).amin(-1)
     outer = away.masked_fill(~selected, -torch.inf).amax(-1)
-    intruders = (others & (away <= outer[..., None])).sum(-1)
-    inside = (selected & (away < inner[..., None])).sum(-1)
+    intruders = (others & (away <= outer[..., None])).sum(-1, dtype=dtype)
+    inside = (selected & (away < inner[..., None])).sum(-1, dtype=dtype)
     precision = size / (size + intruders)
     recall = inside / size.clamp(min=1)
     total = precision + recall
