@@ -120,8 +120,8 @@ def test_moving_all_frequencies_together_changes_nothing() -> None:
 
 def test_phases_that_cancel_leave_only_the_token_itself_with_finite_gradients() -> None:
     inputs = self_inputs(Shape(heads=2, rows=8, keys=8))
-    half_turn = torch.pi * (torch.arange(8).double() % 2)
-    inputs["theta"] = half_turn[:, None].expand(2, 2, 8, 5).contiguous()
+    half_turns = torch.pi * float64([0, 1, 0, -1, 0, 1, 0, -1])
+    inputs["theta"] = half_turns[:, None].expand(2, 2, 8, 5).contiguous()
     inputs["omega_q"] = inputs["omega_q"].round()
     inputs["omega_k"] = inputs["omega_q"].clone()
     for tensor in inputs.values():

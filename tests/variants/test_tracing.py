@@ -137,7 +137,7 @@ def test_a_traced_graph_equals_eager_forward_and_backward(case: Case) -> None:
 
 
 @pytest.mark.slow
-@each(*[case for case in CASES if case.name in {"krause-window4", "hla-one", "ssa", "affine"}])
+@each(*[case for case in CASES if case.name in {"krause-window4", "hla-one"}])
 def test_compiled_equals_eager_forward_and_backward(case: Case) -> None:
     assert_compiled_equals_eager(case, dynamic=True)
 

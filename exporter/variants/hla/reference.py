@@ -113,10 +113,10 @@ def hadamard_linear_attention(
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator."""
-    batch, heads, rows, _ = query_factors[0].shape
+    heads, rows = query_factors[0].shape[1], query_factors[0].shape[2]
     kv_heads, keys = v.shape[1], v.shape[2]
-    if keys == 0 or rows == 0:
-        return v.new_zeros(batch, heads, rows, v.shape[-1])
+    if keys == 0 or rows == 0:  # zeros or nothing, made from v so that there is a graph to go back through
+        return v.sum(2, keepdim=True).repeat_interleave(heads // kv_heads, dim=1).expand(-1, -1, rows, -1)
     dtype = compute_dtype(v)
     queries = [group_heads(factor.to(dtype), kv_heads) for factor in query_factors]
     key_wide = [factor.to(dtype) for factor in key_factors]

@@ -125,10 +125,8 @@ def krause_attention(
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator. A window, top_k or grid_height of 0 means none."""
-    batch, heads, rows, _ = q.shape
+    heads, rows = q.shape[1], q.shape[2]
     kv_heads, keys = k.shape[1], k.shape[2]
-    if keys == 0 or rows == 0:
-        return v.new_zeros(batch, heads, rows, v.shape[-1])
     dtype = compute_dtype(v)
     q, k, v_wide = q.to(dtype), k.to(dtype), v.to(dtype)
     scale = per_head(sigma.to(dtype), heads, kv_heads)
