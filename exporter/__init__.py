@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from attnexport.saving import save as save
     from attnexport.variants.affine.module import AffineScaledAttention as AffineScaledAttention
     from attnexport.variants.affine.op import affine_scaled_attention as affine_scaled_attention
+    from attnexport.variants.geometry import AttentionGeometry as AttentionGeometry
+    from attnexport.variants.geometry import attention_geometry as attention_geometry
     from attnexport.variants.hla.module import HadamardLinearAttention as HadamardLinearAttention
     from attnexport.variants.hla.op import hadamard_linear_attention as hadamard_linear_attention
     from attnexport.variants.krause.module import KrauseAttention as KrauseAttention
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from attnexport.variants.ssa.op import (
         selective_synchronization_attention as selective_synchronization_attention,
     )
-    from attnexport.variants.topn.geometry import AttentionGeometry as AttentionGeometry
-    from attnexport.variants.topn.geometry import attention_geometry as attention_geometry
     from attnexport.variants.topn.module import TopNAttention as TopNAttention
     from attnexport.variants.topn.op import top_n_attention as top_n_attention
 
@@ -38,7 +38,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "AffineScaledAttention": "variants.affine.module",
-    "AttentionGeometry": "variants.topn.geometry",
+    "AttentionGeometry": "variants.geometry",
     "AttnexportError": "errors",
     "Conversion": "conversion",
     "ConversionError": "errors",
@@ -49,7 +49,7 @@ _HOME = {
     "SelectiveSynchronizationAttention": "variants.ssa.module",
     "TopNAttention": "variants.topn.module",
     "affine_scaled_attention": "variants.affine.op",
-    "attention_geometry": "variants.topn.geometry",
+    "attention_geometry": "variants.geometry",
     "convert": "conversion",
     "hadamard_linear_attention": "variants.hla.op",
     "krause_attention": "variants.krause.op",

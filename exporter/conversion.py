@@ -15,18 +15,18 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
-import onnx_ir.passes.common
 import torch
 from torch import nn
 from torch.export import ExportedProgram
 
 from attnexport.errors import BackendError, ConversionError, InputError
 from attnexport.files import replacing, sha256
-from attnexport.graph.functions import attach_functions
+from attnexport.graph.functions import attach_functions, inline_all
 from attnexport.graph.metadata import rename_dims, sort_attributes, strip_traces, write_metadata
 from attnexport.graph.nodes import translation_table, variant_nodes
 from attnexport.graph.opset17 import lower_to_opset17
 from attnexport.loading import export_module
+from attnexport.loading.programs import as_inputs
 from attnexport.program import input_specs, output_names
 from attnexport.saving import dim_names_from
 from attnexport.targets import find_target
@@ -85,9 +85,10 @@ def convert(
 
     Args:
         model: a module (exported in eval mode) or an exported program.
-        args: example inputs; for a program None takes its own.
+        args: example inputs; None for a program, which carries its own.
         path: the file to write; external data of more than 1.5 GiB goes to ``<path>.data``.
-        dynamic_shapes: as for torch.export.export, names allowed in place of Dim. Default: None, all static.
+        dynamic_shapes: as for torch.export.export, names allowed in place of Dim; None for a program, whose dims
+            are fixed. Default: None, all static.
         opset: 17 to 23. Default: None, the target's, or 20.
         target: a name of ``attnexport.targets.TARGETS``. Default: None.
         kwargs: example keyword inputs. Default: None.
@@ -102,24 +103,25 @@ def convert(
     """
     chosen = find_target(target) if target is not None else None
     version = _choose_opset(opset, chosen.opset if chosen else None)
-    program = model if isinstance(model, ExportedProgram) else _program(model, args, kwargs, dynamic_shapes)
+    program = _program(model, args, kwargs, dynamic_shapes)
     if dim_names is None and not isinstance(model, ExportedProgram):
-        dim_names = dim_names_from(dynamic_shapes, _as_tuple(args), model, kwargs)
+        dim_names = dim_names_from(dynamic_shapes, as_inputs(args, kwargs)[0], model, kwargs)
     symbols = _symbol_names(program, dim_names or {})
 
     graph = _export_graph(program, max(version, 18))
     rename_dims(graph, symbols)
     if version == 17:
         lower_to_opset17(graph)
-    notes = attach_functions(graph)
+    inline = chosen is not None and not chosen.local_functions
+    counted = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
+    notes = inline_all(graph) if inline else attach_functions(graph)
     sort_attributes(graph)
     strip_traces(graph)
     write_metadata(graph, program)
     variants = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
-    if not variants:
+    if not counted:
         notes.append("the model calls none of attnexport's operators: the file holds standard operators only")
-    if chosen is not None and not chosen.local_functions and variants:
-        ir.passes.common.InlinePass()(graph)
+    if chosen is not None and inline and counted:
         notes.append(
             f"target {chosen.name} (TensorRT {chosen.tensorrt}) knows no local functions: "
             "the bodies were inlined in place of their nodes"
@@ -143,18 +145,20 @@ def convert(
     )
 
 
-def _as_tuple(args: tuple[Any, ...] | torch.Tensor | None) -> tuple[Any, ...]:
-    if isinstance(args, torch.Tensor):
-        return (args,)
-    return tuple(args or ())
-
-
 def _program(
-    module: nn.Module, args: tuple[Any, ...] | torch.Tensor | None, kwargs: Mapping[str, Any] | None, shapes: Any
+    model: nn.Module | ExportedProgram,
+    args: tuple[Any, ...] | torch.Tensor | None,
+    kwargs: Mapping[str, Any] | None,
+    dynamic_shapes: Any,
 ) -> ExportedProgram:
+    if isinstance(model, ExportedProgram):
+        for name, given in (("args", args), ("kwargs", kwargs), ("dynamic_shapes", dynamic_shapes)):
+            if given is not None:
+                raise InputError(f"{name}: expected None for a program, which carries its own, given {type(given)}")
+        return model
     if args is None and not kwargs:
         raise InputError("args: expected example inputs for a module, given None")
-    return export_module(module, _as_tuple(args), kwargs, shapes)
+    return export_module(model, args, kwargs, dynamic_shapes)
 
 
 def _choose_opset(asked: int | None, for_target: int | None) -> int:
@@ -245,7 +249,9 @@ def _verify(path: Path, program: ExportedProgram, symbols: Mapping[str, str], no
         notes.append("not run: the program carries no example inputs")
         return []
     try:
-        return verify_shapes(path, program, symbols)
+        verified = verify_shapes(path, program, symbols)
     except BackendError as error:
         notes.append(f"not run: {str(error).removeprefix(f'{path}: ')}")
         return []
+    notes.extend(verified.notes)
+    return list(verified.shapes)

@@ -41,6 +41,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)
 
 
+def check_not_same(output: Path | None, *inputs: Path | None) -> None:
+    """Refuses an output that is one of the inputs.
+
+    Raises:
+        InputError: naming the file.
+    """
+    for given in inputs:
+        if output is not None and given is not None and output.exists() and given.exists() and output.samefile(given):
+            raise InputError(f"{output}: expected another name for the output, given the input {given}")
+
+
 def check_output(path: str | os.PathLike[str] | None) -> None:
     """Refuses an output file that cannot be written; for None does nothing. Commands ask before the long work.
 

@@ -9,22 +9,15 @@ from torch import Tensor
 
 
 def like_example(example: Tensor, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """A tensor of that shape with values as in the example.
+    """A tensor of that shape whose values are drawn from the example's, so that they stay where the model wants them.
 
-    Floats are normal with the example's mean and deviation, integers uniform between its smallest and largest
-    value (so that token numbers and lengths stay valid), booleans fair coins.
+    Token numbers, lengths, masks and positive quantities remain what they are. An empty example gives zeros.
     """
-    shape = tuple(shape)
-    if example.dtype == torch.bool:
-        return torch.rand(shape, generator=generator) < 0.5
-    if not example.is_floating_point():
-        low, high = (int(example.min()), int(example.max())) if example.numel() else (0, 0)
-        return torch.randint(low, high + 1, shape, generator=generator).to(example.dtype)
-    values = example.double()
-    mean = values.mean() if values.numel() else torch.tensor(0.0)
-    deviation = values.std() if values.numel() > 1 else torch.tensor(1.0)
-    drawn = torch.randn(shape, generator=generator, dtype=torch.float64)
-    return (drawn * deviation.nan_to_num(1.0) + mean).to(example.dtype)
+    values = example.detach().reshape(-1)
+    if values.numel() == 0:
+        return torch.zeros(tuple(shape), dtype=example.dtype)
+    picks = torch.randint(values.numel(), tuple(shape), generator=generator)
+    return values[picks]
 
 
 def generator(seed: int) -> torch.Generator:

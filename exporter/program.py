@@ -98,7 +98,8 @@ def output_names(program: ExportedProgram) -> tuple[str, ...]:
             raise ConversionError(f"output {key}: expected a tensor, the model returns {kind}: return tensors only")
     if len(arguments) == 1 and names == ["0"]:
         return ("output",)
-    return tuple(f"output_{name}" if name.isdecimal() else name for name in names)
+    taken = {spec.name for spec in input_specs(program)}
+    return tuple(f"output_{name}" if name.isdecimal() or name in taken else name for name in names)
 
 
 def dynamic_dims(program: ExportedProgram) -> tuple[DynamicDim, ...]:
@@ -118,6 +119,27 @@ def dynamic_dims(program: ExportedProgram) -> tuple[DynamicDim, ...]:
                     upper = int(bounds.upper)
                 found[str(symbol)] = DynamicDim(str(symbol), lower if hint is None else int(hint), lower, upper)
     return tuple(found.values())
+
+
+def size_choices(program: ExportedProgram) -> list[dict[str, int]]:
+    """Sizes per symbol: the example's and, where dims are dynamic, small ones (the lower bound, at least 1) and about
+    twice the example's."""
+    dims = dynamic_dims(program)
+
+    def small(dim: DynamicDim, position: int) -> int:
+        size = max(1, dim.lower)
+        return size if size != dim.example else min(size + 1 + position, dim.upper or size + 1 + position)
+
+    def large(dim: DynamicDim, position: int) -> int:
+        size = 2 * dim.example + 1 + position
+        return size if dim.upper is None else min(size, dim.upper)
+
+    choices = [{dim.symbol: dim.example for dim in dims}]
+    if dims:
+        choices += [
+            {dim.symbol: choose(dim, position) for position, dim in enumerate(dims)} for choose in (small, large)
+        ]
+    return choices
 
 
 def shapes_at(program: ExportedProgram, sizes: Mapping[str, int]) -> list[tuple[int, ...]]:

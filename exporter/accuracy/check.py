@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.budget import Budget, compute_precision, relative_floor, variants_of
+from attnexport.accuracy.budget import Budget, relative_floor, variants_of
 from attnexport.accuracy.compare import ErrorSums
 from attnexport.accuracy.data import LABELS, Batch
 from attnexport.accuracy.reference import Reference
+from attnexport.arrays import as_array
 from attnexport.backends import Backend
 from attnexport.errors import InputError
 from attnexport.program import input_specs, output_names, run_program
-from attnexport.verification import as_array
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def _result(output: _Output, program: ExportedProgram) -> OutputResult:
     errors = output.file_error
     budget = None
     if output.dtype is not None and output.dtype.is_floating_point:
-        floor = relative_floor(variants_of(program), compute_precision(program, output.dtype))
+        floor = relative_floor(variants_of(program), output.dtype)
         budget = Budget(output.torch_error.largest_error, floor * errors.largest_reference)
     return OutputResult(
         name=output.name,

@@ -19,8 +19,7 @@ from torch.export import ExportedProgram
 
 from attnexport.errors import InputError
 from attnexport.inputs import generator, like_example
-from attnexport.program import Size, TensorSpec, dynamic_dims, example_inputs, input_specs, shapes_at
-from attnexport.verification import other_sizes
+from attnexport.program import Size, TensorSpec, dynamic_dims, example_inputs, input_specs, shapes_at, size_choices
 
 LABELS = "labels"
 BATCH = 64
@@ -53,8 +52,7 @@ def generated_batches(program: ExportedProgram, seeds: int) -> Iterator[Batch]:
     if program.example_inputs is None:
         raise InputError("the model carries no example inputs: give --inputs or --data")
     examples = example_inputs(program)
-    dims = dynamic_dims(program)
-    sizes = [{dim.symbol: dim.example for dim in dims}, *(other_sizes(dims) if dims else [])]
+    sizes = size_choices(program)
     for seed in range(seeds):
         random = generator(1000 + seed)
         shapes = shapes_at(program, sizes[seed % len(sizes)])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attnexport.analysis.layers import AttentionCall
-from attnexport.variants.topn.geometry import Separation, geometry_of_weights
+from attnexport.variants.geometry import Separation, geometry_of_weights
 
 LOCAL_TOKENS = 8
 """A weight counts as local when its key is nearer to the row than this."""

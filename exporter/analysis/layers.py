@@ -93,6 +93,12 @@ class _Observer(torch.fx.Interpreter):
         self._node = n
         return super().run_node(n)
 
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        value = super().get_attr(target, args, kwargs)
+        if isinstance(value, torch.fx.GraphModule):
+            return lambda *inputs: _Observer(value, self._visit).run(*inputs)
+        return value
+
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         variant = variant_of_torch_op(target)
         assert self._node is not None

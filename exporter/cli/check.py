@@ -9,7 +9,7 @@ import click
 
 from attnexport.cli.console import debug_option, out, report_errors, write_json
 from attnexport.cli.model import load, model_options, options_of
-from attnexport.files import check_output
+from attnexport.files import check_not_same, check_output
 
 
 @click.command(name="check")
@@ -41,6 +41,7 @@ def command(model: Path, onnx_file: Path, data: Path | None, seeds: int, json_pa
     from attnexport.graph.metadata import source_hash
 
     check_output(json_path)
+    check_not_same(json_path, model, onnx_file, data, given["weights"])
     loaded = load(options_of(model, given))
     facts = inspect_model(onnx_file)
     backend = OnnxRuntimeBackend(onnx_file)

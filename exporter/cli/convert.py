@@ -10,7 +10,7 @@ from rich.table import Table
 
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.model import load, model_options, options_of
-from attnexport.files import check_output
+from attnexport.files import check_not_same, check_output
 
 
 @click.command(name="convert")
@@ -29,11 +29,9 @@ def command(model: Path | None, output: Path, opset: int | None, target: str | N
     example's shape and, where dims are dynamic, at two others.
     """
     from attnexport.conversion import convert
-    from attnexport.errors import InputError
 
     check_output(output)
-    if model is not None and output.exists() and model.exists() and output.samefile(model):
-        raise InputError(f"{output}: is the model itself: give another name to -o")
+    check_not_same(output, model, given["weights"])
     loaded = load(options_of(model, given))
     with out().status("converting"):
         result = convert(loaded.program, None, output, opset=opset, target=target, dim_names=loaded.dim_names)

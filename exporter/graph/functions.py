@@ -3,7 +3,7 @@
 TensorRT looks functions up by name alone and wants as many formal inputs as the node has, so one function per
 operator must serve every node of the model. Nodes that differ in values share a body through attribute
 references; nodes whose bodies differ in structure share a function that chooses by the attribute ``body``;
-nodes with another number of inputs than the most common one are inlined.
+nodes whose inputs differ too, by number, meaning or fixed sizes, are inlined.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common
 
+from attnexport.errors import ConversionError
 from attnexport.graph.nodes import OPSET_VERSION, attribute_names, call_site, variant_nodes
 from attnexport.variants import Variant
 from attnexport.variants.body import Body, CallSite
@@ -54,14 +55,20 @@ def _flatten(inputs: dict[str, ir.Value | tuple[ir.Value, ...] | None]) -> tuple
     return tuple(flat)
 
 
+def _floating_type(v: ir.Value | tuple[ir.Value, ...] | None) -> ir.DataType:
+    if not isinstance(v, ir.Value) or v.dtype is None:
+        raise ConversionError(f"v: expected a tensor of known type, given {v}")
+    return v.dtype
+
+
 def write_body(variant: Variant, site: CallSite) -> WrittenBody:
     """Writes the body of one node."""
     inputs = _formal_inputs(site)
     v = site.inputs["v"]
-    is_double = isinstance(v, ir.Value) and v.dtype == ir.DataType.DOUBLE
+    is_double = _floating_type(v) == ir.DataType.DOUBLE
     body = Body(inputs, site.attributes, ir.DataType.DOUBLE if is_double else ir.DataType.FLOAT)
     wide = variant.body(body, site)
-    output = body.op("CastLike", wide, body.tensor("v"))
+    output = body.cast(wide, _floating_type(v))
     return WrittenBody(_flatten(inputs), _needed(body.nodes, output), output)
 
 
@@ -152,18 +159,51 @@ def attach_functions(model: ir.Model) -> list[str]:
         by_variant.setdefault(variant.op_type, []).append((node, variant))
     for op_type, members in by_variant.items():
         variant = members[0][1]
-        arity = Counter(len(node.inputs) for node, _ in members).most_common(1)[0][0]
-        kept = [node for node, _ in members if len(node.inputs) == arity]
-        for node in (node for node, _ in members if len(node.inputs) != arity):
+        kept, others = _serveable(variant, [node for node, _ in members], opset)
+        for node in others:
             inline_node(model, node, variant)
             notes.append(
-                f"{node.name}: inlined, because its {len(node.inputs)} inputs differ from the {arity} of the "
-                f"other {op_type} nodes and TensorRT knows one function per name"
+                f"{node.name}: inlined, because its body and its inputs differ from those of the other {op_type} "
+                "nodes and TensorRT knows one function per name"
             )
         function = _function_for(variant, kept, opset)
         model.functions[function.identifier()] = function
         model.opset_imports[ONNX_DOMAIN] = OPSET_VERSION
     return notes
+
+
+def inline_all(model: ir.Model) -> list[str]:
+    """Replaces every node of ours by its own body, for parsers that know no functions."""
+    for node, variant in variant_nodes(model.graph):
+        inline_node(model, node, variant)
+    return []
+
+
+def _signature(site: CallSite) -> tuple[object, ...]:
+    """Names and fixed sizes of a node's inputs. Runtimes infer shapes in a branch that is not taken, too, so that
+    only nodes of one signature can share a choice of bodies."""
+    values = [
+        (name, position, value)
+        for name, given in site.inputs.items()
+        for position, value in enumerate(given if isinstance(given, tuple) else (given,))
+        if value is not None
+    ]
+    return tuple(
+        (name, position, tuple(size if isinstance(size, int) else None for size in value.shape or ()))
+        for name, position, value in values
+    )
+
+
+def _serveable(variant: Variant, nodes: Sequence[ir.Node], opset: int) -> tuple[list[ir.Node], list[ir.Node]]:
+    """The nodes that one function can serve, and the others: all when they share a body and its inputs, else those
+    of the most common signature."""
+    sites = [call_site(variant, node) for node in nodes]
+    if len({_fingerprint(_single(variant, site, opset)) for site in sites}) == 1:
+        return list(nodes), []
+    signatures = [_signature(site) for site in sites]
+    common = Counter(signatures).most_common(1)[0][0]
+    kept = [node for node, signature in zip(nodes, signatures, strict=True) if signature == common]
+    return kept, [node for node, signature in zip(nodes, signatures, strict=True) if signature != common]
 
 
 def _function_for(variant: Variant, nodes: Sequence[ir.Node], opset: int) -> ir.Function:

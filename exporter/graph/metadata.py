@@ -18,7 +18,10 @@ PREFIX = "attnexport."
 
 def source_hash(program: torch.export.ExportedProgram) -> str:
     """SHA-256 over the program's graph and parameters: the same model gives the same hash."""
-    digest = hashlib.sha256(program.graph_module.code.encode())
+    digest = hashlib.sha256()
+    for name, module in program.graph_module.named_modules():
+        if isinstance(module, torch.fx.GraphModule):
+            digest.update(f"{name}:{module.code}".encode())
     for name, tensor in sorted({**program.state_dict, **program.constants}.items()):
         if isinstance(tensor, torch.Tensor):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

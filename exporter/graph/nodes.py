@@ -114,6 +114,10 @@ def call_site(variant: Variant, node: ir.Node) -> CallSite:
 
 
 def variant_nodes(graph: ir.Graph) -> list[tuple[ir.Node, Variant]]:
-    """Every node of ours in the graph, in order."""
+    """Every node of ours in the graph and its branches, in order."""
     by_type = {variant.op_type: variant for variant in all_variants()}
-    return [(node, by_type[node.op_type]) for node in graph if node.domain == ONNX_DOMAIN and node.op_type in by_type]
+    return [
+        (node, by_type[node.op_type])
+        for node in ir.traversal.RecursiveGraphIterator(graph)
+        if node.domain == ONNX_DOMAIN and node.op_type in by_type
+    ]

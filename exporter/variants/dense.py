@@ -24,6 +24,14 @@ def group_heads(tensor: Tensor, kv_heads: int) -> Tensor:
     return grouped
 
 
+def zero_hidden(keys: Tensor, kv_lengths: Tensor | None) -> Tensor:
+    """(B, Hkv, M, D) with zeros from each sample's length on: a cache may hold NaN there, and 0 NaN is NaN."""
+    if kv_lengths is None:
+        return keys
+    below = torch.arange(keys.shape[2], device=keys.device) < kv_lengths.to(keys.device)[:, None]
+    return keys.masked_fill(~below[:, None, :, None], 0.0)
+
+
 def per_head(values: Tensor, heads: int, kv_heads: int) -> Tensor:
     """A () or (H,) parameter as (Hkv, H / Hkv, 1, 1), to go with scores of grouped heads."""
     return values.reshape(-1).expand(heads).reshape(kv_heads, heads // kv_heads, 1, 1)

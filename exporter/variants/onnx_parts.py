@@ -29,6 +29,21 @@ def repeat_heads(body: Body, value: ir.Value, heads: Operand, kv_heads: Operand)
     return body.reshape(wide, 0, heads, tokens, width)
 
 
+def zero_hidden(body: Body, keys: ir.Value, kv_lengths: ir.Value | None) -> ir.Value:
+    """(B, Hkv, M, D) with zeros from each sample's length on: a cache may hold NaN there, and 0 NaN is NaN."""
+    if kv_lengths is None:
+        return keys
+    lengths = body.unsqueeze(body.cast(kv_lengths, ir.DataType.INT64), 1, 2, 3)
+    columns = body.unsqueeze(body.arange(body.dim(keys, 2)), 1)
+    return body.hide(keys, body.op("Less", columns, lengths), 0.0)
+
+
+def key_operand(body: Body, value: ir.Value, heads: Operand, kv_heads: Operand) -> ir.Value:
+    """A key-side input (B, Hkv, M, D) in the compute type, zero beyond the lengths, repeated to (B, H, M, D)."""
+    keys = zero_hidden(body, body.compute(value), body.optional("kv_lengths"))
+    return repeat_heads(body, keys, heads, kv_heads)
+
+
 def swap_last(body: Body, value: ir.Value, rank: int = 4) -> ir.Value:
     """Transposes the last two axes."""
     return body.transpose(value, *range(rank - 2), rank - 1, rank - 2)
@@ -87,7 +102,8 @@ def clip_index(body: Body, index: ir.Value, tokens: ir.Value) -> ir.Value:
 
 
 class Blocks:
-    """Query rows in blocks, each with the run of keys from ``behind`` before its first row to ``ahead`` after it.
+    """Query rows in blocks of at most ``block``, each with the run of keys from ``behind`` before its first row to
+    ``beyond`` after its last. Few rows make small blocks, and a run is never longer than the keys and a block.
 
     Attributes:
         index: int64 (B or 1, blocks, span), the keys of every block, unclipped.
@@ -104,21 +120,26 @@ class Blocks:
         *,
         block: int,
         behind: int,
-        ahead: int,
+        beyond: int,
     ) -> None:
         self._body, self._rows, self._keys = body, rows, keys
         self._per_batch = q_start is not None
-        self.block, self.span = block, behind + ahead
-        self.count = body.op("Div", body.op("Add", rows, block - 1), block)
-        offsets = body.op("Mul", body.arange(self.count), block)
+        self.block = body.op("Min", body.op("Max", rows, 1), block)
+        before = body.op("Min", keys, behind)
+        ahead = body.op("Add", self.block, body.op("Min", keys, beyond))
+        self.span = body.op("Add", before, ahead)
+        self.count = body.op("Div", body.op("Sub", body.op("Add", rows, self.block), 1), self.block)
+        offsets = body.op("Mul", body.arange(self.count), self.block)
         if q_start is None:
             self.starts = body.unsqueeze(body.op("Add", offsets, body.op("Sub", keys, rows)), 0)
         else:
             begin = body.unsqueeze(body.cast(q_start, ir.DataType.INT64), 1)
             self.starts = body.op("Add", begin, offsets)
-        first = body.unsqueeze(self.starts, 2)
-        self.positions = body.op("Add", first, body.ints(range(block)))
-        self.index = body.op("Add", first, body.ints(range(-behind, ahead)))
+        self.positions = body.op("Add", body.unsqueeze(self.starts, 2), body.arange(self.block))
+        # Blocks far outside the keys see none of them, or their last: their runs are moved next to the keys.
+        near = body.op("Max", body.op("Min", self.starts, keys), body.op("Neg", self.block))
+        run = body.op("Range", body.op("Neg", before), ahead, 1)
+        self.index = body.op("Add", body.unsqueeze(near, 2), run)
 
     def rows(self, value: ir.Value, heads: Operand, width: Operand) -> ir.Value:
         """(B, H, N, D) to (B, H, blocks, block, D), the last block filled up with copies of the last row."""

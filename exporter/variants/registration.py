@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,12 @@ def _map_arguments(function: Callable[[Any], Any], args: Sequence[Any]) -> list[
     ]
 
 
+def _own_precision(args: Sequence[Any]) -> AbstractContextManager[Any]:
+    """Keeps autocast from rounding what the reference holds in float32."""
+    first = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
+    return torch.autocast(first.device.type, enabled=False)
+
+
 def register_operator(reference: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Registers ``attnexport::<reference name>`` and returns it.
 
@@ -34,8 +41,8 @@ def register_operator(reference: Callable[..., Tensor]) -> Callable[..., Tensor]
     parameters = list(inspect.signature(reference).parameters)
 
     def forward(*args: Any) -> Tensor:
-        out: Tensor = reference(*args).contiguous()
-        return out
+        with torch.no_grad(), _own_precision(args):
+            return reference(*args).contiguous()
 
     schema = torch.library.infer_schema(reference, mutates_args=())
     operator = torch.library.custom_op(f"attnexport::{name}", forward, mutates_args=(), schema=schema)
@@ -64,7 +71,7 @@ def register_operator(reference: Callable[..., Tensor]) -> Callable[..., Tensor]
             tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor for tensor in ctx.saved_tensors
         ]
         args = _map_arguments(lambda value: leaves[value.index] if isinstance(value, _Saved) else value, ctx.args)
-        with torch.enable_grad():
+        with torch.enable_grad(), _own_precision(args):
             output = reference(*args)
         wanted = [tensor for tensor in leaves if tensor.requires_grad]
         found = iter(torch.autograd.grad(output, wanted, grad, allow_unused=True))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
+from attnexport.arrays import as_array
 from attnexport.program import example_inputs, input_specs, output_names, run_program
-from attnexport.verification import as_array
 
 Fault = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import attnexport
-from attnexport.accuracy.budget import Budget, compute_precision, relative_floor, variants_of
+from attnexport.accuracy.budget import Budget, relative_floor, variants_of
 from attnexport.accuracy.check import check, match_names
 from attnexport.accuracy.data import Batch
 from attnexport.accuracy.report import as_json, table, task_line
@@ -116,22 +116,26 @@ def test_half_precision_is_held_to_its_own_rounding(dtype):
     backend.run = lambda inputs: {"output": own}
     (output,) = check(program, backend, batches).outputs
     assert output.passed
-    assert compute_precision(program, dtype) == dtype
     assert torch.finfo(dtype).eps / 20 < output.budget.torch_error < 10 * torch.finfo(dtype).eps
     backend.run = lambda inputs: {"output": own + 2 * output.budget.limit}
     assert not check(program, backend, batches).passed
 
 
-def test_float32_outputs_of_half_weights_count_as_half():
-    class Mixed(nn.Module):
+def test_an_unused_low_precision_buffer_does_not_widen_the_budget():
+    class WithTable(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.head = nn.Linear(WIDTH, 4).half()
+            self.head = nn.Linear(WIDTH, 4)
+            self.register_buffer("table", torch.zeros(3, dtype=torch.bfloat16))
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.head(x.half()).float()
+            return self.head(x)
 
-    assert compute_precision(export(Mixed(), draw()), torch.float32) == torch.float16
+    program = export(WithTable(), draw())
+    right = program.module()(draw()).detach().numpy()
+    backend = TorchBackend(program)
+    backend.run = lambda inputs: {"output": right * 1.02}
+    assert not check(program, backend, [Batch("one", (draw(),))]).passed
 
 
 def test_integers_must_be_equal(program):

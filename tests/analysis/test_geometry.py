@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import attnexport
-from attnexport.variants.topn.geometry import Separation, geometry_of_weights
+from attnexport.variants.geometry import Separation, geometry_of_weights
 from tests.analysis.formulas import most_attended, separation
 
 FIGURES = ("precision", "recall", "f_score", "margin")

@@ -16,7 +16,7 @@ from rich.console import Console
 from attnexport.analysis.heads import Figures, HeadReport, HeadStatistics, RegimeRule, regime_of
 from attnexport.analysis.layers import AttentionCall
 from attnexport.analysis.report import RULE_NOTE, as_json, draw_heat_map, table
-from attnexport.variants.topn.geometry import geometry_of_weights
+from attnexport.variants.geometry import geometry_of_weights
 
 RULE = RegimeRule()
 

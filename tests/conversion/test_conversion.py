@@ -307,3 +307,88 @@ def test_outputs_are_named_by_keys_and_none_has_no_name(tmp_path):
 def test_output_that_is_a_number_is_refused(tmp_path):
     with pytest.raises(attnexport.ConversionError, match="output 1: expected a tensor, the model returns int"):
         attnexport.convert(Returning(lambda x: (x + 1, 3)), (torch.randn(2, 3),), tmp_path / "m.onnx")
+
+
+class Pyramid(nn.Module):
+    """Two stages of other sizes, as in a hierarchical vision transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = attnexport.KrauseAttention(WIDTH, 2, grid=attnexport.Grid(4, 4, 1, prefix=0))
+        self.coarse = attnexport.KrauseAttention(WIDTH, 2, grid=attnexport.Grid(2, 2, 1, prefix=0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.fine(x)
+        x = x.unflatten(1, (2, 2, 2, 2)).mean(dim=(2, 4)).flatten(1, 2)
+        return x + self.coarse(x)
+
+
+def test_stages_of_other_sizes_convert_and_one_is_inlined(tmp_path):
+    model = Pyramid()
+    result = attnexport.convert(model, (example(2, 16),), tmp_path / "m.onnx", dynamic_shapes={"x": {0: "batch"}})
+    assert result.variants == {"KrauseAttention": 1}
+    assert any("inlined" in note for note in result.notes)
+    assert error_at(model, result.path, example(3, 16)) < 1e-5
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = attnexport.TopNAttention(WIDTH, 2, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cond(x.sum() > 0, lambda x: self.block(x), lambda x: x - 1.0, (x,))
+
+
+def test_attention_inside_a_branch_gets_its_body(tmp_path):
+    model = Branching()
+    result = attnexport.convert(model, (example(),), tmp_path / "m.onnx")
+    assert result.variants == {"TopNAttention": 1}
+    for sign in (1.0, -1.0):
+        assert error_at(model, result.path, sign * example().abs()) < 1e-5
+
+
+class LastToken(nn.Module):
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return x.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, x.shape[2]))
+
+
+def test_size_at_which_pytorch_itself_fails_is_left_out_with_a_note(tmp_path):
+    shapes = {"x": {0: "batch", 1: "tokens"}, "lengths": {0: "batch"}}
+    args = (example(2, 20), torch.tensor([20, 15]))
+    result = attnexport.convert(LastToken(), args, tmp_path / "m.onnx", dynamic_shapes=shapes)
+    assert len(result.verified) == 2
+    assert any("PyTorch itself fails there" in note for note in result.notes)
+
+
+class Logarithm(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.log()
+
+
+def test_model_of_positive_inputs_is_run_on_positive_inputs(tmp_path):
+    x = example().abs() + 0.1
+    result = attnexport.convert(Logarithm(), (x,), tmp_path / "m.onnx", dynamic_shapes=DYNAMIC)
+    assert len(result.verified) == 3
+
+
+def test_file_that_does_not_load_is_an_error(tmp_path, monkeypatch):
+    import attnexport.conversion as conversion
+
+    monkeypatch.setattr(conversion, "attach_functions", lambda graph: [])
+    with pytest.raises(attnexport.ConversionError, match="not valid"):
+        attnexport.convert(every_variant(True), (example(),), tmp_path / "m.onnx", dynamic_shapes=DYNAMIC)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_program_takes_no_second_example_or_dims(tmp_path):
+    program = torch.export.export(every_variant(True), (example(),))
+    with pytest.raises(attnexport.InputError, match="dynamic_shapes: expected None for a program"):
+        attnexport.convert(program, None, tmp_path / "m.onnx", dynamic_shapes=DYNAMIC)
+    with pytest.raises(attnexport.InputError, match="args: expected None for a program"):
+        attnexport.convert(program, (example(),), tmp_path / "m.onnx")
+
+
+def test_output_named_like_an_input_gets_a_prefix(tmp_path):
+    result = attnexport.convert(Returning(lambda x: {"x": x + 1}), (torch.randn(2, 3),), tmp_path / "m.onnx")
+    assert result.outputs == ("output_x",)

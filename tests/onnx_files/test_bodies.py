@@ -124,3 +124,33 @@ def test_linear_variants_never_hold_rows_by_keys(name, options, causal):
         value.name: given.size for value, given in zip(every_value, Session(model).run_all(module, args), strict=True)
     }
     assert max(sizes.values()) <= 2 * rows * 128, sizes
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_nan_beyond_the_length_stays_there(case, causal):
+    module = case.module(causal)
+    q, k, v = tensors(2, 4, 2, 9, 13)
+    args = (q, k, v, lengths(13, 4))
+    session = Session(standalone_model(module, args))
+    k[1, :, 4:] = v[1, :, 4:] = float("nan")
+    assert_computes(session, module, args)
+
+
+def test_few_rows_in_a_wide_window_cost_little():
+    case = next(case for case in CASES if case.name == "krause_window")
+    module = Call(lambda q, k, v, **rest: case.operator(q, k, v, window=4096, causal=True, **rest))
+    args = tensors(1, 2, 2, 1, 50)
+    model = standalone_model(module, args)
+    ir.passes.common.InlinePass()(model)
+    model.graph.outputs[:] = [value for node in model.graph for value in node.outputs]
+    assert max(given.size for given in Session(model).run_all(module, args)) <= 2 * 2 * 51 * 8
+
+
+@pytest.mark.parametrize("start", [-70, -3, 0, 45, 50, 90])
+@pytest.mark.parametrize("window", [3, 20, 200])
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+def test_window_of_rows_far_from_the_keys(start, window, causal):
+    module = Call(lambda q, k, v, **rest: krause(q, k, v, window=window, causal=causal, **rest))
+    args = (*tensors(2, 4, 2, 40, 50), lengths(50, 30), lengths(start, 0))
+    assert_computes(Session(standalone_model(module, args)), module, args)

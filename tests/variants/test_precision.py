@@ -93,3 +93,12 @@ def test_half_sums_do_not_overflow(case: Case) -> None:
 
 def _doubled(inputs: Inputs) -> Inputs:
     return {name: _double(value) for name, value in inputs.items() if name != "v"}
+
+
+@each_case
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_autocast_does_not_round_what_the_operator_holds(case: Case, dtype: torch.dtype) -> None:
+    inputs = case.inputs(case.fit(SHAPE), dtype, 0)
+    plain = case(inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(case(inputs), plain)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from attnexport.variants.body import Body, CallSite
-from attnexport.variants.onnx_parts import dot, masked_softmax, prefix_sums_at, repeat_heads, size
+from attnexport.variants.onnx_parts import (
+    dot,
+    key_operand,
+    masked_softmax,
+    prefix_sums_at,
+    repeat_heads,
+    size,
+    zero_hidden,
+)
 from attnexport.variants.visibility import onnx_visible_counts, onnx_visible_mask
 
 
@@ -13,8 +21,8 @@ def write_body(body: Body, site: CallSite) -> ir.Value:
     """Writes the operator's body and returns (B, H, N, Dv) in the compute type."""
     heads, kv_heads = size(body, site, "q", 1), size(body, site, "k", 1)
     q = body.compute(body.tensor("q"))
-    k = repeat_heads(body, body.compute(body.tensor("k")), heads, kv_heads)
-    v_narrow = body.compute(body.tensor("v"))
+    k = key_operand(body, body.tensor("k"), heads, kv_heads)
+    v_narrow = zero_hidden(body, body.compute(body.tensor("v")), body.optional("kv_lengths"))
     v = repeat_heads(body, v_narrow, heads, kv_heads)
     rows, keys = body.dim(q, 2), body.dim(k, 2)
     causal = site.flag("causal")

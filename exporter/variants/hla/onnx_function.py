@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from attnexport.variants.body import Body, CallSite, Operand
 from attnexport.variants.hla.reference import BLOCK
-from attnexport.variants.onnx_parts import Blocks, clipped_lengths, dot, repeat_heads, size, swap_last
+from attnexport.variants.onnx_parts import Blocks, clipped_lengths, dot, key_operand, size, swap_last
 
 
 def _widths(site: CallSite) -> list[int]:
@@ -50,10 +50,8 @@ class _Operands:
         self.widths = _widths(site)
         self.value_width: Operand = size(body, site, "v", 3)
         self.queries = [body.compute(factor) for factor in body.tensors("query_factors")]
-        self.keys = [
-            repeat_heads(body, body.compute(factor), self.heads, kv_heads) for factor in body.tensors("key_factors")
-        ]
-        self.v = repeat_heads(body, body.compute(body.tensor("v")), self.heads, kv_heads)
+        self.keys = [key_operand(body, factor, self.heads, kv_heads) for factor in body.tensors("key_factors")]
+        self.v = key_operand(body, body.tensor("v"), self.heads, kv_heads)
         self.rows, self.tokens = body.dim(self.queries[0], 2), body.dim(self.v, 2)
         self.lengths = clipped_lengths(body, self.tokens, body.optional("kv_lengths"))
 
@@ -74,7 +72,7 @@ def _full(body: Body, operands: _Operands) -> ir.Value:
 
 def _causal(body: Body, site: CallSite, operands: _Operands) -> ir.Value:
     q_start = body.optional("q_start")
-    blocks = Blocks(body, operands.rows, operands.tokens, q_start, block=BLOCK, behind=0, ahead=BLOCK)
+    blocks = Blocks(body, operands.rows, operands.tokens, q_start, block=BLOCK, behind=0, beyond=0)
     within = body.unsqueeze(blocks.visible(causal=True, lengths=operands.lengths), 1)
     exists = body.transpose(body.unsqueeze(blocks.visible(causal=False, lengths=operands.lengths), 1), 0, 1, 2, 4, 3)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from attnexport.variants.blocks import block_rows, block_starts, gather_keys, unblock_rows
-from attnexport.variants.dense import compute_dtype, group_heads, row_chunks
+from attnexport.variants.dense import compute_dtype, group_heads, row_chunks, zero_hidden
 from attnexport.variants.visibility import visible_counts
 
 BLOCK = 64
@@ -119,8 +119,8 @@ def hadamard_linear_attention(
         return v.sum(2, keepdim=True).repeat_interleave(heads // kv_heads, dim=1).expand(-1, -1, rows, -1)
     dtype = compute_dtype(v)
     queries = [group_heads(factor.to(dtype), kv_heads) for factor in query_factors]
-    key_wide = [factor.to(dtype) for factor in key_factors]
-    values = torch.cat([v.to(dtype), v.new_ones((*v.shape[:3], 1), dtype=dtype)], dim=-1)
+    key_wide = [zero_hidden(factor.to(dtype), kv_lengths) for factor in key_factors]
+    values = torch.cat([zero_hidden(v.to(dtype), kv_lengths), v.new_ones((*v.shape[:3], 1), dtype=dtype)], dim=-1)
     counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=v.device)
     if causal:
         sums = _causal_sums(queries, key_wide, values, counts, q_start)
@@ -145,7 +145,7 @@ def hadamard_weights(
     mask = torch.arange(keys, device=v.device) < counts[:, None, :, None]
     product = _pairwise(
         [group_heads(factor.to(dtype), kv_heads) for factor in query_factors],
-        [factor.to(dtype)[:, :, None] for factor in key_factors],
+        [zero_hidden(factor.to(dtype), kv_lengths)[:, :, None] for factor in key_factors],
     ).flatten(1, 2)
     product = product.masked_fill(~mask, 0.0)
     return product / (product.sum(-1, keepdim=True) + eps)

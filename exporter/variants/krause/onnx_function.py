@@ -12,8 +12,8 @@ from attnexport.variants.onnx_parts import (
     clipped_lengths,
     constant_index,
     dot,
+    key_operand,
     masked_softmax,
-    repeat_heads,
     size,
     swap_last,
     top_k_mask,
@@ -32,8 +32,8 @@ class _Krause:
         self.width, self.value_width = size(body, site, "k", 3), size(body, site, "v", 3)
         self.rows, self.keys = body.dim(q, 2), body.dim(k, 2)
         self.q = body.compute(q)
-        self.k = repeat_heads(body, body.compute(k), self.heads, kv_heads)
-        self.v = repeat_heads(body, body.compute(v), self.heads, kv_heads)
+        self.k = key_operand(body, k, self.heads, kv_heads)
+        self.v = key_operand(body, v, self.heads, kv_heads)
         self.sigma = body.compute(body.tensor("sigma"))
         self.causal = site.flag("causal")
         self.kv_lengths, self.q_start = body.optional("kv_lengths"), body.optional("q_start")
@@ -64,9 +64,10 @@ def _dense(parts: _Krause) -> ir.Value:
 
 def _window(parts: _Krause, window: int) -> ir.Value:
     body = parts.body
-    block = max(16, window)
-    ahead = block if parts.causal else block + window - 1
-    blocks = Blocks(body, parts.rows, parts.keys, parts.q_start, block=block, behind=window - 1, ahead=ahead)
+    beyond = 0 if parts.causal else window - 1
+    blocks = Blocks(
+        body, parts.rows, parts.keys, parts.q_start, block=max(16, window), behind=window - 1, beyond=beyond
+    )
     lengths = clipped_lengths(body, parts.keys, parts.kv_lengths)
     visible = blocks.visible(causal=parts.causal, lengths=lengths)
     step = body.op("Sub", body.unsqueeze(blocks.positions, 3), body.unsqueeze(blocks.index, 2))

@@ -17,6 +17,7 @@ from attnexport.variants.dense import (
     per_head,
     row_chunks,
     top_k_mask,
+    zero_hidden,
 )
 from attnexport.variants.krause.neighbourhood import Grid, grid_candidates, grid_mask, window_mask
 from attnexport.variants.visibility import row_positions, visible_counts
@@ -75,7 +76,7 @@ def _attend_window(
 ) -> Tensor:  # fmt: skip
     """Block by block: rows of a block share the run of keys that their windows cover together."""
     rows, keys, device = q.shape[-2], k.shape[-2], q.device
-    block = max(16, window)
+    block = min(max(16, window), max(rows, 1))
     reach_ahead = block if causal else block + window - 1
     starts = block_starts(rows, keys, block, q_start, device)
     index = starts[..., None] + torch.arange(1 - window, reach_ahead, device=device)
@@ -128,7 +129,7 @@ def krause_attention(
     heads, rows = q.shape[1], q.shape[2]
     kv_heads, keys = k.shape[1], k.shape[2]
     dtype = compute_dtype(v)
-    q, k, v_wide = q.to(dtype), k.to(dtype), v.to(dtype)
+    q, k, v_wide = q.to(dtype), zero_hidden(k.to(dtype), kv_lengths), zero_hidden(v.to(dtype), kv_lengths)
     scale = per_head(sigma.to(dtype), heads, kv_heads)
     grouped = group_heads(q, kv_heads)
     grid = _grid_of(grid_height, grid_width, grid_radius, grid_metric, grid_prefix)
@@ -157,5 +158,5 @@ def krause_weights(
     scale = per_head(sigma.to(dtype), heads, kv_heads)
     grouped = group_heads(q.to(dtype), kv_heads)
     wide_mask = None if mask is None else mask[:, :, None]
-    weights = _weights(grouped, k.to(dtype)[:, :, None], scale, top_k, wide_mask)
+    weights = _weights(grouped, zero_hidden(k.to(dtype), kv_lengths)[:, :, None], scale, top_k, wide_mask)
     return weights.flatten(1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from attnexport.variants.body import Body, CallSite
-from attnexport.variants.onnx_parts import dot, prefix_sums_at, repeat_heads, size, top_k_mask
+from attnexport.variants.onnx_parts import dot, key_operand, prefix_sums_at, repeat_heads, size, top_k_mask, zero_hidden
 from attnexport.variants.ssa.reference import SMALLEST_LOCK_SQUARE
 from attnexport.variants.visibility import onnx_visible_counts, onnx_visible_mask
 
@@ -33,15 +33,14 @@ def write_body(body: Body, site: CallSite) -> ir.Value:
     """Writes the operator's body and returns (B, H, N, Dv) in the compute type."""
     heads, kv_heads = size(body, site, "omega_q", 1), size(body, site, "omega_k", 1)
     omega_q = body.compute(body.tensor("omega_q"))
-    omega_k = repeat_heads(body, body.compute(body.tensor("omega_k")), heads, kv_heads)
-    v = repeat_heads(body, body.compute(body.tensor("v")), heads, kv_heads)
+    kv_lengths, q_start = body.optional("kv_lengths"), body.optional("q_start")
+    omega_k, v = (key_operand(body, body.tensor(name), heads, kv_heads) for name in ("omega_k", "v"))
     rows, keys = body.dim(omega_q, 2), body.dim(omega_k, 2)
     causal = site.flag("causal")
-    kv_lengths, q_start = body.optional("kv_lengths"), body.optional("q_start")
 
     counts = onnx_visible_counts(body, rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start)
     per_batch = kv_lengths is not None or q_start is not None
-    theta = body.compute(body.tensor("theta"))
+    theta = zero_hidden(body, body.compute(body.tensor("theta")), kv_lengths)
     order = _order_parameter(body, theta, counts, causal=causal, per_batch=per_batch)
     lock = body.op("Mul", body.compute(body.tensor("coupling")), repeat_heads(body, order, heads, kv_heads))
     lock_square = body.op("Max", body.op("Mul", lock, lock), SMALLEST_LOCK_SQUARE)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnexport.variants.dense import compute_dtype, group_heads, per_head, row_chunks, top_k_mask
+from attnexport.variants.dense import compute_dtype, group_heads, per_head, row_chunks, top_k_mask, zero_hidden
 from attnexport.variants.visibility import visible_counts
 
 SMALLEST_LOCK_SQUARE = 1e-30
@@ -83,11 +83,11 @@ def _rows(
         q_start=q_start,
         device=v.device,
     )
-    order = order_parameter(theta.to(dtype), counts if causal else counts[:, :1])
+    order = order_parameter(zero_hidden(theta.to(dtype), kv_lengths), counts if causal else counts[:, :1])
     lock_square = (coupling.to(dtype) * order).square().clamp(min=SMALLEST_LOCK_SQUARE)
     return _Rows(
         omega_q=group_heads(omega_q.to(dtype), kv_heads),
-        omega_k=omega_k.to(dtype)[:, :, None],
+        omega_k=zero_hidden(omega_k.to(dtype), kv_lengths)[:, :, None],
         alpha=per_head(alpha.to(dtype), heads, kv_heads),
         lock_square=lock_square[:, :, None, :, None],
         counts=counts if causal or kv_lengths is not None else None,
@@ -102,7 +102,7 @@ def selective_synchronization_attention(
 ) -> Tensor:  # fmt: skip
     """The operator. A top_k of 0 means none."""
     rows = _rows(omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, kv_lengths, q_start)
-    v_wide = v.to(compute_dtype(v))[:, :, None]
+    v_wide = zero_hidden(v.to(compute_dtype(v)), kv_lengths)[:, :, None]
     per_row = omega_q.shape[0] * omega_q.shape[1] * omega_k.shape[2]
     parts = []
     for part in row_chunks(omega_q.shape[2], per_row):

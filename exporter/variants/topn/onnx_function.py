@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from attnexport.variants.body import Body, CallSite
-from attnexport.variants.onnx_parts import dot, masked_softmax, repeat_heads, size, top_k_mask
+from attnexport.variants.onnx_parts import dot, key_operand, masked_softmax, size, top_k_mask
 from attnexport.variants.visibility import onnx_visible_mask
 
 
@@ -13,8 +13,8 @@ def write_body(body: Body, site: CallSite) -> ir.Value:
     """Writes the operator's body and returns (B, H, N, Dv) in the compute type."""
     heads, kv_heads = size(body, site, "q", 1), size(body, site, "k", 1)
     q = body.compute(body.tensor("q"))
-    k = repeat_heads(body, body.compute(body.tensor("k")), heads, kv_heads)
-    v = repeat_heads(body, body.compute(body.tensor("v")), heads, kv_heads)
+    k = key_operand(body, body.tensor("k"), heads, kv_heads)
+    v = key_operand(body, body.tensor("v"), heads, kv_heads)
     mask = onnx_visible_mask(
         body,
         body.dim(q, 2),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnexport.variants.dense import compute_dtype, group_heads, masked_softmax, row_chunks, top_k_mask
+from attnexport.variants.dense import compute_dtype, group_heads, masked_softmax, row_chunks, top_k_mask, zero_hidden
 from attnexport.variants.visibility import visible_counts
 
 
@@ -26,7 +26,7 @@ def top_n_attention(
     kv_heads, keys, rows = k.shape[1], k.shape[2], q.shape[2]
     dtype = compute_dtype(v)
     grouped = group_heads(q.to(dtype) * scale, kv_heads)
-    k_wide, v_wide = k.to(dtype)[:, :, None], v.to(dtype)[:, :, None]
+    k_wide, v_wide = (zero_hidden(x.to(dtype), kv_lengths)[:, :, None] for x in (k, v))
     counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device)
     columns = torch.arange(keys, device=q.device)
     masked = causal or kv_lengths is not None
@@ -48,5 +48,6 @@ def top_n_weights(
     rows, keys = q.shape[2], k.shape[2]
     counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device)
     mask = torch.arange(keys, device=q.device) < counts[:, None, :, None]
-    scores = group_heads(q.to(dtype) * scale, k.shape[1]) @ k.to(dtype)[:, :, None].transpose(-1, -2)
+    k_wide = zero_hidden(k.to(dtype), kv_lengths)[:, :, None]
+    scores = group_heads(q.to(dtype) * scale, k.shape[1]) @ k_wide.transpose(-1, -2)
     return _kept_weights(scores.flatten(1, 2), n, renormalize, mask)
