@@ -22,6 +22,7 @@ from torch.export import ExportedProgram
 from attnexport.errors import BackendError, ConversionError, InputError
 from attnexport.files import replacing, sha256
 from attnexport.graph.functions import attach_functions, inline_all
+from attnexport.graph.layer_norm import expand_layer_norms
 from attnexport.graph.metadata import rename_dims, sort_attributes, strip_traces, write_metadata
 from attnexport.graph.nodes import translation_table, variant_nodes
 from attnexport.graph.opset17 import lower_to_opset17
@@ -112,6 +113,8 @@ def convert(
     rename_dims(graph, symbols)
     if version == 17:
         lower_to_opset17(graph)
+    if chosen is not None and not chosen.layer_normalization:
+        expand_layer_norms(graph)
     inline = chosen is not None and not chosen.local_functions
     counted = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
     notes = inline_all(graph) if inline else attach_functions(graph)

@@ -19,19 +19,21 @@ class Target:
         tensorrt: TensorRT releases that run there.
         opset: highest ONNX opset to emit for it.
         local_functions: whether its parser knows model-local functions; where it does not, bodies are inlined.
+        layer_normalization: whether it knows that operator; where it does not, it is written out.
     """
 
     name: str
     tensorrt: str
     opset: int
     local_functions: bool
+    layer_normalization: bool = True
 
 
 TARGETS = {
     target.name: target
     for target in (
-        Target("jetson-xavier-jp5", "8.5", 17, local_functions=False),
-        Target("jetson-orin-jp5", "8.5", 17, local_functions=False),
+        Target("jetson-xavier-jp5", "8.5", 17, local_functions=False, layer_normalization=False),
+        Target("jetson-orin-jp5", "8.5", 17, local_functions=False, layer_normalization=False),
         Target("jetson-orin-jp6.0", "8.6", 17, local_functions=False),
         Target("jetson-orin-jp6.2", "10.3", 20, local_functions=True),
         Target("jetson-orin-jp7", "10.16", 20, local_functions=True),

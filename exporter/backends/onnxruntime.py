@@ -46,16 +46,6 @@ class OnnxRuntimeBackend:
         """Names of the outputs, in order."""
         return tuple(value.name for value in self._session.get_outputs())
 
-    @property
-    def input_types(self) -> dict[str, str]:
-        """ONNX types of the inputs, as ``tensor(float)``."""
-        return {value.name: value.type for value in self._session.get_inputs()}
-
-    @property
-    def input_shapes(self) -> dict[str, tuple[int | str | None, ...]]:
-        """Declared shapes of the inputs, dynamic sizes by name."""
-        return {value.name: tuple(value.shape) for value in self._session.get_inputs()}
-
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Runs the model once.
 

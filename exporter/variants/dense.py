@@ -9,8 +9,11 @@ from torch import Tensor
 
 from attnexport.variants.body import HIDDEN_SCORE
 
-CHUNK_ELEMENTS = 1 << 23
-"""Scores held at once while no gradient is recorded."""
+CHUNK_ELEMENTS = {"cpu": 1 << 20}
+"""Elements of an intermediate tensor that stay in the cache, per device type."""
+
+DEFAULT_CHUNK_ELEMENTS = 1 << 26
+"""The same for devices where few large operations are faster than many small ones."""
 
 
 def compute_dtype(tensor: Tensor) -> torch.dtype:
@@ -37,12 +40,13 @@ def per_head(values: Tensor, heads: int, kv_heads: int) -> Tensor:
     return values.reshape(-1).expand(heads).reshape(kv_heads, heads // kv_heads, 1, 1)
 
 
-def row_chunks(rows: int, elements_per_row: int) -> Iterator[slice]:
+def row_chunks(rows: int, elements_per_row: int, device: torch.device) -> Iterator[slice]:
     """Slices of the rows that keep intermediate tensors small; one slice while gradients are recorded."""
     if torch.is_grad_enabled() or not isinstance(rows, int) or torch.compiler.is_compiling():
         yield slice(0, rows)
         return
-    size = max(1, CHUNK_ELEMENTS // max(1, elements_per_row))
+    elements = CHUNK_ELEMENTS.get(device.type, DEFAULT_CHUNK_ELEMENTS)
+    size = max(1, elements // max(1, elements_per_row))
     for start in range(0, max(rows, 1), size):
         yield slice(start, min(start + size, rows))
 

@@ -32,7 +32,7 @@ def affine_scaled_attention(
     columns = torch.arange(keys, device=q.device)
     masked = causal or kv_lengths is not None
     parts = []
-    for part in row_chunks(rows, q.shape[0] * q.shape[1] * keys):
+    for part in row_chunks(rows, q.shape[0] * q.shape[1] * keys, q.device):
         scores = grouped[..., part, :] @ k_wide.transpose(-1, -2)
         mask = columns < counts[:, None, None, part, None] if masked else None
         parts.append(masked_softmax(scores, mask) @ v_wide[:, :, None])

@@ -39,7 +39,7 @@ def _state(key_factors: Sequence[Tensor], values: Tensor, mask: Tensor | None) -
     for factor in key_factors:
         width *= factor.shape[-1]
     state = values.new_zeros(batch, kv_heads, width, values.shape[-1])
-    for part in row_chunks(keys, batch * kv_heads * width):
+    for part in row_chunks(keys, batch * kv_heads * width, values.device):
         features = kronecker_features([factor[:, :, part] for factor in key_factors])
         if mask is not None:
             features = features.masked_fill(~mask[:, :, part], 0.0)
@@ -56,7 +56,7 @@ def _read_state(query_factors: Sequence[Tensor], state: Tensor) -> Tensor:
     return torch.cat(
         [
             kronecker_features([factor[..., part, :] for factor in query_factors]) @ state[:, :, None]
-            for part in row_chunks(rows, per_row * state.shape[-2])
+            for part in row_chunks(rows, per_row * state.shape[-2], state.device)
         ],
         dim=-2,
     )
@@ -93,7 +93,7 @@ def _causal_sums(
     query_blocks = [block_rows(factor, BLOCK) for factor in query_factors]
     per_block = query_blocks[0].shape[0] * query_blocks[0].shape[1] * BLOCK * state.shape[-2]
     parts = []
-    for part in row_chunks(index.shape[1], per_block):
+    for part in row_chunks(index.shape[1], per_block, device):
         value_part = gather_keys(values, index[:, part])
         key_part = [gather_keys(factor, index[:, part]) for factor in key_factors]
         query_part = [factor[:, :, :, part] for factor in query_blocks]

@@ -64,7 +64,7 @@ def _attend_all(q: Tensor, k: Tensor, v: Tensor, sigma: Tensor, top_k: int, mask
     return torch.cat(
         [
             _weights(q[..., part, :], k, sigma, top_k, None if mask is None else mask[:, :, None, part]) @ v
-            for part in row_chunks(rows, per_row)
+            for part in row_chunks(rows, per_row, q.device)
         ],
         dim=-2,
     )
@@ -88,7 +88,7 @@ def _attend_window(
     sigma = sigma[..., None]
     parts = []
     per_block = q.shape[0] * q.shape[1] * q.shape[2] * block * index.shape[-1]
-    for part in row_chunks(q_blocks.shape[-3], per_block):
+    for part in row_chunks(q_blocks.shape[-3], per_block, device):
         k_part = gather_keys(k, index[:, part])[:, :, None]
         v_part = gather_keys(v, index[:, part])[:, :, None]
         weights = _weights(q_blocks[..., part, :, :], k_part, sigma, top_k, mask[:, None, None, part])
@@ -107,7 +107,7 @@ def _attend_grid(q: Tensor, k: Tensor, v: Tensor, sigma: Tensor, grid: Grid, top
     cells = q[..., prefix:, None, :]
     parts = [global_rows]
     per_cell = q.shape[0] * q.shape[1] * q.shape[2] * index.shape[1] * q.shape[-1]
-    for part in row_chunks(grid.cells, per_cell):
+    for part in row_chunks(grid.cells, per_cell, q.device):
         k_part = gather_keys(k, index[None, part])[:, :, None]
         v_part = gather_keys(v, index[None, part])[:, :, None]
         weights = _weights(cells[..., part, :, :], k_part, sigma[..., None], top_k, mask[..., part, None, :])

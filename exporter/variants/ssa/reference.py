@@ -105,7 +105,7 @@ def selective_synchronization_attention(
     v_wide = zero_hidden(v.to(compute_dtype(v)), kv_lengths)[:, :, None]
     per_row = omega_q.shape[0] * omega_q.shape[1] * omega_k.shape[2]
     parts = []
-    for part in row_chunks(omega_q.shape[2], per_row):
+    for part in row_chunks(omega_q.shape[2], per_row, v.device):
         strength = rows.strength(part)
         parts.append(strength @ v_wide / (strength.sum(-1, keepdim=True) + eps))
     return torch.cat(parts, dim=-2).flatten(1, 2).to(v.dtype)
