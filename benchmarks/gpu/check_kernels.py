@@ -31,6 +31,9 @@ def call(kernels: Kernels, name: str, dtype: torch.dtype, sizes: tuple[int, ...]
     k = draw(2, batch, kv_heads, keys, width).to(dtype)
     v = draw(3, batch, kv_heads, keys, value_width).to(dtype)
     out = torch.full((batch, heads, rows, value_width), float("nan"), dtype=dtype, device="cuda")
+    if "kv_lengths" in options:
+        for sample, length in enumerate(options["kv_lengths"].tolist()):
+            k[sample, :, max(length, 0) :] = v[sample, :, max(length, 0) :] = float("nan")
     window = options.pop("window", 0)
     if name == "krause":
         sigma = torch.linspace(2.0, 3.0, heads).to(dtype).cuda()

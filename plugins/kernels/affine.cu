@@ -26,9 +26,7 @@ template <class T>
 __global__ void write_totals(const T *values, const float *before, float *totals, attnexport_shape shape) {
     const int pair = blockIdx.x, column = threadIdx.x, width = shape.value_width;
     if (column >= width) return;
-    attnexport_shape full = shape;
-    full.causal = 0;
-    const int count = visible_count(full, pair / shape.kv_heads, 0);
+    const int count = present_keys(shape, pair / shape.kv_heads);
     const int chunks = prefix_chunks(shape.keys);
     float sum = 0.f;
     if (count > 0) {

@@ -58,9 +58,7 @@ template <class T>
 __global__ void write_order_at_length(const T *theta, const float *before, float *order, attnexport_shape shape) {
     __shared__ float partial[8];
     const int pair = blockIdx.x, column = threadIdx.x, width = shape.width, chunks = prefix_chunks(shape.keys);
-    attnexport_shape full = shape;
-    full.causal = 0;
-    const int count = visible_count(full, pair / shape.kv_heads, 0);
+    const int count = present_keys(shape, pair / shape.kv_heads);
     float magnitude = 0.f;
     if (column < width && count > 0) {
         const int chunk = (count - 1) / kPrefixChunk;

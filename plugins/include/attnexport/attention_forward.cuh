@@ -222,13 +222,15 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
     }
 
     const TileLoader<T, kCols, kWidth, Config::kThreads> key_loader(k, shape.width), value_loader(v, shape.value_width);
+    // Keys beyond the length are read as zeros: a cache may hold NaN there.
+    const int present = present_keys(shape, batch);
     auto load_tiles = [&](int index, int stage) {
         const int begin = index * kCols;
-        key_loader.load(k_tiles + stage * kTileBytes, begin, shape.keys);
-        value_loader.load(v_tiles + stage * kTileBytes, begin, shape.keys);
+        key_loader.load(k_tiles + stage * kTileBytes, begin, present);
+        value_loader.load(v_tiles + stage * kTileBytes, begin, present);
         if (Variant::kKeyNumbers) {
             for (int column = threadIdx.x; column < kCols; column += Config::kThreads) {
-                const bool inside = begin + column < shape.keys;
+                const bool inside = begin + column < present;
                 copy_async_4(shared_address(key_numbers + stage * kCols + column), inside ? numbers + begin + column : numbers, inside);
             }
         }

@@ -17,10 +17,15 @@ __device__ __forceinline__ int row_position(const attnexport_shape &shape, int b
     return start + i;
 }
 
+// Number of keys that exist for a sample: its length, between 0 and the keys.
+__device__ __forceinline__ int present_keys(const attnexport_shape &shape, int batch) {
+    if (shape.kv_lengths == nullptr) return shape.keys;
+    return max(0, min(shape.keys, shape.kv_lengths[batch]));
+}
+
 // Number of keys that row i sees: j < L and (not causal or j <= position).
 __device__ __forceinline__ int visible_count(const attnexport_shape &shape, int batch, int i) {
-    int count = shape.keys;
-    if (shape.kv_lengths != nullptr) count = min(count, shape.kv_lengths[batch]);
+    int count = present_keys(shape, batch);
     if (shape.causal) count = min(count, row_position(shape, batch, i) + 1);
     return max(count, 0);
 }
