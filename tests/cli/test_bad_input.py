@@ -149,7 +149,7 @@ def test_output_that_cannot_be_written(refuse: Refuse, saved: Path, converted: P
 
 def test_output_that_is_the_model(refuse: Refuse, saved: Path):
     before = saved.read_bytes()
-    has(refuse("convert", saved, "-o", saved), saved, "is the model itself")
+    has(refuse("convert", saved, "-o", saved), saved, "expected another name for the output")
     assert saved.read_bytes() == before
 
 
