@@ -53,8 +53,10 @@ def test_every_command_has_a_help_page(run, name: str):
 
 SCRIPT = """
 import sys
+import torch
 from attnexport.cli import main
 for name, inputs in zip(sys.argv[2::2], sys.argv[3::2]):
+    torch.manual_seed(0)
     try:
         main(["convert", "--model", f"tests.cli.models:{name}", "--inputs", inputs, "-o", sys.argv[1] + "/out.onnx"])
     except SystemExit as end:
@@ -65,6 +67,7 @@ for name, inputs in zip(sys.argv[2::2], sys.argv[3::2]):
 def stderr_of(folder: Path, *models: str) -> list[str]:
     command = [sys.executable, "-c", SCRIPT, str(folder), *models]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
+    print(done.stderr)
     return [line.partition(":")[0] for line in done.stderr.splitlines()]
 
 
