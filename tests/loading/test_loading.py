@@ -69,12 +69,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def net(folder: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
-    monkeypatch.syspath_prepend(str(folder))
-    import toy_models  # type: ignore[import-not-found]
+def net(folder: Path) -> nn.Module:
+    with pytest.MonkeyPatch.context() as path:
+        path.syspath_prepend(str(folder))
+        import toy_models  # type: ignore[import-not-found]
 
-    monkeypatch.undo()
-    os.chdir(folder)
     module: nn.Module = toy_models.build()
     return module
 

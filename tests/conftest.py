@@ -1,0 +1,18 @@
+"""Every test leaves the process in the folder it found it in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def working_folder_is_kept() -> Iterator[None]:
+    """Fails the test that changes the current folder for those after it."""
+    before = os.getcwd()
+    yield
+    after = os.getcwd()
+    os.chdir(before)
+    assert after == before
