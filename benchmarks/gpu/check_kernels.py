@@ -1,108 +1,82 @@
-"""Kernels against the float64 reference over the parameter list: python -m benchmarks.gpu.check_kernels LIBRARY."""
+"""Kernels against the float64 reference on a GPU: python -m benchmarks.gpu.check_kernels LIBRARY [--quick]."""
 
 from __future__ import annotations
 
-import itertools
+import argparse
 import sys
+import time
+from collections import defaultdict
 
 import torch
-from torch import Tensor
 
-import attnexport
-from benchmarks.gpu.kernels import Kernels
+from attnexport.plugins.library import Op, load_library
+from tests.plugins.kernel_cases import (
+    FLOAT_TYPES,
+    Case,
+    Sizes,
+    all_cases,
+    hold_to_reference,
+    make_arguments,
+    run_kernel,
+)
 
-FLOOR = {"krause": 4.0, "affine": 4.0, "ssa": 4.0}
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    """Normal float64 values on the GPU."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).cuda()
-
-
-def lengths(values: list[int]) -> Tensor:
-    """kv_lengths or q_start."""
-    return torch.tensor(values, dtype=torch.int32, device="cuda")
+PAIRS = ((1, 1), (7, 63), (63, 7), (127, 500), (500, 127), (256, 256), (1, 4096), (3, 1000))
 
 
-def call(kernels: Kernels, name: str, dtype: torch.dtype, sizes: tuple[int, ...], options: dict):  # type: ignore[no-untyped-def]
-    """Runs kernel, reference and PyTorch at the same precision; returns the three outputs."""
-    batch, heads, kv_heads, rows, keys, width, value_width = sizes
-    q = draw(1, batch, heads, rows, width).to(dtype)
-    k = draw(2, batch, kv_heads, keys, width).to(dtype)
-    v = draw(3, batch, kv_heads, keys, value_width).to(dtype)
-    out = torch.full((batch, heads, rows, value_width), float("nan"), dtype=dtype, device="cuda")
-    if "kv_lengths" in options:
-        for sample, length in enumerate(options["kv_lengths"].tolist()):
-            k[sample, :, max(length, 0) :] = v[sample, :, max(length, 0) :] = float("nan")
-    window = options.pop("window", 0)
-    if name == "krause":
-        sigma = torch.linspace(2.0, 3.0, heads).to(dtype).cuda()
-        launch = kernels.krause(q, k, v, sigma, out, window=window, **options)
-        operator, args = attnexport.krause_attention, (q, k, v, sigma)
-        options = {**options, "window": window or None}
-    elif name == "affine":
-        alpha, beta = draw(4, batch, heads, rows).sigmoid().to(dtype), (draw(5, batch, heads, rows) / 50).to(dtype)
-        scale = width**-0.5
-        launch = kernels.affine(q, k, v, alpha, beta, out, scale=scale, **options)
-        operator, args = attnexport.affine_scaled_attention, (q, k, v, alpha, beta)
-    else:
-        omega_q, omega_k = (0.5 * width**-0.5 * x.double() for x in (q, k))
-        omega_q, omega_k = omega_q.to(dtype), omega_k.to(dtype)
-        theta = (0.4 * draw(6, batch, kv_heads, keys, width)).to(dtype)
-        coupling, alpha = torch.tensor(8.0, dtype=dtype).cuda(), torch.linspace(0.3, 0.6, heads).to(dtype).cuda()
-        launch = kernels.ssa(omega_q, omega_k, theta, v, coupling, alpha, out, **options)
-        operator, args = attnexport.selective_synchronization_attention, (omega_q, omega_k, theta, v, coupling, alpha)
-    launch()
-    torch.cuda.synchronize()
-    with torch.no_grad():
-        exact = operator(*(x.double() for x in args), **options)
-        plain = operator(*args, **options)
-    again = out.clone()
-    out.fill_(float("nan"))
-    launch()
-    assert torch.equal(again, out), "two runs differ"
-    return out, exact, plain
+def large_cases() -> list[Case]:
+    """Sizes at which the device is full, keys are split and selections take several passes."""
+    full = Sizes(4, 2, rows=1000, keys=1500, width=64, value_width=64)
+    causal = Sizes(4, 4, rows=1031, keys=1031, width=128, value_width=128, causal=True, kv_lengths=(1031, 700))
+    decode = Sizes(8, 2, rows=1, keys=8192, width=128, value_width=128, kv_lengths=(8192, 5000), causal=True,
+                   q_start=(8191, 4999))  # fmt: skip
+    options = {
+        "KrauseAttention": ({}, {"window": 256}, {"window": 256, "top_k": 64}, {"top_k": 100}),
+        "AffineScaledAttention": ({},),
+        "SelectiveSynchronizationAttention": ({}, {"top_k": 64}),
+        "TopNAttention": ({"n": 64}, {"n": 700}, {"n": 64, "renormalize": False}),
+        "HadamardLinearAttention": ({"features": (32, 32)}, {"features": (16, 16)}),
+    }
+    return [
+        Case(op_type, sizes, chosen)
+        for op_type in options
+        for sizes in (full, causal, decode)
+        for chosen in options[op_type]
+    ]
 
 
-def cases():  # type: ignore[no-untyped-def]
-    """Sizes (batch, heads, kv_heads, rows, keys, width, value_width) and options."""
-    for rows, keys in ((1, 1), (7, 63), (63, 7), (127, 500), (500, 127), (256, 256), (1, 4096), (3, 1000)):
-        for causal in (False, True):
-            yield (2, 4, 2, rows, keys, 64, 64), {"causal": causal}
-            yield (2, 4, 4, rows, keys, 40, 72), {"causal": causal}
-            more = {"kv_lengths": lengths([keys, keys // 3]), "q_start": lengths([0, keys // 2])}
-            yield (2, 4, 1, rows, keys, 128, 96), {"causal": causal, **more}
-            yield (2, 4, 2, rows, keys, 16, 64), {"causal": causal, "kv_lengths": lengths([0, keys])}
-    for width in range(16, 257, 8):
-        yield (1, 2, 2, 130, 200, width, 272 - width), {"causal": width % 16 == 0}
-    yield (0, 2, 2, 5, 5, 64, 64), {}
-    yield (1, 2, 2, 0, 5, 64, 64), {}
-    yield (1, 2, 2, 5, 0, 64, 64), {"causal": True}
-    yield (8, 16, 2, 1, 8192, 128, 128), {}
+def two_runs_agree(case: Case, op: Op, dtype: torch.dtype) -> bool:
+    """Whether equal inputs give equal bits."""
+    arguments = make_arguments(case, dtype, "cuda")
+    return torch.equal(run_kernel(op, arguments).view(torch.uint8), run_kernel(op, arguments).view(torch.uint8))
 
 
 def main() -> int:
-    """Prints failures and the worst share of the budget; returns 1 when something failed."""
-    kernels, failed, count, worst = Kernels(sys.argv[1]), 0, 0, 0.0
-    names = sys.argv[2:] or list(FLOOR)
-    for name, dtype in itertools.product(names, (torch.float16, torch.bfloat16)):
-        windows = (0, 1, 5, 64, 300) if name == "krause" else (0,)
-        for (sizes, options), window in itertools.product(list(cases()), windows):
-            out, exact, plain = call(kernels, name, dtype, sizes, {**options, "window": window})
+    """Prints failures and the worst share of the budget per operator and type; returns 1 when something failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("library")
+    parser.add_argument("--quick", action="store_true", help="every seventh of the small cases")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop beginning cases after this long")
+    given = parser.parse_args()
+    ops = load_library(given.library).ops
+    small = all_cases(PAIRS)
+    cases = large_cases() + (small[::7] if given.quick else small)
+    worst: dict[tuple[str, torch.dtype], float] = defaultdict(float)
+    failed = count = 0
+    start = time.perf_counter()
+    for case in cases:
+        if case.op_type not in ops or time.perf_counter() - start > given.seconds:
+            continue
+        for dtype in FLOAT_TYPES:
+            outcome = hold_to_reference(case, ops[case.op_type], dtype, "cuda")
             count += 1
-            if out.numel() == 0:
-                continue
-            error = (out.double() - exact).abs().max().item()
-            floor = FLOOR[name] * torch.finfo(dtype).eps * exact.abs().max().item()
-            budget = 2 * (plain.double() - exact).abs().max().item() + floor
-            good = bool(torch.isfinite(out).all()) and error <= budget + 1e-12
-            worst = max(worst, error / (budget + 1e-12))
-            if not good:
+            if outcome.allowed:
+                worst[case.op_type, dtype] = max(worst[case.op_type, dtype], outcome.error / outcome.allowed)
+            if not outcome.good or not two_runs_agree(case, ops[case.op_type], dtype):
                 failed += 1
-                if failed <= 20:
-                    print(f"FAIL {name} {dtype} {sizes} window={window} causal={options.get('causal')} "
-                          f"lengths={'kv_lengths' in options}: error {error:.3g}, allowed {budget:.3g}")  # fmt: skip
-    print(f"{count} cases, {failed} outside the budget, worst share of the budget {worst:.2f}")
+                print(f"FAIL {case} {dtype}: error {outcome.error:.3g}, allowed {outcome.allowed:.3g}", flush=True)
+    print(f"{torch.cuda.get_device_name()}: {count} cases, {failed} failed, {time.perf_counter() - start:.0f} s")
+    for (op_type, dtype), share in worst.items():
+        print(f"  {op_type} {str(dtype).removeprefix('torch.')}: worst share of the budget {share:.2f}")
     return 1 if failed else 0
 
 

@@ -5,6 +5,14 @@
 namespace attnexport {
 namespace {
 
+enum Input { kQ, kK, kV, kAlpha, kBeta, kLengths };
+constexpr attnexport_input kInputs[] = {
+    {"q", nullptr, 0},     {"k", nullptr, 0},    {"v", nullptr, 0},          {"alpha", nullptr, 0},
+    {"beta", nullptr, 0}, {"kv_lengths", nullptr, 1}, {"q_start", nullptr, 1}};
+
+enum Attribute { kScale, kCausal };
+constexpr attnexport_attribute kAttributes[] = {{"scale", ATTNEXPORT_NUMBER}, {"causal", ATTNEXPORT_INTEGER}};
+
 // sums[pair][c][column] = sum of the first c values, c = 0 .. keys; or, with a count per batch, only that one.
 template <class T>
 __global__ void write_prefixes(const T *values, const float *before, float *sums, int keys, int width) {
@@ -16,31 +24,34 @@ __global__ void write_prefixes(const T *values, const float *before, float *sums
     float sum = before[(static_cast<int64_t>(pair) * gridDim.x + chunk) * width + column];
     for (int key = 0; key < count; ++key) {
         target[static_cast<int64_t>(key) * width] = sum;
-        sum += Mma<T>::widen(source[static_cast<int64_t>(key) * width]);
+        sum += widen(source[static_cast<int64_t>(key) * width]);
     }
     if (first + count == keys) target[static_cast<int64_t>(count) * width] = sum;
 }
 
-// totals[pair][column] = sum of the values below the batch's length.
+// Whether rows see different keys, so that each has a sum of its own.
+__host__ __device__ inline bool sum_per_row(const Shape &s) { return s.causal && s.rows > 1; }
+
+// totals[pair][column] = sum of the values that row 0 sees.
 template <class T>
-__global__ void write_totals(const T *values, const float *before, float *totals, attnexport_shape shape) {
+__global__ void write_totals(const T *values, const float *before, float *totals, Shape shape) {
     const int pair = blockIdx.x, column = threadIdx.x, width = shape.value_width;
     if (column >= width) return;
-    const int count = present_keys(shape, pair / shape.kv_heads);
+    const int count = visible_count(shape, pair / shape.kv_heads, 0);
     const int chunks = prefix_chunks(shape.keys);
     float sum = 0.f;
     if (count > 0) {
         const int chunk = (count - 1) / kPrefixChunk;
         sum = before[(static_cast<int64_t>(pair) * chunks + chunk) * width + column];
         for (int key = chunk * kPrefixChunk; key < count; ++key)
-            sum += Mma<T>::widen(values[(static_cast<int64_t>(pair) * shape.keys + key) * width + column]);
+            sum += widen(values[(static_cast<int64_t>(pair) * shape.keys + key) * width + column]);
     }
     totals[static_cast<int64_t>(pair) * width + column] = sum;
 }
 
 template <class T>
 struct Affine {
-    static constexpr bool kSoftmax = true, kKeyNumbers = false, kAdds = true;
+    static constexpr bool kSoftmax = true, kKeyNorms = false, kAdds = true, kGeneral = false;
     static constexpr float kHidden = -INFINITY;
 
     struct RowParams {
@@ -55,11 +66,11 @@ struct Affine {
         const float *sums;
     };
 
-    static __device__ __forceinline__ Row row(const RowParams &p, const attnexport_shape &s, int batch, int head, int i) {
+    static __device__ __forceinline__ Row row(const RowParams &p, const Shape &s, int batch, int head, int i) {
         const int64_t at = (static_cast<int64_t>(batch) * s.heads + head) * s.rows + i;
         const int64_t pair = static_cast<int64_t>(batch) * s.kv_heads + head / (s.heads / s.kv_heads);
-        const int64_t sums = s.causal ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair;
-        return Row{fabsf(p.scale), Mma<T>::widen(p.alpha[at]), Mma<T>::widen(p.beta[at]), p.scale < 0.f,
+        const int64_t sums = sum_per_row(s) ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair;
+        return Row{fabsf(p.scale), widen(p.alpha[at]), widen(p.beta[at]), p.scale < 0.f,
                    p.sums + sums * s.value_width};
     }
 
@@ -76,62 +87,78 @@ struct Affine {
         return sum > 0.f ? row.alpha / sum : 0.f;
     }
 
-    static __device__ __forceinline__ float addend(const Row &row, int column) { return row.beta * row.sums[column]; }
+    static __device__ __forceinline__ float addend(const Row &row, float sum) { return row.beta * sum; }
+    static __device__ __forceinline__ float value_sum(const Row &row, int column) { return row.sums[column]; }
 };
 
 template <class T>
-struct Plan {
-    ForwardParams<Affine<T>, T> forward;
-    float *chunk_sums, *sums;
-    size_t bytes;
+struct AffinePlan {
+    ParamsOf<Affine<T>, T> forward{};
+    float *chunk_sums = nullptr, *sums = nullptr, *value_sums = nullptr;
+    size_t bytes = 0;
 
-    Plan(const attnexport_affine_params &p, void *base, int multiprocessors) : forward{} {
-        const attnexport_shape &s = p.shape;
-        const size_t pairs = static_cast<size_t>(s.batch) * s.kv_heads;
+    int prepare(const attnexport_call &raw, void *base) {
+        const Call call(raw);
+        Shape &s = forward.shape;
+        const int status = call.read_shape(kQ, kK, kV, kLengths, call.integer(kCausal) != 0, &s);
+        if (status != ATTNEXPORT_OK) return status;
+        if (!call.matches(kAlpha, s.batch, s.heads, s.rows) || !call.matches(kBeta, s.batch, s.heads, s.rows))
+            return ATTNEXPORT_INVALID;
+        if (!covers(s)) return ATTNEXPORT_UNSUPPORTED;
+        const size_t pairs = static_cast<size_t>(s.pairs());
         Workspace workspace(base);
         chunk_sums = workspace.take<float>(pairs * prefix_chunks(s.keys) * s.value_width);
-        sums = workspace.take<float>(pairs * (s.causal ? s.keys + 1 : 1) * s.value_width);
-        forward.shape = s;
-        forward.q = static_cast<const T *>(p.q);
-        forward.k = static_cast<const T *>(p.k);
-        forward.v = static_cast<const T *>(p.v);
-        forward.out = static_cast<T *>(p.out);
-        forward.row_params = {static_cast<const T *>(p.alpha), static_cast<const T *>(p.beta), sums, p.scale * kLog2E};
-        bytes = take_split_workspace(workspace, forward, multiprocessors);
+        sums = workspace.take<float>(pairs * (sum_per_row(s) ? s.keys + 1 : 1) * s.value_width);
+        value_sums = workspace.take<float>(most_split_pairs(s) * s.value_width);
+        forward.q = call.data<T>(kQ);
+        forward.k = call.data<T>(kK);
+        forward.v = call.data<T>(kV);
+        forward.out = call.output<T>();
+        // Hidden scores are -INFINITY, which a scale of zero would turn into NaN.
+        const float scale = call.number(kScale) == 0.f ? 1e-30f : call.number(kScale) * kLog2E;
+        forward.row_params = {call.data<T>(kAlpha), call.data<T>(kBeta), sums, scale};
+        take_split_workspace(workspace, forward);
+        bytes = workspace.used();
+        return ATTNEXPORT_OK;
+    }
+
+    void launch_sums(cudaStream_t stream) const {
+        const Shape &s = forward.shape;
+        const int chunks = prefix_chunks(s.keys);
+        const dim3 threads((s.value_width + 31) / 32 * 32), pairs(s.pairs()), chunk_grid(chunks, s.pairs());
+        if (s.pairs() == 0) return;
+        if (chunks > 0) {
+            launch_kernel(sum_chunks<T, Identity>, chunk_grid, threads, 0, stream, forward.v, chunk_sums, s.keys, s.value_width);
+            launch_kernel(scan_chunks, dim3((s.value_width + 63) / 64, s.pairs()), dim3(64), 0, stream, chunk_sums, chunks,
+                          s.value_width);
+        }
+        if (!sum_per_row(s))
+            launch_kernel(write_totals<T>, pairs, threads, 0, stream, forward.v, chunk_sums, sums, s);
+        else if (chunks > 0)
+            launch_kernel(write_prefixes<T>, chunk_grid, threads, 0, stream, forward.v, chunk_sums, sums, s.keys, s.value_width);
+        else
+            cudaMemsetAsync(sums, 0, sizeof(float) * s.pairs() * s.value_width, stream);
+    }
+
+    int launch(const Device &device, cudaStream_t stream) {
+        forward.splits = choose_splits<T>(forward.shape, forward.neighbourhood.window, device);
+        const bool fused = fuses_value_sums<T>(forward.shape, forward.splits, device);
+        forward.value_sums = fused ? value_sums : nullptr;
+        if (!fused) launch_sums(stream);
+        return launch_forward<Affine<T>>(forward, device, stream);
     }
 };
 
-template <class T>
-int run(const attnexport_affine_params &p, void *workspace, size_t size, cudaStream_t stream) {
-    const Device device = Device::current();
-    const Plan<T> plan(p, workspace, device.multiprocessors);
-    if (plan.bytes > size) return ATTNEXPORT_WORKSPACE_TOO_SMALL;
-    const attnexport_shape &s = p.shape;
-    const int pairs = s.batch * s.kv_heads, chunks = prefix_chunks(s.keys), threads = (s.value_width + 31) / 32 * 32;
-    const T *v = plan.forward.v;
-    if (pairs > 0 && chunks > 0) {
-        sum_chunks<T, Identity><<<dim3(chunks, pairs), threads, 0, stream>>>(v, plan.chunk_sums, s.keys, s.value_width);
-        scan_chunks<<<dim3((s.value_width + 63) / 64, pairs), 64, 0, stream>>>(plan.chunk_sums, chunks, s.value_width);
-        if (s.causal)
-            write_prefixes<T><<<dim3(chunks, pairs), threads, 0, stream>>>(v, plan.chunk_sums, plan.sums, s.keys, s.value_width);
-    }
-    if (pairs > 0 && !s.causal) write_totals<T><<<pairs, threads, 0, stream>>>(v, plan.chunk_sums, plan.sums, s);
-    if (pairs > 0 && s.causal && chunks == 0)
-        cudaMemsetAsync(plan.sums, 0, sizeof(float) * pairs * s.value_width, stream);
-    return launch_forward(plan.forward, device, stream);
+int workspace(const attnexport_call *call, size_t *bytes) {
+    return plan_workspace<AffinePlan>(call, call->inputs[kQ].dtype, bytes);
 }
+
+int launch(const attnexport_call *call, void *memory, size_t bytes, void *stream) {
+    return plan_and_launch<AffinePlan>(call, call->inputs[kQ].dtype, memory, bytes, stream);
+}
+
+const attnexport_op op = describe("AffineScaledAttention", kInputs, kAttributes, workspace, launch);
+const Registration registration(op);
 
 }  // namespace
 }  // namespace attnexport
-
-size_t attnexport_affine_workspace(const attnexport_affine_params *p) {
-    return attnexport::Plan<__half>(*p, nullptr, attnexport::Device::current().multiprocessors).bytes;
-}
-
-int attnexport_affine(const attnexport_affine_params *p, void *workspace, size_t size, void *stream) {
-    if (!attnexport::valid(p->shape)) return ATTNEXPORT_UNSUPPORTED;
-    const auto on = static_cast<cudaStream_t>(stream);
-    if (p->shape.dtype == ATTNEXPORT_FLOAT16) return attnexport::run<__half>(*p, workspace, size, on);
-    if (p->shape.dtype == ATTNEXPORT_BFLOAT16) return attnexport::run<__nv_bfloat16>(*p, workspace, size, on);
-    return ATTNEXPORT_UNSUPPORTED;
-}

@@ -1,4 +1,4 @@
-// Selective synchronization attention without a selection. The order parameter r is a reduction of its own; weights
+// Selective synchronization attention, over all keys or the top-k of each row. The order parameter r is a reduction of its own; weights
 // need no running maximum, and a warp's tile in which nothing is locked skips the second product.
 #include <attnexport/launch.cuh>
 #include <attnexport/prefix_sums.cuh>
@@ -6,6 +6,18 @@
 
 namespace attnexport {
 namespace {
+
+enum Input { kOmegaQ, kOmegaK, kTheta, kV, kCoupling, kAlpha, kLengths };
+constexpr attnexport_input kInputs[] = {
+    {"omega_q", nullptr, 0},  {"omega_k", nullptr, 0}, {"theta", nullptr, 0},      {"v", nullptr, 0},
+    {"coupling", nullptr, 0}, {"alpha", nullptr, 0},   {"kv_lengths", nullptr, 1}, {"q_start", nullptr, 1}};
+
+enum Attribute { kTopKeys, kCausal, kEps };
+constexpr attnexport_attribute kAttributes[] = {
+    {"top_k", ATTNEXPORT_INTEGER}, {"causal", ATTNEXPORT_INTEGER}, {"eps", ATTNEXPORT_NUMBER}};
+
+// Whether rows see different keys, so that each has an order parameter of its own.
+__host__ __device__ inline bool order_per_row(const Shape &s) { return s.causal && s.rows > 1; }
 
 constexpr int kOrderKeys = 16;  // keys whose magnitudes a block averages at once
 
@@ -36,7 +48,7 @@ __global__ void write_orders(const T *theta, const float *before, float *order, 
     for (int begin = 0; begin < count; begin += kOrderKeys) {
         const int here = min(kOrderKeys, count - begin);
         for (int key = 0; key < here && column < width; ++key) {
-            Waves::add(sums, Mma<T>::widen(source[static_cast<int64_t>(begin + key) * width + column]));
+            Waves::add(sums, widen(source[static_cast<int64_t>(begin + key) * width + column]));
             magnitudes[key][column] = sqrtf(sums[0] * sums[0] + sums[1] * sums[1]);
         }
         __syncthreads();
@@ -53,19 +65,19 @@ __global__ void write_orders(const T *theta, const float *before, float *order, 
     if (chunk == 0 && threadIdx.x == 0) order[static_cast<int64_t>(pair) * (keys + 1)] = 0.f;
 }
 
-// order[pair] at the batch's length, from the sums before each chunk.
+// order[pair] over the keys that row 0 sees, from the sums before each chunk.
 template <class T>
-__global__ void write_order_at_length(const T *theta, const float *before, float *order, attnexport_shape shape) {
+__global__ void write_order_of_row(const T *theta, const float *before, float *order, Shape shape) {
     __shared__ float partial[8];
     const int pair = blockIdx.x, column = threadIdx.x, width = shape.width, chunks = prefix_chunks(shape.keys);
-    const int count = present_keys(shape, pair / shape.kv_heads);
+    const int count = visible_count(shape, pair / shape.kv_heads, 0);
     float magnitude = 0.f;
     if (column < width && count > 0) {
         const int chunk = (count - 1) / kPrefixChunk;
         const float *start = before + (static_cast<int64_t>(pair) * chunks + chunk) * 2 * width + column;
         float sums[2] = {start[0], start[width]};
         for (int key = chunk * kPrefixChunk; key < count; ++key)
-            Waves::add(sums, Mma<T>::widen(theta[(static_cast<int64_t>(pair) * shape.keys + key) * width + column]));
+            Waves::add(sums, widen(theta[(static_cast<int64_t>(pair) * shape.keys + key) * width + column]));
         magnitude = sqrtf(sums[0] * sums[0] + sums[1] * sums[1]) / (static_cast<float>(count) * width);
     }
 #pragma unroll
@@ -79,33 +91,29 @@ __global__ void write_order_at_length(const T *theta, const float *before, float
     }
 }
 
-__device__ __forceinline__ float square_root(float x) {
-    float y;
-    asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 template <class T>
-struct Ssa {
-    static constexpr bool kSoftmax = false, kKeyNumbers = true, kAdds = false;
-    static constexpr float kHidden = 0.f;
+struct SsaRows {
+    const T *coupling, *alpha;
+    const float *order, *row_norms;
+    float eps;
+};
 
-    struct RowParams {
-        const T *coupling, *alpha;
-        const float *order, *row_norms;
-        float eps;
-    };
+template <class T, bool kGeneral_>
+struct Ssa {
+    static constexpr bool kSoftmax = false, kKeyNorms = true, kAdds = false, kGeneral = kGeneral_;
+    static constexpr float kHidden = 0.f;
+    using RowParams = SsaRows<T>;
 
     struct Row {
         float half_norm, decay, lock, eps;  // -|omega_i|^2 / 2, 4 alpha log2(e), 2 / (K r)^2
     };
 
-    static __device__ __forceinline__ Row row(const RowParams &p, const attnexport_shape &s, int batch, int head, int i) {
+    static __device__ __forceinline__ Row row(const RowParams &p, const Shape &s, int batch, int head, int i) {
         const int64_t pair = static_cast<int64_t>(batch) * s.kv_heads + head / (s.heads / s.kv_heads);
-        const float order = p.order[s.causal ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair];
-        const float lock = Mma<T>::widen(p.coupling[0]) * order;
+        const float order = p.order[order_per_row(s) ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair];
+        const float lock = widen(p.coupling[0]) * order;
         const int64_t at = (static_cast<int64_t>(batch) * s.heads + head) * s.rows + i;
-        const float decay = 4.f * kLog2E * Mma<T>::widen(p.alpha[head]);
+        const float decay = 4.f * kLog2E * widen(p.alpha[head]);
         return Row{-p.row_norms[at], decay, 2.f / fmaxf(lock * lock, 1e-30f), p.eps};
     }
 
@@ -117,76 +125,102 @@ struct Ssa {
     static __device__ __forceinline__ float score(float sum, const Row &row) {
         const float negative = fminf(sum, 0.f);
         const float inner = fmaf(negative, row.lock, exp2_fast(negative * row.decay));
-        return square_root(fmaxf(inner, 0.f));
+        return square_root_fast(fmaxf(inner, 0.f));
     }
 
     static __device__ __forceinline__ float exponent(float score, const Row &) { return score; }
     static __device__ __forceinline__ float exponent_minus(float score, float, const Row &) { return score; }
     static __device__ __forceinline__ float normalise(float sum, const Row &row) { return 1.f / (sum + row.eps); }
-    static __device__ __forceinline__ float addend(const Row &, int) { return 0.f; }
+    static __device__ __forceinline__ float addend(const Row &, float) { return 0.f; }
+    static __device__ __forceinline__ float value_sum(const Row &, int) { return 0.f; }
 };
 
 template <class T>
-struct Plan {
-    ForwardParams<Ssa<T>, T> forward;
-    float *chunk_sums, *order, *row_norms, *key_norms;
-    size_t bytes;
+struct SsaPlan {
+    ForwardParams<SsaRows<T>, T> forward{};
+    SelectParams select{};
+    const T *theta = nullptr;
+    float *chunk_sums = nullptr, *order = nullptr, *row_norms = nullptr, *key_norms = nullptr;
+    size_t bytes = 0;
 
-    Plan(const attnexport_ssa_params &p, void *base, int multiprocessors) : forward{} {
-        const attnexport_shape &s = p.shape;
-        const size_t pairs = static_cast<size_t>(s.batch) * s.kv_heads;
+    int prepare(const attnexport_call &raw, void *base) {
+        const Call call(raw);
+        Shape &s = forward.shape;
+        const int status = call.read_shape(kOmegaQ, kOmegaK, kV, kLengths, call.integer(kCausal) != 0, &s);
+        if (status != ATTNEXPORT_OK) return status;
+        if (!call.matches(kTheta, s.batch, s.kv_heads, s.keys, s.width) || !call.matches(kCoupling) ||
+            !call.matches(kAlpha, s.heads) || call.integer(kTopKeys) < 0)
+            return ATTNEXPORT_INVALID;
+        const bool selects = call.integer(kTopKeys) > 0 && call.integer(kTopKeys) < s.keys;
+        if (!covers(s) || (selects && !kTopK)) return ATTNEXPORT_UNSUPPORTED;
+        const size_t pairs = static_cast<size_t>(s.pairs());
         Workspace workspace(base);
         chunk_sums = workspace.take<float>(pairs * prefix_chunks(s.keys) * 2 * s.width);
-        order = workspace.take<float>(pairs * (s.causal ? s.keys + 1 : 1));
-        row_norms = workspace.take<float>(static_cast<size_t>(s.batch) * s.heads * s.rows);
+        order = workspace.take<float>(pairs * (order_per_row(s) ? s.keys + 1 : 1));
+        row_norms = workspace.take<float>(total_rows(s));
         key_norms = workspace.take<float>(pairs * s.keys);
-        forward.shape = s;
-        forward.q = static_cast<const T *>(p.omega_q);
-        forward.k = static_cast<const T *>(p.omega_k);
-        forward.v = static_cast<const T *>(p.v);
-        forward.out = static_cast<T *>(p.out);
-        forward.key_numbers = key_norms;
-        forward.row_params = {static_cast<const T *>(p.coupling), static_cast<const T *>(p.alpha), order, row_norms, p.eps};
-        bytes = take_split_workspace(workspace, forward, multiprocessors);
+        theta = call.data<T>(kTheta);
+        forward.q = call.data<T>(kOmegaQ);
+        forward.k = call.data<T>(kOmegaK);
+        forward.v = call.data<T>(kV);
+        forward.out = call.output<T>();
+        forward.row_params = {call.data<T>(kCoupling), call.data<T>(kAlpha), order, row_norms, call.number(kEps)};
+        take_split_workspace(workspace, forward);
+        if (selects) select = take_select_workspace(workspace, forward, static_cast<int>(call.integer(kTopKeys)));
+        bytes = workspace.used();
+        return ATTNEXPORT_OK;
+    }
+
+    void launch_order(cudaStream_t stream) const {
+        const Shape &s = forward.shape;
+        const int chunks = prefix_chunks(s.keys);
+        const dim3 threads((s.width + 31) / 32 * 32), chunk_grid(chunks, s.pairs());
+        if (chunks > 0) {
+            launch_kernel(sum_chunks<T, Waves>, chunk_grid, threads, 0, stream, theta, chunk_sums, s.keys, s.width);
+            launch_kernel(scan_chunks, dim3((2 * s.width + 63) / 64, s.pairs()), dim3(64), 0, stream, chunk_sums, chunks,
+                          2 * s.width);
+        }
+        if (!order_per_row(s))
+            launch_kernel(write_order_of_row<T>, dim3(s.pairs()), threads, 0, stream, theta, chunk_sums, order, s);
+        else if (chunks > 0)
+            launch_kernel(write_orders<T>, chunk_grid, threads, 0, stream, theta, chunk_sums, order, s.keys, s.width);
+        else
+            cudaMemsetAsync(order, 0, sizeof(float) * s.pairs(), stream);
+    }
+
+    int launch(const Device &device, cudaStream_t stream) {
+        forward.splits = choose_splits<T>(forward.shape, forward.neighbourhood.window, device);
+        const Shape &s = forward.shape;
+        if (s.pairs() == 0) return ATTNEXPORT_OK;
+        launch_order(stream);
+        int status = launch_row_norms(forward.q, row_norms, static_cast<int64_t>(total_rows(s)), s.width, 0.5f, stream);
+        if (status != ATTNEXPORT_OK) return status;
+        forward.key_norms = select.wanted == 0 && fuses_norms<T>(s, device) ? nullptr : key_norms;
+        if (forward.key_norms != nullptr) {
+            const int64_t keys = static_cast<int64_t>(s.pairs()) * s.keys;
+            status = launch_row_norms(forward.k, key_norms, keys, s.width, 0.5f, stream);
+            if (status != ATTNEXPORT_OK) return status;
+        }
+        if constexpr (kTopK) {
+            if (select.wanted > 0) {
+                status = launch_select<Ssa<T, true>>(forward, select, device, stream);
+                return status != ATTNEXPORT_OK ? status : launch_forward<Ssa<T, true>>(forward, device, stream);
+            }
+        }
+        return launch_forward<Ssa<T, false>>(forward, device, stream);
     }
 };
 
-template <class T>
-int run(const attnexport_ssa_params &p, void *workspace, size_t size, cudaStream_t stream) {
-    const Device device = Device::current();
-    const Plan<T> plan(p, workspace, device.multiprocessors);
-    if (plan.bytes > size) return ATTNEXPORT_WORKSPACE_TOO_SMALL;
-    const attnexport_shape &s = p.shape;
-    const int pairs = s.batch * s.kv_heads, chunks = prefix_chunks(s.keys), threads = (s.width + 31) / 32 * 32;
-    const T *theta = static_cast<const T *>(p.theta);
-    if (pairs > 0) {
-        if (chunks > 0) {
-            sum_chunks<T, Waves><<<dim3(chunks, pairs), threads, 0, stream>>>(theta, plan.chunk_sums, s.keys, s.width);
-            scan_chunks<<<dim3((2 * s.width + 63) / 64, pairs), 64, 0, stream>>>(plan.chunk_sums, chunks, 2 * s.width);
-        }
-        if (s.causal && chunks > 0)
-            write_orders<T><<<dim3(chunks, pairs), threads, 0, stream>>>(theta, plan.chunk_sums, plan.order, s.keys, s.width);
-        else if (s.causal)
-            cudaMemsetAsync(plan.order, 0, sizeof(float) * pairs, stream);
-        else
-            write_order_at_length<T><<<pairs, threads, 0, stream>>>(theta, plan.chunk_sums, plan.order, s);
-    }
-    launch_row_norms(plan.forward.q, plan.row_norms, static_cast<int64_t>(s.batch) * s.heads * s.rows, s.width, 0.5f, stream);
-    launch_row_norms(plan.forward.k, plan.key_norms, static_cast<int64_t>(pairs) * s.keys, s.width, 0.5f, stream);
-    return launch_forward(plan.forward, device, stream);
+int workspace(const attnexport_call *call, size_t *bytes) {
+    return plan_workspace<SsaPlan>(call, call->inputs[kOmegaQ].dtype, bytes);
 }
+
+int launch(const attnexport_call *call, void *memory, size_t bytes, void *stream) {
+    return plan_and_launch<SsaPlan>(call, call->inputs[kOmegaQ].dtype, memory, bytes, stream);
+}
+
+const attnexport_op op = describe("SelectiveSynchronizationAttention", kInputs, kAttributes, workspace, launch);
+const Registration registration(op);
 
 }  // namespace
 }  // namespace attnexport
-
-size_t attnexport_ssa_workspace(const attnexport_ssa_params *p) {
-    return attnexport::Plan<__half>(*p, nullptr, attnexport::Device::current().multiprocessors).bytes;
-}
-
-int attnexport_ssa(const attnexport_ssa_params *p, void *workspace, size_t size, void *stream) {
-    if (!attnexport::valid(p->shape)) return ATTNEXPORT_UNSUPPORTED;
-    const auto on = static_cast<cudaStream_t>(stream);
-    if (p->shape.dtype == ATTNEXPORT_FLOAT16) return attnexport::run<__half>(*p, workspace, size, on);
-    if (p->shape.dtype == ATTNEXPORT_BFLOAT16) return attnexport::run<__nv_bfloat16>(*p, workspace, size, on);
-    return ATTNEXPORT_UNSUPPORTED;
-}

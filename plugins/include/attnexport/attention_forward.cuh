@@ -5,39 +5,16 @@
 // are rounded to the input type for the second product, sums are not.
 #pragma once
 
-#include <attnexport/params.h>
+#include <attnexport/selection.cuh>
 #include <attnexport/tile.cuh>
-#include <attnexport/visibility.cuh>
-
-#include <climits>
+#include <attnexport/tile_walk.cuh>
+#include <attnexport/variant.cuh>
 
 namespace attnexport {
-
-constexpr float kLog2E = 1.4426950408889634f;
 
 // Weights may exceed one by 2^kLargestGrowth before the running maximum follows: rescaling the sums becomes rare,
 // and such weights and their sums are well inside the range of half and float.
 constexpr float kLargestGrowth = 8.f;
-
-__device__ __forceinline__ float exp2_fast(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-// Operands of one launch. key_numbers (batch, kv_heads, keys) is what Variant::weight gets per key, or null.
-template <class Variant, class T>
-struct ForwardParams {
-    attnexport_shape shape;
-    int window;
-    const T *q, *k, *v;
-    T *out;
-    const float *key_numbers;
-    typename Variant::RowParams row_params;
-    int splits;
-    float *partial_sums;    // (splits, batch, kv_heads, group rows, value_width)
-    float2 *partial_states; // (splits, batch, kv_heads, group rows): maximum and sum
-};
 
 // Sizes of one instantiation.
 template <int kWidth_, int kRowTiles_, int kWarps_, int kCols_>
@@ -52,34 +29,6 @@ struct ForwardConfig {
                2 * kCols * sizeof(float) + 4 * sizeof(int);
     }
 };
-
-// Smallest and largest bounds of the key ranges of a block's rows.
-struct BlockRange {
-    int low_min, low_max, high_min, high_max;
-};
-
-template <class Config, class Shape>
-__device__ __forceinline__ BlockRange block_range(const Shape &shape, int window, int batch, int first, int *scratch) {
-    if (threadIdx.x == 0) {
-        scratch[0] = INT_MAX;
-        scratch[1] = 0;
-        scratch[2] = INT_MAX;
-        scratch[3] = 0;
-    }
-    __syncthreads();
-    const int total = shape.rows * (shape.heads / shape.kv_heads);
-    for (int row = threadIdx.x; row < Config::kRows; row += Config::kThreads) {
-        if (first + row < total) {
-            const KeyRange range = visible_keys(shape, window, batch, (first + row) % shape.rows);
-            atomicMin(scratch, range.low);
-            atomicMax(scratch + 1, range.low);
-            atomicMin(scratch + 2, range.high);
-            atomicMax(scratch + 3, range.high);
-        }
-    }
-    __syncthreads();
-    return BlockRange{scratch[0], scratch[1], scratch[2], scratch[3]};
-}
 
 // S += Q K^T for a warp's rows and one tile of keys.
 template <class T, class Config>
@@ -172,19 +121,66 @@ __device__ __forceinline__ float quad_sum(float x) {
     return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
+// Half squared norms of a tile's keys, by one warp.
+template <class T, int kCols, int kWidth>
+__device__ __forceinline__ void tile_norms(float *norms, const unsigned char *k_tile) {
+    for (int row = threadIdx.x % 32; row < kCols; row += 32) {
+        const T *key = reinterpret_cast<const T *>(k_tile) + row * Tile<T, kCols, kWidth>::kStride;
+        float sum = 0.f;
+#pragma unroll 4
+        for (int column = 0; column < kWidth; column += 8) {
+            const uint4 piece = *reinterpret_cast<const uint4 *>(key + column);
+            const T *values = reinterpret_cast<const T *>(&piece);
+#pragma unroll
+            for (int e = 0; e < 8; ++e) sum = fmaf(widen(values[e]), widen(values[e]), sum);
+        }
+        norms[row] = 0.5f * sum;
+    }
+}
+
+// Scores of a warp's rows and one tile of keys. Two kernels that call this get the same bits.
 template <class Variant, class T, class Config>
-__global__ void __launch_bounds__(Config::kThreads) attention_forward(const ForwardParams<Variant, T> p) {
+__device__ __forceinline__ void tile_scores(
+    Accumulator (&scores)[Config::kRowTiles][Config::kCols / 8], const typename Variant::Row (&rows)[Config::kRowTiles][2],
+    const float *key_norms, uint32_t q_tile, uint32_t k_tile, int warp_row) {
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int n = 0; n < Config::kCols / 8; ++n) {
+        const int column = n * 8 + (lane % 4) * 2;
+        float2 norm = make_float2(0.f, 0.f);
+        if (Variant::kKeyNorms) norm = *reinterpret_cast<const float2 *>(key_norms + column);
+#pragma unroll
+        for (int m = 0; m < Config::kRowTiles; ++m)
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                scores[m][n].x[half * 2] = Variant::initial(norm.x, rows[m][half]);
+                scores[m][n].x[half * 2 + 1] = Variant::initial(norm.y, rows[m][half]);
+            }
+    }
+    multiply_scores<T, Config>(scores, q_tile, k_tile, warp_row);
+#pragma unroll
+    for (int n = 0; n < Config::kCols / 8; ++n)
+#pragma unroll
+        for (int m = 0; m < Config::kRowTiles; ++m)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) scores[m][n].x[e] = Variant::score(scores[m][n].x[e], rows[m][e / 2]);
+}
+
+template <class Variant, class T, class Config>
+__global__ void __launch_bounds__(Config::kThreads) attention_forward(const ParamsOf<Variant, T> p) {
     constexpr int kWidth = Config::kWidth, kCols = Config::kCols, kRowTiles = Config::kRowTiles;
-    extern __shared__ __align__(16) unsigned char memory[];
+    constexpr bool kOneWarp = Config::kWarps == 1 && kRowTiles == 1;
+    unsigned char *memory = dynamic_shared();
     const uint32_t q_tile = shared_address(memory);
     const uint32_t k_tiles = q_tile + Tile<T, Config::kRows, kWidth>::kElements * sizeof(T);
     constexpr uint32_t kTileBytes = Tile<T, kCols, kWidth>::kElements * sizeof(T);
     const uint32_t v_tiles = k_tiles + 2 * kTileBytes;
-    float *key_numbers = reinterpret_cast<float *>(
+    float *key_norms = reinterpret_cast<float *>(
         memory + sizeof(T) * (Tile<T, Config::kRows, kWidth>::kElements + 4 * Tile<T, kCols, kWidth>::kElements));
-    int *scratch = reinterpret_cast<int *>(key_numbers + 2 * kCols);
+    int *scratch = reinterpret_cast<int *>(key_norms + 2 * kCols);
 
-    const attnexport_shape &shape = p.shape;
+    const Shape &shape = p.shape;
+    const Neighbourhood &near = p.neighbourhood;
     const int group = shape.heads / shape.kv_heads, total = group * shape.rows;
     const int first = (gridDim.x - 1 - blockIdx.x) * Config::kRows;
     const int kv_head = blockIdx.y % shape.kv_heads, batch = blockIdx.y / shape.kv_heads;
@@ -192,34 +188,38 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
     const T *q = p.q + pair * total * shape.width;
     const T *k = p.k + pair * shape.keys * shape.width;
     const T *v = p.v + pair * shape.keys * shape.value_width;
-    const float *numbers = Variant::kKeyNumbers ? p.key_numbers + pair * shape.keys : nullptr;
+    const float *norms = Variant::kKeyNorms && p.key_norms != nullptr ? p.key_norms + pair * shape.keys : nullptr;
 
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int warp_row = warp * kRowTiles * 16;
 
     TileLoader<T, Config::kRows, kWidth, Config::kThreads>(q, shape.width).load(q_tile, first, total);
-    const BlockRange range = block_range<Config>(shape, p.window, batch, first, scratch);
+    const RangeBounds range = block_range<Config::kRows, Config::kThreads>(shape, near, batch, first, scratch);
 
+    // What a row's hooks need. Asked for again behind the loop, so that what only the end needs holds no registers in it.
+    auto row_of = [&](int m, int half) {
+        const int row = min(first + warp_row + m * 16 + half * 8 + lane / 4, total - 1);
+        return Variant::row(p.row_params, shape, batch, kv_head * group + row / shape.rows, row % shape.rows);
+    };
     typename Variant::Row row_state[kRowTiles][2];
     KeyRange seen[kRowTiles][2];
+    RangeBounds warp_range;
+    Threshold threshold[kRowTiles][2];
+    const bool selects = Variant::kGeneral && p.thresholds != nullptr;
 #pragma unroll
     for (int m = 0; m < kRowTiles; ++m)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             const int row = first + warp_row + m * 16 + half * 8 + lane / 4;
             const bool exists = row < total;
-            const int i = exists ? row % shape.rows : 0, head = kv_head * group + (exists ? row / shape.rows : 0);
-            seen[m][half] = exists ? visible_keys(shape, p.window, batch, i) : KeyRange{0, 0};
-            row_state[m][half] = Variant::row(p.row_params, shape, batch, head, i);
+            seen[m][half] = exists ? visible_keys(shape, near, batch, row % shape.rows) : KeyRange{0, 0};
+            if (selects) threshold[m][half] = exists ? p.thresholds[pair * total + row] : Threshold{-INFINITY, INT_MAX};
+            row_state[m][half] = row_of(m, half);
+            if (exists) warp_range.include(seen[m][half]);
         }
+    warp_range.join_rows_of_warp();
 
-    int tile = range.low_min / kCols, tile_end = (range.high_max + kCols - 1) / kCols;
-    if (range.low_min == INT_MAX) tile = tile_end = 0;
-    if (p.splits > 1) {
-        const int per_split = (tile_end - tile + p.splits - 1) / p.splits;
-        tile += per_split * blockIdx.z;
-        tile_end = min(tile_end, tile + per_split);
-    }
+    const TileWalk<Variant::kGeneral> walk(shape, near, range, first, Config::kRows, kCols, p.splits);
 
     const TileLoader<T, kCols, kWidth, Config::kThreads> key_loader(k, shape.width), value_loader(v, shape.value_width);
     // Keys beyond the length are read as zeros: a cache may hold NaN there.
@@ -228,10 +228,11 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
         const int begin = index * kCols;
         key_loader.load(k_tiles + stage * kTileBytes, begin, present);
         value_loader.load(v_tiles + stage * kTileBytes, begin, present);
-        if (Variant::kKeyNumbers) {
+        if (Variant::kKeyNorms && norms != nullptr) {
             for (int column = threadIdx.x; column < kCols; column += Config::kThreads) {
                 const bool inside = begin + column < present;
-                copy_async_4(shared_address(key_numbers + stage * kCols + column), inside ? numbers + begin + column : numbers, inside);
+                copy_async_4(shared_address(key_norms + stage * kCols + column), norms + (inside ? begin + column : 0),
+                             inside ? 4 : 0);
             }
         }
         commit_copies();
@@ -249,36 +250,26 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
         sum[m][0] = sum[m][1] = 0.f;
     }
 
-    if (tile < tile_end) load_tiles(tile, 0);
-    for (int stage = 0; tile < tile_end; ++tile, stage ^= 1) {
+    int tile = walk.first();
+    if (tile < walk.end()) load_tiles(tile, 0);
+    for (int stage = 0, next; tile < walk.end(); tile = next, stage ^= 1) {
         // One barrier a tile: it publishes this tile and frees the other stage, which the next copies fill.
         wait_for_copies<0>();
         __syncthreads();
-        if (tile + 1 < tile_end) load_tiles(tile + 1, stage ^ 1);
+        next = walk.after(tile);
+        if (next < walk.end()) load_tiles(next, stage ^ 1);
+        if (kOneWarp && Variant::kKeyNorms && norms == nullptr) {
+            tile_norms<T, kCols, kWidth>(key_norms + stage * kCols, memory + k_tiles - q_tile + stage * kTileBytes);
+            __syncwarp();
+        }
 
         const int begin = tile * kCols;
+        if (warp_range.excludes(begin, begin + kCols)) continue;
         Accumulator scores[kRowTiles][kCols / 8];
-#pragma unroll
-        for (int n = 0; n < kCols / 8; ++n) {
-            const int column = n * 8 + (lane % 4) * 2;
-            float2 number = make_float2(0.f, 0.f);
-            if (Variant::kKeyNumbers) number = *reinterpret_cast<const float2 *>(key_numbers + stage * kCols + column);
-#pragma unroll
-            for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-                for (int half = 0; half < 2; ++half) {
-                    scores[m][n].x[half * 2] = Variant::initial(number.x, row_state[m][half]);
-                    scores[m][n].x[half * 2 + 1] = Variant::initial(number.y, row_state[m][half]);
-                }
-        }
-        multiply_scores<T, Config>(scores, q_tile, k_tiles + stage * kTileBytes, warp_row);
-#pragma unroll
-        for (int n = 0; n < kCols / 8; ++n)
-#pragma unroll
-            for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-                for (int e = 0; e < 4; ++e) scores[m][n].x[e] = Variant::score(scores[m][n].x[e], row_state[m][e / 2]);
-        if (begin < range.low_max || begin + kCols > range.high_min) {
+        tile_scores<Variant, T, Config>(
+            scores, row_state, key_norms + stage * kCols, q_tile, k_tiles + stage * kTileBytes, warp_row);
+        const bool grid = Variant::kGeneral && near.grid_width > 0;
+        if (warp_range.cuts(begin, begin + kCols) || grid) {
 #pragma unroll
             for (int n = 0; n < kCols / 8; ++n)
 #pragma unroll
@@ -286,7 +277,28 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
 #pragma unroll
                     for (int e = 0; e < 4; ++e) {
                         const int key = begin + n * 8 + (lane % 4) * 2 + e % 2;
-                        if (key < seen[m][e / 2].low || key >= seen[m][e / 2].high) scores[m][n].x[e] = Variant::kHidden;
+                        bool hidden = key < seen[m][e / 2].low || key >= seen[m][e / 2].high;
+                        if (grid) {
+                            const int i = (first + warp_row + m * 16 + e / 2 * 8 + lane / 4) % shape.rows;
+                            hidden = hidden || !grid_sees(near, i, cell_of(near, i), key);
+                        }
+                        if (hidden) scores[m][n].x[e] = Variant::kHidden;
+                    }
+        }
+        uint32_t dropped[kRowTiles] = {};
+        if (selects) {
+#pragma unroll
+            for (int n = 0; n < kCols / 8; ++n)
+#pragma unroll
+                for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+                    for (int e = 0; e < 4; ++e) {
+                        const int key = begin + n * 8 + (lane % 4) * 2 + e % 2;
+                        if (is_selected(scores[m][n].x[e], key, threshold[m][e / 2])) continue;
+                        if (p.normalise_over_all)
+                            dropped[m] |= 1u << (n * 4 + e);
+                        else
+                            scores[m][n].x[e] = Variant::kHidden;
                     }
         }
 
@@ -362,6 +374,26 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
                 sum[m][half] += row_sum[m][half];
                 any_weight |= row_sum[m][half] > 0.f;
             }
+        if (selects && p.normalise_over_all) {
+#pragma unroll
+            for (int n = 0; n < kCols / 8; ++n)
+#pragma unroll
+                for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+                    for (int e = 0; e < 4; ++e)
+                        if (dropped[m] >> (n * 4 + e) & 1) scores[m][n].x[e] = 0.f;
+        }
+
+        if (kOneWarp && Variant::kAdds && p.value_sums != nullptr && lane / 4 == 7) {
+            // No row is the tile's last: weights of one there make the sum of the values.
+#pragma unroll
+            for (int n = 0; n < kCols / 8; ++n)
+#pragma unroll
+                for (int e = 2; e < 4; ++e) {
+                    const int key = begin + n * 8 + lane % 4 * 2 + e % 2;
+                    scores[0][n].x[e] = key >= range.low_min && key < range.high_max ? 1.f : 0.f;
+                }
+        }
 
         if (Variant::kSoftmax || __any_sync(0xffffffffu, any_weight))
             multiply_values<T, Config>(out, scores, v_tiles + stage * kTileBytes);
@@ -376,6 +408,16 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
             sum[m][half] = quad_sum(sum[m][half]);
             const int row = first + warp_row + m * 16 + half * 8 + lane / 4;
             if (p.splits > 1) {
+                if (kOneWarp && Variant::kAdds && p.value_sums != nullptr && half == 1 && lane / 4 == 7) {
+                    float *sums = p.value_sums + (static_cast<int64_t>(blockIdx.z) * gridDim.y + pair) * shape.value_width;
+#pragma unroll
+                    for (int n = 0; n < kWidth / 8; ++n)
+#pragma unroll
+                        for (int e = 2; e < 4; ++e) {
+                            const int column = n * 8 + (lane % 4) * 2 + e % 2;
+                            if (column < shape.value_width) sums[column] = out[m][n].x[e];
+                        }
+                }
                 if (row >= total) continue;
                 const int64_t at = (static_cast<int64_t>(blockIdx.z) * gridDim.y + pair) * total + row;
                 if (lane % 4 == 0) p.partial_states[at] = make_float2(Variant::exponent(maximum[m][half], row_state[m][half]), sum[m][half]);
@@ -388,7 +430,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
                 }
                 continue;
             }
-            const float factor = Variant::normalise(sum[m][half], row_state[m][half]);
+            const typename Variant::Row state = row_of(m, half);
+            const float factor = Variant::normalise(sum[m][half], state);
             T *staged = reinterpret_cast<T *>(memory) +
                         (warp_row + m * 16 + half * 8 + lane / 4) * Tile<T, Config::kRows, kWidth>::kStride;
 #pragma unroll
@@ -396,8 +439,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
                 const int column = n * 8 + (lane % 4) * 2;
                 float2 value = make_float2(out[m][n].x[half * 2] * factor, out[m][n].x[half * 2 + 1] * factor);
                 if (Variant::kAdds && row < total && column < shape.value_width) {
-                    value.x += Variant::addend(row_state[m][half], column);
-                    value.y += Variant::addend(row_state[m][half], column + 1);
+                    value.x += Variant::addend(state, Variant::value_sum(state, column));
+                    value.y += Variant::addend(state, Variant::value_sum(state, column + 1));
                 }
                 *reinterpret_cast<uint32_t *>(staged + column) = Mma<T>::pack(value.x, value.y);
             }
@@ -416,41 +459,6 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Forw
             *reinterpret_cast<uint4 *>(destination + static_cast<int64_t>(first + warp_row + row) * shape.value_width + column) =
                 *reinterpret_cast<const uint4 *>(staged);
         }
-    }
-}
-
-// Joins the parts of a split: one warp a row, the parts in order, so that equal inputs give equal bits.
-template <class Variant, class T>
-__global__ void combine_splits(const ForwardParams<Variant, T> p) {
-    const attnexport_shape &shape = p.shape;
-    const int group = shape.heads / shape.kv_heads, total = group * shape.rows;
-    const int64_t rows = static_cast<int64_t>(shape.batch) * shape.kv_heads * total;
-    const int64_t at = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
-    if (at >= rows) return;
-    const int lane = threadIdx.x % 32, row = static_cast<int>(at % total);
-    const int pair = static_cast<int>(at / total);
-    const int head = pair % shape.kv_heads * group + row / shape.rows;
-    const typename Variant::Row state =
-        Variant::row(p.row_params, shape, pair / shape.kv_heads, head, row % shape.rows);
-    float largest = -INFINITY;
-    if (Variant::kSoftmax)
-        for (int split = 0; split < p.splits; ++split) largest = fmaxf(largest, p.partial_states[split * rows + at].x);
-    const float shift = largest == -INFINITY ? 0.f : largest;
-    float sum = 0.f;
-    for (int split = 0; split < p.splits; ++split) {
-        const float2 part = p.partial_states[split * rows + at];
-        sum += part.y * (Variant::kSoftmax ? exp2_fast(part.x - shift) : 1.f);
-    }
-    const float factor = Variant::normalise(sum, state);
-    for (int column = lane; column < shape.value_width; column += 32) {
-        float value = 0.f;
-        for (int split = 0; split < p.splits; ++split) {
-            const float weight = Variant::kSoftmax ? exp2_fast(p.partial_states[split * rows + at].x - shift) : 1.f;
-            value += weight * p.partial_sums[(split * rows + at) * shape.value_width + column];
-        }
-        value *= factor;
-        if (Variant::kAdds) value += Variant::addend(state, column);
-        p.out[at * shape.value_width + column] = Mma<T>::narrow(value);
     }
 }
 

@@ -1,124 +1,288 @@
-// Chooses an instantiation of the forward kernel, lays out its workspace and launches it.
+// Chooses the instantiations that serve a shape on a device, lays out their workspace and launches them.
 #pragma once
 
 #include <attnexport/attention_forward.cuh>
+#include <attnexport/attention_forward_simt.cuh>
+#include <attnexport/call.h>
+#include <attnexport/combine_splits.cuh>
+#include <attnexport/device.h>
+#include <attnexport/dispatch.h>
+#include <attnexport/registry.h>
+#include <attnexport/workspace.h>
 
 #include <algorithm>
 
 namespace attnexport {
 
-// Hands out 256-byte aligned pieces of a workspace; with a null base it only counts.
-class Workspace {
-  public:
-    explicit Workspace(void *base) : base_(static_cast<unsigned char *>(base)) {}
+// Rows of at most this many make a small tile, for decoding.
+constexpr int kFewRows = 16;
 
-    template <class U>
-    U *take(size_t count) {
-        unsigned char *piece = base_ == nullptr ? nullptr : base_ + used_;
-        used_ += (count * sizeof(U) + 255) / 256 * 256;
-        return reinterpret_cast<U *>(piece);
-    }
+template <class T>
+bool uses_tensor_cores(const Shape &s, const Device &device) {
+    return sizeof(T) == 2 && device.tensor_cores && s.width % 8 == 0 && s.value_width % 8 == 0;
+}
 
-    size_t used() const { return used_; }
-
-  private:
-    unsigned char *base_;
-    size_t used_ = 0;
-};
-
-struct Device {
-    int multiprocessors;
-    int shared_bytes;  // largest dynamic shared memory of a block
-
-    static Device current() {
-        Device device{};
-        int id = 0;
-        cudaGetDevice(&id);
-        cudaDeviceGetAttribute(&device.multiprocessors, cudaDevAttrMultiProcessorCount, id);
-        cudaDeviceGetAttribute(&device.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, id);
-        return device;
-    }
-};
-
-inline bool valid(const attnexport_shape &s) {
-    return s.batch >= 0 && s.rows >= 0 && s.keys >= 0 && s.heads > 0 && s.kv_heads > 0 && s.heads % s.kv_heads == 0 &&
-           s.width >= 8 && s.width <= 256 && s.width % 8 == 0 && s.value_width >= 8 && s.value_width <= 256 &&
-           s.value_width % 8 == 0;
+inline bool covers(const Shape &s) {
+    return s.width >= 1 && s.value_width >= 1 && std::max(s.width, s.value_width) <= kMaxWidth;
 }
 
 // Rows per block of the instantiation that serves this shape.
-inline int rows_per_block(const attnexport_shape &s) {
-    const int group_rows = s.rows * (s.heads / s.kv_heads);
-    if (group_rows <= 16) return 16;
-    return std::max(s.width, s.value_width) <= 128 ? 128 : 64;
+template <class T>
+int rows_per_block(const Shape &s, const Device &device) {
+    if (s.group_rows() <= kFewRows) return kFewRows;
+    const bool wide = std::max(s.width, s.value_width) > 128;
+    if (uses_tensor_cores<T>(s, device)) return wide ? 64 : 128;
+    return wide ? 32 : 64;
 }
 
-constexpr int kTileKeys = 64;
+// A workspace must do for every smaller shape and on every device, since TensorRT reserves it when it builds an engine:
+// no more multiprocessors than these are counted on, and what splits need is bounded by these numbers alone.
+constexpr int kMostMultiprocessors = 160, kMostSplits = 64, kMostBlockRows = 128;
+
+inline size_t total_rows(const Shape &s) { return static_cast<size_t>(s.batch) * s.heads * s.rows; }
+
+// Largest number of rows whose keys are split, and of their parts.
+inline size_t most_split_rows(const Shape &s) {
+    return std::min<size_t>(total_rows(s), kMostMultiprocessors * kMostBlockRows);
+}
+
+inline size_t most_split_parts(const Shape &s) {
+    return std::min<size_t>(total_rows(s) * kMostSplits, 2 * kMostMultiprocessors * kMostBlockRows);
+}
 
 // How many parts the keys are split into so that few rows still fill the device.
-inline int choose_splits(const attnexport_shape &s, int window, int multiprocessors) {
-    const int group_rows = s.rows * (s.heads / s.kv_heads), block_rows = rows_per_block(s);
-    const int64_t blocks =
-        static_cast<int64_t>(s.batch) * s.kv_heads * ((group_rows + block_rows - 1) / block_rows);
-    const int keys = window > 0 ? std::min(s.keys, 2 * window + block_rows) : s.keys;
+template <class T>
+int choose_splits(const Shape &s, int window, const Device &device) {
+    constexpr int kTileKeys = 64;
+    const int block_rows = rows_per_block<T>(s, device);
+    const int multiprocessors = std::min(device.multiprocessors, kMostMultiprocessors);
+    const int64_t blocks = static_cast<int64_t>(s.pairs()) * ((s.group_rows() + block_rows - 1) / block_rows);
+    const int keys = window > 0 ? std::min<int64_t>(s.keys, 2LL * window + block_rows) : s.keys;
     const int tiles = (keys + kTileKeys - 1) / kTileKeys;
     if (blocks == 0 || blocks >= multiprocessors || tiles < 8) return 1;
-    const int wanted = static_cast<int>((4 * multiprocessors + blocks - 1) / blocks);
-    return std::max(1, std::min({wanted, tiles / 4, 64}));
+    const int wanted_blocks = block_rows == kFewRows ? 4 * multiprocessors : multiprocessors;
+    const int wanted = static_cast<int>((wanted_blocks + blocks - 1) / blocks);
+    return std::max(1, std::min({wanted, tiles / 4, kMostSplits}));
 }
 
-template <class Variant, class T>
-size_t take_split_workspace(Workspace &workspace, ForwardParams<Variant, T> &p, int multiprocessors) {
-    p.splits = choose_splits(p.shape, p.window, multiprocessors);
-    if (p.splits > 1) {
-        const size_t rows = static_cast<size_t>(p.shape.batch) * p.shape.heads * p.shape.rows;
-        p.partial_sums = workspace.take<float>(rows * p.splits * p.shape.value_width);
-        p.partial_states = workspace.take<float2>(rows * p.splits);
-    }
-    return workspace.used();
+inline size_t most_split_pairs(const Shape &s) {
+    return std::min<size_t>(static_cast<size_t>(s.pairs()) * kMostSplits, 5 * kMostMultiprocessors);
+}
+
+// Whether the kernel that serves this shape computes the keys' norms on the way.
+template <class T>
+bool fuses_norms(const Shape &s, const Device &device) {
+    return uses_tensor_cores<T>(s, device) && s.group_rows() <= kFewRows;
+}
+
+// Whether it gathers the sum of the visible values on the way: a row of its tile is free, and all rows see the same keys.
+template <class T>
+bool fuses_value_sums(const Shape &s, int splits, const Device &device) {
+    return splits > 1 && uses_tensor_cores<T>(s, device) && s.rows == 1 && s.group_rows() < kFewRows;
+}
+
+// Takes what split keys need; p.splits is chosen at the launch.
+template <class RowParams, class T>
+void take_split_workspace(Workspace &workspace, ForwardParams<RowParams, T> &p) {
+    p.partial_sums = workspace.take<float>(most_split_parts(p.shape) * p.shape.value_width);
+    p.partial_states = workspace.take<float2>(most_split_parts(p.shape));
+}
+
+// Takes what a selection needs.
+template <class RowParams, class T>
+SelectParams take_select_workspace(Workspace &workspace, ForwardParams<RowParams, T> &p, int wanted) {
+    SelectParams select{};
+    select.wanted = wanted;
+    select.thresholds = workspace.take<Threshold>(total_rows(p.shape));
+    select.bins = workspace.take<int>(most_split_rows(p.shape) * kBins);
+    select.states = workspace.take<SelectionState>(most_split_rows(p.shape));
+    p.thresholds = select.thresholds;
+    return select;
+}
+
+template <class Kernel, class... Args>
+int launch_rows(Kernel kernel, size_t shared, int block_rows, int threads, const Shape &s, int splits,
+                cudaStream_t stream, Args... args) {
+    if (cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(shared)) != cudaSuccess)
+        return ATTNEXPORT_CUDA_ERROR;
+    const dim3 grid((s.group_rows() + block_rows - 1) / block_rows, s.pairs(), splits);
+    return launch_kernel(kernel, grid, dim3(threads), shared, stream, args...) == cudaSuccess ? ATTNEXPORT_OK
+                                                                                             : ATTNEXPORT_CUDA_ERROR;
 }
 
 template <class Variant, class T, class Config>
-int launch_forward_as(const ForwardParams<Variant, T> &p, cudaStream_t stream) {
-    constexpr size_t bytes = Config::template shared_bytes<T>();
-    auto kernel = attention_forward<Variant, T, Config>;
-    if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) != cudaSuccess)
-        return ATTNEXPORT_CUDA_ERROR;
-    const int total = p.shape.rows * (p.shape.heads / p.shape.kv_heads);
-    const dim3 grid((total + Config::kRows - 1) / Config::kRows, p.shape.batch * p.shape.kv_heads, p.splits);
-    kernel<<<grid, Config::kThreads, bytes, stream>>>(p);
-    if (p.splits > 1) {
-        constexpr int kWarps = 4;
-        const int64_t rows = static_cast<int64_t>(p.shape.batch) * p.shape.heads * p.shape.rows;
-        combine_splits<Variant, T><<<(rows + kWarps - 1) / kWarps, kWarps * 32, 0, stream>>>(p);
+struct TensorCoreForward {
+    static constexpr size_t bytes = Config::template shared_bytes<T>();
+
+    static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream) {
+        return launch_rows(attention_forward<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, p.splits,
+                           stream, p);
     }
-    return cudaGetLastError() == cudaSuccess ? ATTNEXPORT_OK : ATTNEXPORT_CUDA_ERROR;
+};
+
+template <class Variant, class T, class Config>
+struct TensorCoreSelect {
+    static constexpr size_t bytes = select_shared_bytes<Config, T>();
+
+    static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream, const SelectParams &select) {
+        return launch_rows(select_rows<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, p.splits, stream,
+                           p, select);
+    }
+};
+
+template <class Variant, class T, class Config>
+struct SimtForward {
+    static constexpr size_t bytes = simt_shared_bytes<Config>();
+
+    static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream) {
+        return launch_rows(attention_forward_simt<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape,
+                           p.splits, stream, p);
+    }
+};
+
+template <class Variant, class T, class Config>
+struct SimtSelect {
+    static constexpr size_t bytes = simt_select_shared_bytes<Config>();
+
+    static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream, const SelectParams &select) {
+        return launch_rows(select_rows_simt<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, p.splits,
+                           stream, p, select);
+    }
+};
+
+// The first of several kernels whose shared memory the device has.
+template <class Kernel, class... Smaller, class... Args>
+int launch_fitting(const Device &device, Args... args) {
+    if (Kernel::bytes <= static_cast<size_t>(device.shared_bytes)) return Kernel::launch(args...);
+    if constexpr (sizeof...(Smaller) > 0) return launch_fitting<Smaller...>(device, args...);
+    return ATTNEXPORT_UNSUPPORTED;
 }
 
-// Launches the first of several instantiations whose shared memory the device has.
-template <class Variant, class T, class Config, class... Smaller>
-int launch_fitting(const ForwardParams<Variant, T> &p, const Device &device, cudaStream_t stream) {
-    if (Config::template shared_bytes<T>() <= static_cast<size_t>(device.shared_bytes))
-        return launch_forward_as<Variant, T, Config>(p, stream);
-    if constexpr (sizeof...(Smaller) > 0) return launch_fitting<Variant, T, Smaller...>(p, device, stream);
+// The kernel of the smallest instantiated width that holds the call's. Kernel<Variant, T, SimtConfig<...>>.
+template <template <class, class, class> class Kernel, class Variant, class T, int kRowsOfNarrow, int kRowsOfWide, class... Args>
+int launch_simt(const Shape &s, const Device &device, Args... args) {
+    // 16-bit types come here only with odd widths or on old parts: the widest instantiation is enough for them.
+    constexpr bool kWidest = sizeof(T) == 2;
+    const int width = std::max(s.width, s.value_width);
+    const bool few = s.group_rows() <= kFewRows;
+    if constexpr (kMaxWidth > 128)
+        if (kWidest || width > 128)
+            return few ? launch_fitting<Kernel<Variant, T, SimtConfig<256, 1>>>(device, args...)
+                       : launch_fitting<Kernel<Variant, T, SimtConfig<256, kRowsOfWide>>>(device, args...);
+    if constexpr (kMaxWidth > 64 && !(kWidest && kMaxWidth > 128))
+        if (kWidest || width > 64)
+            return few ? launch_fitting<Kernel<Variant, T, SimtConfig<128, 1>>>(device, args...)
+                       : launch_fitting<Kernel<Variant, T, SimtConfig<128, kRowsOfNarrow>>>(device, args...);
+    if constexpr (!(kWidest && kMaxWidth > 64))
+        return few ? launch_fitting<Kernel<Variant, T, SimtConfig<64, 1>>>(device, args...)
+                   : launch_fitting<Kernel<Variant, T, SimtConfig<64, kRowsOfNarrow>>>(device, args...);
     return ATTNEXPORT_UNSUPPORTED;
 }
 
 template <class Variant, class T>
-int launch_forward(const ForwardParams<Variant, T> &p, const Device &device, cudaStream_t stream) {
-    if (p.shape.batch == 0 || p.shape.rows == 0) return ATTNEXPORT_OK;
+int launch_tensor_core_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
     const int width = std::max(p.shape.width, p.shape.value_width);
-    if (rows_per_block(p.shape) == 16) {
-        if (width <= 64) return launch_fitting<Variant, T, ForwardConfig<64, 1, 1, 64>>(p, device, stream);
-        if (width <= 128) return launch_fitting<Variant, T, ForwardConfig<128, 1, 1, 64>>(p, device, stream);
-        return launch_fitting<Variant, T, ForwardConfig<256, 1, 1, 32>>(p, device, stream);
+    const bool few = p.shape.group_rows() <= kFewRows;
+    if constexpr (kMaxWidth > 128)
+        if (width > 128)
+            return few ? launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<256, 1, 1, 32>>>(device, p, stream)
+                       : launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<256, 1, 4, 32>>,
+                                        TensorCoreForward<Variant, T, ForwardConfig<256, 1, 3, 32>>>(device, p, stream);
+    if constexpr (kMaxWidth > 64)
+        if (width > 64)
+            return few ? launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<128, 1, 1, 64>>>(device, p, stream)
+                       : launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<128, 2, 4, Variant::kGeneral ? 32 : 64>>,
+                                        TensorCoreForward<Variant, T, ForwardConfig<128, 2, 4, 32>>>(device, p, stream);
+    return few ? launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<64, 1, 1, 64>>>(device, p, stream)
+               : launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<64, 2, 4, 64>>>(device, p, stream);
+}
+
+template <class Variant, class T>
+int launch_tensor_core_select(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream,
+                              const SelectParams &select) {
+    const int width = std::max(p.shape.width, p.shape.value_width);
+    const bool few = p.shape.group_rows() <= kFewRows;
+    if constexpr (kMaxWidth > 128)
+        if (width > 128)
+            return few ? launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<256, 1, 1, 32>>>(device, p, stream, select)
+                       : launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<256, 1, 2, 32>>>(device, p, stream, select);
+    if constexpr (kMaxWidth > 64)
+        if (width > 64)
+            return few ? launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<128, 1, 1, 64>>>(device, p, stream, select)
+                       : launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<128, 1, 4, 32>>,
+                                        TensorCoreSelect<Variant, T, ForwardConfig<128, 1, 2, 32>>>(device, p, stream, select);
+    return few ? launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<64, 1, 1, 64>>>(device, p, stream, select)
+               : launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<64, 1, 4, 64>>>(device, p, stream, select);
+}
+
+constexpr int kRowWarps = 4;
+
+inline dim3 warp_per_row(const Shape &s) { return dim3(static_cast<unsigned>((total_rows(s) + kRowWarps - 1) / kRowWarps)); }
+
+template <class Variant, class T>
+int launch_one_select(const ParamsOf<Variant, T> &p, const SelectParams &select, const Device &device, cudaStream_t stream) {
+    if constexpr (sizeof(T) == 2)
+        if (uses_tensor_cores<T>(p.shape, device)) return launch_tensor_core_select<Variant>(p, device, stream, select);
+    return launch_simt<SimtSelect, Variant, T, 2, 2>(p.shape, device, p, stream, select);
+}
+
+// Fills select.thresholds, which p.thresholds points to.
+template <class Variant, class T>
+int launch_select(const ParamsOf<Variant, T> &p, SelectParams select, const Device &device, cudaStream_t stream) {
+    if (total_rows(p.shape) == 0) return ATTNEXPORT_OK;
+    if (p.splits <= 1) return launch_one_select<Variant>(p, select, device, stream);
+    const Digits digits(p.shape.keys);
+    for (select.pass = 0; select.pass < kDigits; select.pass = digits.after(select.pass)) {
+        cudaMemsetAsync(select.bins, 0, total_rows(p.shape) * kBins * sizeof(int), stream);
+        const int status = launch_one_select<Variant>(p, select, device, stream);
+        if (status != ATTNEXPORT_OK) return status;
+        const int64_t rows = static_cast<int64_t>(total_rows(p.shape));
+        if (launch_kernel(pick_rows, warp_per_row(p.shape), dim3(kRowWarps * 32), 0, stream, select, rows, p.shape.keys) !=
+            cudaSuccess)
+            return ATTNEXPORT_CUDA_ERROR;
     }
-    if (width <= 32) return launch_fitting<Variant, T, ForwardConfig<32, 2, 4, 64>>(p, device, stream);
-    if (width <= 64) return launch_fitting<Variant, T, ForwardConfig<64, 2, 4, 64>>(p, device, stream);
-    if (width <= 96) return launch_fitting<Variant, T, ForwardConfig<96, 2, 4, 64>>(p, device, stream);
-    if (width <= 128)
-        return launch_fitting<Variant, T, ForwardConfig<128, 2, 4, 64>, ForwardConfig<128, 2, 4, 32>>(p, device, stream);
-    return launch_fitting<Variant, T, ForwardConfig<256, 1, 4, 32>, ForwardConfig<256, 1, 3, 32>>(p, device, stream);
+    return ATTNEXPORT_OK;
+}
+
+template <class Variant, class T>
+int launch_one_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
+    if constexpr (sizeof(T) == 2)
+        if (uses_tensor_cores<T>(p.shape, device)) return launch_tensor_core_forward<Variant>(p, device, stream);
+    return launch_simt<SimtForward, Variant, T, 4, 2>(p.shape, device, p, stream);
+}
+
+template <class Variant, class T>
+int launch_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
+    if (total_rows(p.shape) == 0) return ATTNEXPORT_OK;
+    const int status = launch_one_forward<Variant>(p, device, stream);
+    if (status != ATTNEXPORT_OK || p.splits <= 1) return status;
+    return launch_kernel(combine_splits<Variant, T>, warp_per_row(p.shape), dim3(kRowWarps * 32), 0, stream, p) == cudaSuccess
+               ? ATTNEXPORT_OK
+               : ATTNEXPORT_CUDA_ERROR;
+}
+
+// A variant's Plan<T> reads a call and lays out its workspace at `base` (null: only to ask its size, `bytes`).
+// Every file's Plan has a name of its own: g++ does not tell templates of unnamed namespaces apart.
+template <template <class> class Plan>
+int plan_workspace(const attnexport_call *call, int dtype, size_t *bytes) {
+    return for_dtype(dtype, [&](auto type) {
+        Plan<decltype(type)> plan;
+        const int status = plan.prepare(*call, nullptr);
+        *bytes = plan.bytes;
+        return status;
+    });
+}
+
+template <template <class> class Plan>
+int plan_and_launch(const attnexport_call *call, int dtype, void *workspace, size_t available, void *stream) {
+    return for_dtype(dtype, [&](auto type) -> int {
+        Plan<decltype(type)> plan;
+        const int status = plan.prepare(*call, workspace);
+        if (status != ATTNEXPORT_OK) return status;
+        if (plan.bytes > available) return ATTNEXPORT_WORKSPACE_TOO_SMALL;
+        return plan.launch(Device::current(), static_cast<cudaStream_t>(stream));
+    });
 }
 
 }  // namespace attnexport

@@ -1,10 +1,10 @@
-// Warp-level matrix products m16n8k16 with float accumulators, and the shared-memory loads that feed them.
+// Warp-level matrix products m16n8k16 with float accumulators: fragments and the two 16-bit types.
 #pragma once
+
+#include <attnexport/platform.cuh>
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-
-#include <cstdint>
 
 namespace attnexport {
 
@@ -24,20 +24,23 @@ struct FragmentB {
     uint32_t x[2];
 };
 
-__device__ __forceinline__ uint32_t shared_address(const void *pointer) {
-    return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
+__device__ __forceinline__ float widen(float value) { return value; }
+__device__ __forceinline__ float widen(__half value) { return __half2float(value); }
+__device__ __forceinline__ float widen(__nv_bfloat16 value) { return __bfloat162float(value); }
 
-__device__ __forceinline__ void load_matrix_x4(uint32_t (&x)[4], uint32_t address) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-                 : "r"(address));
+template <class T>
+__device__ __forceinline__ T narrow(float value);
+template <>
+__device__ __forceinline__ float narrow<float>(float value) {
+    return value;
 }
-
-__device__ __forceinline__ void load_matrix_x4_transposed(uint32_t (&x)[4], uint32_t address) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-                 : "r"(address));
+template <>
+__device__ __forceinline__ __half narrow<__half>(float value) {
+    return __float2half_rn(value);
+}
+template <>
+__device__ __forceinline__ __nv_bfloat16 narrow<__nv_bfloat16>(float value) {
+    return __float2bfloat16_rn(value);
 }
 
 template <class T>
@@ -46,10 +49,7 @@ struct Mma;
 template <>
 struct Mma<__half> {
     static __device__ __forceinline__ void multiply(Accumulator &c, const FragmentA &a, const FragmentB &b) {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-            "{%0, %1, %2, %3};"
-            : "+f"(c.x[0]), "+f"(c.x[1]), "+f"(c.x[2]), "+f"(c.x[3])
-            : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "r"(b.x[0]), "r"(b.x[1]));
+        mma_half(c.x, a.x, b.x);
     }
 
     static __device__ __forceinline__ uint32_t pack(float low, float high) {
@@ -57,17 +57,17 @@ struct Mma<__half> {
         return *reinterpret_cast<uint32_t *>(&packed);
     }
 
-    static __device__ __forceinline__ float widen(__half value) { return __half2float(value); }
-    static __device__ __forceinline__ __half narrow(float value) { return __float2half_rn(value); }
+    // Products of the two elements in each register.
+    static __device__ __forceinline__ uint32_t scale(uint32_t x, uint32_t y) {
+        __half2 product = __hmul2(*reinterpret_cast<__half2 *>(&x), *reinterpret_cast<__half2 *>(&y));
+        return *reinterpret_cast<uint32_t *>(&product);
+    }
 };
 
 template <>
 struct Mma<__nv_bfloat16> {
     static __device__ __forceinline__ void multiply(Accumulator &c, const FragmentA &a, const FragmentB &b) {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-            "{%0, %1, %2, %3};"
-            : "+f"(c.x[0]), "+f"(c.x[1]), "+f"(c.x[2]), "+f"(c.x[3])
-            : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "r"(b.x[0]), "r"(b.x[1]));
+        mma_bfloat16(c.x, a.x, b.x);
     }
 
     static __device__ __forceinline__ uint32_t pack(float low, float high) {
@@ -75,8 +75,11 @@ struct Mma<__nv_bfloat16> {
         return *reinterpret_cast<uint32_t *>(&packed);
     }
 
-    static __device__ __forceinline__ float widen(__nv_bfloat16 value) { return __bfloat162float(value); }
-    static __device__ __forceinline__ __nv_bfloat16 narrow(float value) { return __float2bfloat16_rn(value); }
+    static __device__ __forceinline__ uint32_t scale(uint32_t x, uint32_t y) {
+        __nv_bfloat162 product =
+            __hmul2(*reinterpret_cast<__nv_bfloat162 *>(&x), *reinterpret_cast<__nv_bfloat162 *>(&y));
+        return *reinterpret_cast<uint32_t *>(&product);
+    }
 };
 
 }  // namespace attnexport

@@ -18,7 +18,7 @@ __global__ void sum_chunks(const T *values, float *chunk_sums, int keys, int wid
     const T *source = values + (static_cast<int64_t>(pair) * keys + chunk * kPrefixChunk) * width + column;
     const int count = min(kPrefixChunk, keys - chunk * kPrefixChunk);
     float sums[Map::kTerms] = {};
-    for (int key = 0; key < count; ++key) Map::add(sums, Mma<T>::widen(source[static_cast<int64_t>(key) * width]));
+    for (int key = 0; key < count; ++key) Map::add(sums, widen(source[static_cast<int64_t>(key) * width]));
 #pragma unroll
     for (int term = 0; term < Map::kTerms; ++term)
         chunk_sums[((static_cast<int64_t>(pair) * gridDim.x + chunk) * Map::kTerms + term) * width + column] = sums[term];

@@ -16,19 +16,6 @@ struct Tile {
     }
 };
 
-// Copies 4 bytes, or writes zeros where `inside` is false.
-__device__ __forceinline__ void copy_async_4(uint32_t to, const void *from, bool inside) {
-    const int bytes = inside ? 4 : 0;
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(bytes));
-}
-
-__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;"); }
-
-template <int kPending>
-__device__ __forceinline__ void wait_for_copies() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(kPending));
-}
-
 // Fills tiles of kRows rows from a matrix of `width` columns (a multiple of 8). A thread always copies the same column
 // of every kStep-th row, so that its addresses are computed once.
 template <class T, int kRows, int kWidth, int kThreads>
@@ -56,7 +43,7 @@ class TileLoader {
         for (int row = 0; row < kRows; row += kStep) {
             if (kRows % kStep == 0 || row + row_ < kRows) {
                 const int bytes = whole || first + row + row_ < limit ? bytes_ : 0;
-                asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes));
+                copy_async_16(to, from, bytes);
             }
             to += kStep * Tile<T, kRows, kWidth>::kStride * static_cast<int>(sizeof(T));
             from += step_bytes_;
