@@ -30,13 +30,16 @@ from attnexport.loading import export_module
 from attnexport.loading.programs import as_inputs
 from attnexport.program import input_specs, output_names
 from attnexport.saving import dim_names_from
-from attnexport.targets import find_target
+from attnexport.targets import Target, find_target
 from attnexport.verification import verify_shapes
 
 DEFAULT_OPSET = 20
 LOWEST_OPSET, HIGHEST_OPSET = 17, 23
 EXTERNAL_DATA_BYTES = int(1.5 * 2**30)
 """Weights beyond this size are written beside the model; protobuf ends at 2 GiB."""
+
+NODE_CHOICES = ("auto", "plugin", "body")
+"""How attention calls are written: as nodes with a body beside them, or as the body alone; auto asks the target."""
 
 _IR_VERSION = {17: 8}
 
@@ -75,6 +78,7 @@ def convert(
     dynamic_shapes: Any = None,
     opset: int | None = None,
     target: str | None = None,
+    nodes: str = "auto",
     kwargs: Mapping[str, Any] | None = None,
     dim_names: Mapping[str, Mapping[int, str]] | None = None,
 ) -> Conversion:
@@ -92,6 +96,8 @@ def convert(
             are fixed. Default: None, all static.
         opset: 17 to 23. Default: None, the target's, or 20.
         target: a name of ``attnexport.targets.TARGETS``. Default: None.
+        nodes: "plugin" keeps one node per call, with its body beside it; "body" writes the body in its place;
+            "auto" keeps nodes unless the target's TensorRT knows no local functions. Default: "auto".
         kwargs: example keyword inputs. Default: None.
         dim_names: names of a program's dynamic dims by input and axis. Default: None, as in dynamic_shapes.
 
@@ -115,7 +121,7 @@ def convert(
         lower_to_opset17(graph)
     if chosen is not None and not chosen.layer_normalization:
         expand_layer_norms(graph)
-    inline = chosen is not None and not chosen.local_functions
+    inline = _inlines(nodes, chosen)
     counted = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
     notes = inline_all(graph) if inline else attach_functions(graph)
     sort_attributes(graph)
@@ -124,11 +130,8 @@ def convert(
     variants = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
     if not counted:
         notes.append("the model calls none of attnexport's operators: the file holds standard operators only")
-    if chosen is not None and inline and counted:
-        notes.append(
-            f"target {chosen.name} (TensorRT {chosen.tensorrt}) knows no local functions: "
-            "the bodies were inlined in place of their nodes"
-        )
+    if chosen is not None and not chosen.local_functions and counted:
+        notes.append(_note_on_functions(chosen, inline))
     graph.ir_version = _IR_VERSION.get(version, 10)
 
     path = Path(path)
@@ -171,6 +174,23 @@ def _choose_opset(asked: int | None, for_target: int | None) -> int:
     if for_target is not None and version > for_target:
         raise ConversionError(f"opset: the target parses up to {for_target}, given {version}")
     return version
+
+
+def _inlines(nodes: str, target: Target | None) -> bool:
+    if nodes not in NODE_CHOICES:
+        raise InputError(f"nodes: expected {', '.join(NODE_CHOICES)}, given {nodes!r}")
+    if nodes == "auto":
+        return target is not None and not target.local_functions
+    return nodes == "body"
+
+
+def _note_on_functions(target: Target, inlined: bool) -> str:
+    said = f"target {target.name} (TensorRT {target.tensorrt}) knows no local functions: "
+    if inlined:
+        return (
+            said + "the bodies were inlined in place of their nodes; --nodes plugin keeps them for the plugin library"
+        )
+    return said + "it runs the nodes through the plugin library (--api v2) and has no body to fall back to"
 
 
 def _symbol_names(program: ExportedProgram, dim_names: Mapping[str, Mapping[int, str]]) -> dict[str, str]:

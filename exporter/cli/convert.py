@@ -19,9 +19,16 @@ from attnexport.files import check_not_same, check_output
 @model_options
 @click.option("--opset", type=int, help="ONNX opset, 17 to 23. Default: the target's, or 20.")
 @click.option("--target", metavar="NAME", help="The device the file is for, as jetson-orin-jp6.2.")
+@click.option(
+    "--nodes",
+    type=click.Choice(["auto", "plugin", "body"]),
+    default="auto",
+    show_default=True,
+    help="Keep a node per attention call for a plugin, or write its body in its place; auto asks the target.",
+)
 @debug_option
 @report_errors
-def command(model: Path | None, output: Path, opset: int | None, target: str | None, **given: Any) -> None:
+def command(model: Path | None, output: Path, opset: int | None, target: str | None, nodes: str, **given: Any) -> None:
     """Convert a PyTorch model to ONNX and prove the file by running it.
 
     MODEL is a .pt2 (torch.export archive), or a .pt or .pth with weights for --model. Every attnexport operator
@@ -34,7 +41,9 @@ def command(model: Path | None, output: Path, opset: int | None, target: str | N
     check_not_same(output, model, given["weights"])
     loaded = load(options_of(model, given))
     with out().status("converting"):
-        result = convert(loaded.program, None, output, opset=opset, target=target, dim_names=loaded.dim_names)
+        result = convert(
+            loaded.program, None, output, opset=opset, target=target, nodes=nodes, dim_names=loaded.dim_names
+        )
     table = Table(show_header=False, box=None)
     table.add_column(style="bold")
     table.add_column(overflow="fold")

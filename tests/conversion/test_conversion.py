@@ -138,6 +138,33 @@ def test_layers_that_differ_in_structure_choose_their_body(tmp_path):
     assert error_at(model, result.path, example(3, 40)) < 1e-5
 
 
+def test_a_target_without_local_functions_keeps_nodes_for_the_plugin_library_when_asked(tmp_path):
+    model = every_variant(causal=True)
+    path = tmp_path / "m.onnx"
+    result = attnexport.convert(
+        model, (example(),), path, dynamic_shapes=DYNAMIC, target="jetson-orin-jp6.0", nodes="plugin"
+    )
+    facts = inspect_model(path)
+    assert (facts.opset, len(facts.nodes)) == (17, 5)
+    assert all(node.has_body for node in facts.nodes)
+    assert any("no body to fall back to" in note for note in result.notes)
+    assert error_at(model, path, example(3, 40)) < 1e-5
+
+
+def test_bodies_alone_are_standard_operators_only(tmp_path):
+    model = every_variant(causal=True)
+    result = attnexport.convert(model, (example(),), tmp_path / "m.onnx", dynamic_shapes=DYNAMIC, nodes="body")
+    proto = onnx.load(result.path)
+    assert not proto.functions
+    assert {node.domain for node in proto.graph.node} == {""}
+    assert error_at(model, result.path, example(3, 40)) < 1e-5
+
+
+def test_an_unknown_choice_of_nodes_is_refused(tmp_path):
+    with pytest.raises(attnexport.InputError, match="nodes: expected auto, plugin, body, given 'none'"):
+        attnexport.convert(every_variant(causal=True), (example(),), tmp_path / "m.onnx", nodes="none")
+
+
 def test_layers_with_another_number_of_inputs_are_inlined_with_a_note(tmp_path):
     torch.manual_seed(0)
     model = Stack(*(attnexport.HadamardLinearAttention(WIDTH, 2, factors=factors, features=4) for factors in (2, 1, 2)))
