@@ -13,6 +13,7 @@ _COMMANDS = {
     "check": "Compare an ONNX file with its PyTorch reference.",
     "convert": "Convert a PyTorch model to ONNX and prove the file by running it.",
     "inspect": "Show what is in an ONNX file.",
+    "plugins": "Build and inspect the TensorRT plugin library.",
     "variants": "Show the attention variants.",
 }
 

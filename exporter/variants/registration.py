@@ -11,6 +11,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Accelerator = Callable[[str, Sequence[Any]], Tensor | None]
+"""Computes an operator, given its qualified name and positional arguments; None leaves it to the reference."""
+
+_accelerator: Accelerator | None = None
+
+
+def set_accelerator(accelerator: Accelerator | None) -> None:
+    """Sets what every operator asks before it runs its reference on real tensors; None for nothing.
+
+    Only the forward pass asks: gradients are the reference's. Tracing and export never ask.
+    """
+    global _accelerator
+    _accelerator = accelerator
+
+
+def offer_accelerator(accelerator: Accelerator) -> None:
+    """Sets the accelerator unless there is one."""
+    if _accelerator is None:
+        set_accelerator(accelerator)
+
 
 @dataclass(frozen=True)
 class _Saved:
@@ -37,15 +57,16 @@ def register_operator(reference: Callable[..., Tensor]) -> Callable[..., Tensor]
     The first argument is query-like, (B, H, N, ...) or a list of such, and ``v`` is (B, Hkv, M, Dv); the result
     is (B, H, N, Dv) of v's dtype. The backward pass keeps the inputs only and runs the reference again.
     """
-    name = reference.__name__
+    name = f"attnexport::{reference.__name__}"
     parameters = list(inspect.signature(reference).parameters)
 
     def forward(*args: Any) -> Tensor:
         with torch.no_grad(), _own_precision(args):
-            return reference(*args).contiguous()
+            accelerated = None if _accelerator is None else _accelerator(name, args)
+            return reference(*args).contiguous() if accelerated is None else accelerated
 
     schema = torch.library.infer_schema(reference, mutates_args=())
-    operator = torch.library.custom_op(f"attnexport::{name}", forward, mutates_args=(), schema=schema)
+    operator = torch.library.custom_op(name, forward, mutates_args=(), schema=schema)
 
     def fake(*args: Any, **kwargs: Any) -> Tensor:
         bound = inspect.signature(reference).bind(*args, **kwargs).arguments

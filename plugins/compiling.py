@@ -1,0 +1,137 @@
+"""Runs compilers side by side; the first error stops them all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from attnexport.errors import AttnexportError
+
+
+class CompileError(AttnexportError):
+    """A compiler or linker that failed, with the file and its first error."""
+
+
+class Progress(Protocol):
+    """Is told of each file, from several threads."""
+
+    def started(self, name: str) -> None:
+        """A file is being compiled."""
+
+    def finished(self, name: str, seconds: float) -> None:
+        """It is done."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of a compiler or linker.
+
+    Attributes:
+        name: what is shown.
+        command: the arguments.
+    """
+
+    name: str
+    command: Sequence[str]
+
+
+@dataclass
+class Compiler:
+    """Runs steps and keeps their log.
+
+    Attributes:
+        progress: told of each step.
+        jobs: steps at a time.
+    """
+
+    progress: Progress
+    jobs: int
+    _log: list[str] = field(default_factory=list)
+    _running: set[subprocess.Popen[str]] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stopped: bool = False
+
+    @property
+    def log(self) -> str:
+        """The commands so far and what they printed."""
+        return "\n".join(self._log)
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Runs the steps, in any order.
+
+        Raises:
+            CompileError: the first that failed; the others are stopped.
+        """
+        with ThreadPoolExecutor(max_workers=self.jobs) as pool:
+            futures = [pool.submit(self._run, step) for step in steps]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                self._stop()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _run(self, step: Step) -> None:
+        start = time.monotonic()
+        with self._lock:
+            if self._stopped:
+                return
+            # Of its own session, so that stopping it stops the programs it runs.
+            process = subprocess.Popen(
+                step.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            self._running.add(process)
+        self.progress.started(step.name)
+        output, _ = process.communicate()
+        with self._lock:
+            self._running.discard(process)
+            self._log.append(f"$ {shlex.join(step.command)}\n{output}")
+            if self._stopped:
+                return
+        if process.returncode != 0:
+            raise CompileError(f"{step.name}: {_first_error(output, process.returncode)}")
+        self.progress.finished(step.name, time.monotonic() - start)
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+
+
+def _first_error(output: str, code: int) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"\berror\b|undefined reference", line, re.IGNORECASE)]
+    said = (errors or lines[-1:] or ["no message"])[0]
+    if code < 0:
+        return f"stopped by signal {-code}: {said}"
+    return re.sub(r"(^|[ (])/[^ :()]*/", r"\1", said)
+
+
+def default_jobs() -> int:
+    """One job a processor."""
+    return os.cpu_count() or 1
+
+
+def object_name(source: Path) -> str:
+    """Name of a source's object file."""
+    return f"{source.name}.o"

@@ -1,0 +1,24 @@
+"""Where libraries are built to and looked for when nobody says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from attnexport.plugins.sources import library_names
+
+LIBRARY_VARIABLE = "ATTNEXPORT_PLUGIN_LIBRARY"
+"""Environment variable that names the library for eager PyTorch."""
+
+
+def default_folder() -> Path:
+    """$XDG_CACHE_HOME/attnexport/plugins, or the same below ~/.cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "attnexport" / "plugins"
+
+
+def default_library() -> Path | None:
+    """The newest library in the default folder that eager PyTorch can call, or None."""
+    names = (*library_names("none"), library_names("v3")[0])
+    found = [path for path in (default_folder() / name for name in names) if path.is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)

@@ -1,0 +1,113 @@
+"""Builds with the nvcc that is here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from attnexport.errors import InputError
+from attnexport.plugins.building import build
+from attnexport.plugins.compiling import CompileError
+from attnexport.plugins.inspection import inspect_library
+from attnexport.plugins.library import load_library
+from attnexport.plugins.sources import Sources
+from attnexport.plugins.tensorrt_headers import TensorRtHeaders, find_headers
+from attnexport.plugins.toolchain import find_tool
+
+pytestmark = pytest.mark.skipif(find_tool("nvcc") is None, reason="needs nvcc")
+
+
+class Recorder:
+    """Which files were started and finished."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.done: list[str] = []
+
+    def started(self, name: str) -> None:
+        self.begun.append(name)
+
+    def finished(self, name: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.done.append(name)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def headers() -> TensorRtHeaders:
+    try:
+        return find_headers()
+    except InputError:
+        pytest.skip("needs TensorRT's headers: set TENSORRT_ROOT")
+
+
+def test_kernels_alone(sources: Sources, output: Path):
+    recorder = Recorder()
+    result = build(output, progress=recorder, architectures=[90, 87], api="none", sources=sources)
+    assert recorder.begun[0] == "krause.cu"
+    assert sorted(recorder.done) == ["krause.cu", "libattnexport_kernels.so", "registry.cpp"]
+    assert sorted(os.listdir(output)) == ["build.log", "libattnexport_kernels.so"]
+    (library,) = result.libraries
+    assert library.path == output / "libattnexport_kernels.so"
+    assert library.bytes == library.path.stat().st_size
+    opened = load_library(library.path)
+    assert opened.info == result.info
+    assert (opened.info.architectures, opened.info.ptx, opened.info.kernels) == ((87, 90), 90, ("krause",))
+    assert list(opened.ops) == ["KrauseAttention"]
+    facts = inspect_library(library.path)
+    assert facts.notes == ()
+    assert "code=compute_90" in (output / "build.log").read_text()
+
+
+@pytest.mark.slow
+def test_plugins_of_the_headers_here(sources: Sources, output: Path, headers: TensorRtHeaders):
+    result = build(output, progress=Recorder(), architectures=[87], sources=sources)
+    assert result.info.tensorrt == headers.name
+    for library in result.libraries:
+        assert load_library(library.path).info == result.info
+    assert sorted(os.listdir(output)) == sorted(["build.log", *(library.path.name for library in result.libraries)])
+
+
+def test_a_compiler_error_is_one_line_and_leaves_the_log(sources: Sources, output: Path):
+    with sources.kernel("krause").open("a") as file:
+        file.write("\nint broken() { return undeclared_name; }\n")
+    with pytest.raises(CompileError) as caught:
+        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+    message = str(caught.value)
+    assert message.startswith("krause.cu: krause.cu(")
+    assert "undeclared_name" in message
+    assert message.endswith(f"the full log is {output / 'build.log'}")
+    assert os.listdir(output) == ["build.log"]
+    assert "undeclared_name" in (output / "build.log").read_text()
+
+
+def test_a_failed_build_keeps_the_library_that_was_there(sources: Sources, output: Path):
+    output.mkdir()
+    (output / "libattnexport_kernels.so").write_text("before")
+    with sources.core.open("a") as file:
+        file.write("\n#error stop here\n")
+    with pytest.raises(CompileError, match=r"registry\.cpp: .*stop here"):
+        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+    assert (output / "libattnexport_kernels.so").read_text() == "before"
+
+
+def test_a_symbol_that_is_missing_fails_the_link(sources: Sources, output: Path):
+    with sources.kernel("krause").open("a") as file:
+        file.write(
+            "\nint missing_function();\nextern int (*const pointer)();\nint (*const pointer)() = missing_function;\n"
+        )
+    with pytest.raises(CompileError, match=r"libattnexport_kernels\.so: .*undefined reference.*missing_function"):
+        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+
+
+def test_a_source_that_is_missing_is_named(sources: Sources, output: Path):
+    sources.core.unlink()
+    with pytest.raises(InputError, match=r"registry\.cpp: expected a source of the plugin library, found none"):
+        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+    assert not output.exists()

@@ -1,0 +1,62 @@
+"""The operators through the kernels, emulated and on a GPU: within twice PyTorch's own error, plus the floor."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+from attnexport.plugins import KernelWarning, acceleration, build, load_library, using
+from attnexport.plugins.library import Library
+from attnexport.plugins.toolchain import find_tool
+from attnexport.variants import variant_of_torch_op
+from tests.variants.cases import VISIBILITIES, Case, Shape, each_case, error, map_tensors
+
+pytestmark = pytest.mark.slow
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def started(self, name: str) -> None:
+        pass
+
+    def finished(self, name: str, seconds: float) -> None:
+        pass
+
+
+@pytest.fixture(scope="module", params=["cpu", "cuda"])
+def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Library]:
+    """A device and a library of kernels for it."""
+    if request.param == "cpu":
+        return "cpu", request.getfixturevalue("emulated_library")
+    if not torch.cuda.is_available() or find_tool("nvcc") is None:
+        pytest.skip("needs a GPU and nvcc")
+    result = build(tmp_path_factory.mktemp("cuda"), progress=Silent(), api="none")
+    return "cuda", load_library(result.libraries[0].path)
+
+
+@each_case
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_kernels_are_within_the_error_budget(
+    case: Case, dtype: torch.dtype, kernels: tuple[str, Library], monkeypatch: pytest.MonkeyPatch
+):
+    device, library = kernels
+    monkeypatch.setattr(acceleration, "_warned", set())
+    variant = variant_of_torch_op(case.torch_op)
+    assert variant is not None
+    shape = case.fit(Shape())
+    for rule in VISIBILITIES.values():
+        inputs = map_tensors(lambda tensor: tensor.to(device), case.inputs(shape, dtype))
+        visibility = {
+            name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in rule(shape).items()
+        }
+        with using(None):
+            exact = case(map_tensors(torch.Tensor.double, inputs), **visibility)
+            own = case(inputs, **visibility)
+        with using(library, device_type=device), warnings.catch_warnings():
+            warnings.simplefilter("error", KernelWarning)
+            out = case(inputs, **visibility)
+        floor = variant.floor.at(dtype) * float(exact.abs().max())
+        assert error(out, exact) <= 2 * error(own, exact) + floor
