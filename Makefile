@@ -1,11 +1,14 @@
 # make demo: a fresh checkout converts and checks every sample.   make test: the whole test suite.
+# make plugins SM=87: the whole plugin library for a GPU architecture, or several, and which of its kernels spill.
+# make kernels: every case of the kernels, emulated on the CPU; make test takes a choice.
 PYTHON ?= python3
+SM ?= 87
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SETUP := pyproject.toml setup.py constraints.txt
 
-.PHONY: demo test lint types wheel bench clean
+.PHONY: demo test kernels plugins lint types wheel bench clean
 
 $(VENV)/package.stamp: $(SETUP)
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +18,7 @@ $(VENV)/package.stamp: $(SETUP)
 
 $(VENV)/dev.stamp: $(VENV)/package.stamp
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,rtx]'
+	$(BIN)/pip install --quiet -c constraints.txt --no-deps kernel-lens nvidia-cuda-cuobjdump
 	touch $@
 
 demo: $(VENV)/package.stamp
@@ -23,14 +27,25 @@ demo: $(VENV)/package.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
+kernels: $(VENV)/dev.stamp
+	ATTNEXPORT_EVERY_CASE=1 $(BIN)/python -m pytest --numprocesses 2 tests/plugins/test_kernels.py
+
+# The wheel of kernel-lens carries TensorRT's headers.
+plugins: $(VENV)/dev.stamp
+	mkdir -p build
+	NVCC_APPEND_FLAGS=-Xptxas=-v $(BIN)/attnexport plugins build $(addprefix --arch ,$(SM)) -o build/plugins \
+		--tensorrt-include $$(echo $(VENV)/lib/python*/site-packages/kernel_lens/include/tensorrt)
+	$(BIN)/python plugins/tests/spills.py build/plugins/build.log
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# The import name differs from the folder; mypy finds it through a link.
+# The import names differ from the folders; mypy finds them through links.
 types: $(VENV)/dev.stamp
-	mkdir -p build/typing
-	ln -sfn ../../exporter build/typing/attnexport
+	rm -rf build/typing && mkdir -p build/typing/attnexport
+	ln -s $(CURDIR)/exporter/* build/typing/attnexport/
+	ln -s $(CURDIR)/plugins $(CURDIR)/calibration build/typing/attnexport/
 	MYPYPATH=build/typing $(BIN)/mypy -p attnexport
 
 wheel: $(VENV)/dev.stamp

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnexport.errors import InputError
-from attnexport.plugins.locations import LIBRARY_VARIABLE, default_library
+from attnexport.plugins.locations import LIBRARY_VARIABLE, default_library, is_ones_own
 
 if TYPE_CHECKING:
     import torch
@@ -56,9 +56,11 @@ class Accelerator:
             return None
         bound = variant.bind(tuple(args), {})
         tensors = [item for value in bound.values() for item in _flat(value)]
-        device, dtype = tensors[0].device, _common_dtype(tensors)
-        elsewhere = any(tensor.device != device and tensor.dim() > 0 for tensor in tensors)
-        if dtype == torch.float64 or elsewhere:
+        device, dtype = tensors[0].device, _activation_dtype(tensors)
+        if dtype == torch.float64 or any(tensor.device != device and tensor.dim() > 1 for tensor in tensors):
+            return None
+        if device.type == "cuda" and not _has_code_for(self.library, device):
+            _warn(f"{self.library.path} has no code for {torch.cuda.get_device_name(device)}")
             return None
         if not _supports(op, dtype):
             _warn(f"{self.library.path} has no {variant.op_type} for {str(dtype).removeprefix('torch.')}")
@@ -146,6 +148,9 @@ def _search() -> Accelerator | None:
     _choice.searched = True
     named = os.environ.get(LIBRARY_VARIABLE)
     path = Path(named) if named else default_library()
+    if path is not None and not named and not is_ones_own(path):
+        _warn(f"{path} is not opened: others than its user can change it")
+        return None
     if path is None:
         _warn("no plugin library found; attnexport plugins build --api none builds one")
         return None
@@ -182,12 +187,28 @@ def _flat(value: Any) -> list[Tensor]:
     return [item for item in items if isinstance(item, torch.Tensor)]
 
 
-def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
-    """The type that holds every floating tensor; autocast leaves parameters wider than activations."""
+def _activation_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
+    """The type of the floating tensors with tokens; autocast leaves parameters of one dim or none wider."""
     import torch
 
-    dtypes = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+    dtypes = [tensor.dtype for tensor in tensors if tensor.is_floating_point() and tensor.dim() > 1]
     return functools.reduce(torch.promote_types, dtypes)
+
+
+@functools.cache
+def _runs_on(architectures: tuple[int, ...], ptx: int | None, capability: int) -> bool:
+    """Whether machine code of one of these, or PTX of this one, runs on a GPU of that compute capability."""
+    same_major = (sm for sm in architectures if sm // 10 == capability // 10 and sm <= capability)
+    return any(same_major) or (ptx is not None and ptx <= capability)
+
+
+def _has_code_for(library: Library, device: torch.device) -> bool:
+    import torch
+
+    if not library.info.architectures:
+        return True
+    major, minor = torch.cuda.get_device_capability(device)
+    return _runs_on(tuple(library.info.architectures), library.info.ptx, 10 * major + minor)
 
 
 def _supports(op: Op, dtype: torch.dtype) -> bool:
@@ -197,7 +218,9 @@ def _supports(op: Op, dtype: torch.dtype) -> bool:
 
 
 def _converted(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """Floating tensors in that type, and numbers in tensors of no dims on that device."""
+    """Floating tensors in that type, and all on that device: lengths and parameters may lie on the CPU."""
     if isinstance(value, (list, tuple)):
         return [_converted(item, device, dtype) for item in value]
-    return value.to(device, dtype) if value is not None and value.is_floating_point() else value
+    if value is None:
+        return None
+    return value.to(device, dtype) if value.is_floating_point() else value.to(device)

@@ -187,7 +187,16 @@ def _link(plan: _Plan, recipe: Recipe, shared: Sequence[Path], work: Path, stagi
     options = ["-shared", f"-Xlinker=--version-script={script}", "-Xlinker=-z,defs"]
     if recipe.stays_loaded:
         options.append("-Xlinker=-z,nodelete")
-    command = [*_nvcc(plan), *options, "-o", str(staging / recipe.file_name), *objects, "-ldl"]
+    # Without architectures the linker's own device code would be for nvcc's oldest one.
+    command = [
+        *_nvcc(plan),
+        *gencode(plan.info.architectures),
+        *options,
+        "-o",
+        str(staging / recipe.file_name),
+        *objects,
+        "-ldl",
+    ]
     return Step(recipe.file_name, command)
 
 

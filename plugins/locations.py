@@ -22,3 +22,12 @@ def default_library() -> Path | None:
     names = (*library_names("none"), library_names("v3")[0])
     found = [path for path in (default_folder() / name for name in names) if path.is_file()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def is_ones_own(path: Path) -> bool:
+    """Whether a file and its folder belong to this user and nobody else may write them: opening a library runs it."""
+    for place in (path, path.parent):
+        facts = place.stat()
+        if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
+            return False
+    return True

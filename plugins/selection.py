@@ -12,11 +12,12 @@ from attnexport.errors import InputError
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from attnexport.variants import Variant
+
 DTYPES = ("float32", "float16", "bfloat16")
 MAX_WIDTH = 256
 """Largest head width that any kernel covers."""
 
-_SELECTING_ATTRIBUTES = ("top_k", "n")
 _ONNX_DTYPES = {"FLOAT": "float32", "FLOAT16": "float16", "BFLOAT16": "bfloat16"}
 
 
@@ -60,7 +61,7 @@ def select_for(models: Sequence[Path], available: Sequence[str], *, strongly_typ
     from attnexport.graph.inspection import read_model
     from attnexport.graph.nodes import variant_nodes
 
-    nodes: list[ir.Node] = []
+    nodes: list[tuple[ir.Node, Variant]] = []
     kernels: set[str] = set()
     missing: dict[str, str] = {}
     for path in models:
@@ -70,12 +71,12 @@ def select_for(models: Sequence[Path], available: Sequence[str], *, strongly_typ
         for node, variant in found:
             if variant.name in available:
                 kernels.add(variant.name)
-                nodes.append(node)
+                nodes.append((node, variant))
             else:
                 missing[node.op_type] = f"{path} uses {node.op_type}, which has no kernel; its body runs instead"
     if not kernels:
         raise InputError(f"--for: expected operators that have kernels, given {', '.join(sorted(missing))} alone")
-    dtypes = set().union(*(_dtypes(node) for node in nodes))
+    dtypes = set().union(*(_dtypes(node) for node, _ in nodes))
     if not dtypes:
         raise InputError(f"--for: expected nodes of type {', '.join(DTYPES)}, given float64 alone")
     if "float32" in dtypes and not strongly_typed:
@@ -83,8 +84,8 @@ def select_for(models: Sequence[Path], available: Sequence[str], *, strongly_typ
     return Selection(
         kernels=tuple(sorted(kernels)),
         dtypes=tuple(dtype for dtype in DTYPES if dtype in dtypes),
-        max_width=min(MAX_WIDTH, max(_width(node) for node in nodes)),
-        top_k=any(_selects(node) for node in nodes),
+        max_width=min(MAX_WIDTH, max(_width(node) for node, _ in nodes)),
+        top_k=any(_selects(node, variant) for node, variant in nodes),
         notes=tuple(missing.values()),
     )
 
@@ -107,7 +108,8 @@ def _width(node: ir.Node) -> int:
     return max(known) if widths and len(known) == len(widths) else MAX_WIDTH
 
 
-def _selects(node: ir.Node) -> bool:
+def _selects(node: ir.Node, variant: Variant) -> bool:
     """Whether rows keep only their largest weights."""
-    given = (node.attributes[name].value for name in _SELECTING_ATTRIBUTES if name in node.attributes)
-    return any(isinstance(value, int) and value > 0 for value in given)
+    if variant.selection is None or variant.selection not in node.attributes:
+        return False
+    return int(node.attributes[variant.selection].value) > 0

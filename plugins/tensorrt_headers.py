@@ -35,7 +35,7 @@ class TensorRtHeaders:
     @property
     def strongly_typed(self) -> bool:
         """Whether the builder keeps the file's types; earlier releases may run a float32 file in half."""
-        return self.rtx or self.version >= (11, 0, 0)
+        return self.version >= (11, 0, 0)
 
 
 def find_headers(include: Path | None = None) -> TensorRtHeaders:
@@ -91,8 +91,13 @@ def choose_api(wanted: str, headers: TensorRtHeaders) -> str:
         InputError: a TensorRT version that no interface here serves, or not the one wanted.
     """
     possible = _apis_of(headers)
+    if headers.rtx:
+        raise InputError(
+            f"{headers.name}: expected the headers of TensorRT 10.3 or later in {headers.include}; TensorRT-RTX loads "
+            "what is built with them"
+        )
     if not possible:
-        raise InputError(f"{headers.name}: expected 8.x, 10.3 or later, or TensorRT-RTX, in {headers.include}")
+        raise InputError(f"{headers.name}: expected 8.x, 10.3 or later, in {headers.include}")
     if wanted == "auto":
         return possible[0]
     if wanted not in possible:
@@ -101,7 +106,7 @@ def choose_api(wanted: str, headers: TensorRtHeaders) -> str:
 
 
 def _apis_of(headers: TensorRtHeaders) -> tuple[str, ...]:
-    if headers.rtx or headers.version >= (10, 3, 0):
+    if headers.version >= (10, 3, 0):
         return ("v3",)
     return ("v2",) if headers.version[0] == 8 else ()
 

@@ -30,7 +30,6 @@ def run_op(
     *,
     output: Tensor | None = None,
     workspace: Tensor | None = None,
-    stream: int | None = None,
 ) -> Tensor:
     """Runs an operator on tensors of one device.
 
@@ -41,30 +40,47 @@ def run_op(
         attributes: its attributes; counts of lists may be left out.
         output: contiguous (B, H, N, Dv) of that type to write into. Default: a new tensor.
         workspace: bytes to use, uint8. Default: as many as needed are allocated.
-        stream: a cudaStream_t. Default: the device's current stream.
 
     Returns:
-        (B, H, N, Dv); on a GPU it is ready when the stream gets there.
+        (B, H, N, Dv); on a GPU it is launched on the current stream.
 
     Raises:
-        InputError: an argument is missing or of a type that the kernels have no notion of.
+        InputError: an argument is missing, on another device than v, or of a type that the kernels have no notion of;
+            or the output is not what the call gives.
         OperatorError: the library does not take such a call.
     """
     inputs, counts = _flatten(op, arguments)
-    value = arguments["v"]
-    assert isinstance(value, Tensor)
-    result = value.new_empty((*inputs[0].shape[:3], value.shape[3])) if output is None else output
+    value = _value(op, arguments)
+    wanted = (*inputs[0].shape[:3], value.shape[-1])
+    result = value.new_empty(wanted) if output is None else _checked_output(op, output, wanted, value)
     if result.numel() == 0:
         return result
     arrays = [Array(tensor.data_ptr(), _dtype(op, tensor), tuple(tensor.shape)) for tensor in inputs]
     call = Call(arrays, {**attributes, **counts}, result.data_ptr())
     if result.device.type != "cuda":
-        _launch(op, call, result, workspace, stream or 0)
-        return result
-    with torch.cuda.device(result.device):
-        current = torch.cuda.current_stream().cuda_stream if stream is None else stream
-        _launch(op, call, result, workspace, current)
+        _launch(op, call, result, workspace, 0)
+    else:
+        with torch.cuda.device(result.device):
+            _launch(op, call, result, workspace, torch.cuda.current_stream().cuda_stream)
     return result
+
+
+def _value(op: Op, arguments: Mapping[str, Argument]) -> Tensor:
+    value = arguments.get("v")
+    if not isinstance(value, Tensor) or value.dim() != 4:
+        given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise InputError(f"{op.name}: expected v as a tensor (B, Hkv, M, Dv), given {given}")
+    return value
+
+
+def _checked_output(op: Op, output: Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    fits = tuple(output.shape) == shape and output.dtype == like.dtype and output.device == like.device
+    if not fits or not output.is_contiguous():
+        raise InputError(
+            f"{op.name}: expected a contiguous output {shape} of {like.dtype} on {like.device}, "
+            f"given {tuple(output.shape)} of {output.dtype} on {output.device}"
+        )
+    return output
 
 
 def _launch(op: Op, call: Call, result: Tensor, workspace: Tensor | None, stream: int) -> None:
@@ -79,8 +95,11 @@ def _flatten(op: Op, arguments: Mapping[str, Argument]) -> tuple[list[Tensor], d
     """The inputs in order, ready for the kernels, and how many each list has."""
     flat: list[Tensor] = []
     counts: dict[str, int] = {}
-    for given in _with_earlier_lengths(op, arguments):
-        name, value = given
+    device = _value(op, arguments).device
+    for name, value in _with_earlier_lengths(op, arguments):
+        for tensor in [value] if isinstance(value, Tensor) else value:
+            if tensor.device != device:
+                raise InputError(f"{op.name}: expected {name} on {device}, given {tensor.device}")
         if isinstance(value, Tensor):
             flat.append(_ready(value))
         else:
@@ -100,8 +119,7 @@ def _with_earlier_lengths(op: Op, arguments: Mapping[str, Argument]) -> list[tup
         if value is None and not item.is_length:
             raise InputError(f"{op.name}: expected a tensor {item.name}, given none")
         if value is None and index < last:
-            v = arguments["v"]
-            assert isinstance(v, Tensor)
+            v = _value(op, arguments)
             value = torch.full((v.shape[0],), v.shape[2], dtype=torch.int32, device=v.device)
         if value is not None:
             present.append((item.name, value))

@@ -241,7 +241,7 @@ def main() -> None:
             torch.cuda.empty_cache()
     print("\nDecode, B8 H16 N1 M32768 D128; bytes of K and V once:\n")
     for name, run, read in decode(library):
-        if is_wanted("decode"):
+        if is_wanted(f"decode {name}"):
             own = replay_time(run)
             print(f"- {name}: {own:.3f} ms, {read / own:.2f} TB/s", flush=True)
 

@@ -54,6 +54,7 @@ class Variant:
         body: writes the ONNX function body and returns the output, in the compute type.
         weights: dense weights (B, H, N, M) of the same arguments, what out = weights @ v is made of.
         floor: floor of the error budget.
+        selection: static parameter that says how many keys a row keeps, 0 for all. Default: None, it has none.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Variant:
     body: Callable[[Body, CallSite], ir.Value]
     weights: Callable[..., Tensor]
     floor: ErrorFloor = field(default_factory=ErrorFloor)
+    selection: str | None = None
 
     @property
     def torch_name(self) -> str:

@@ -51,7 +51,7 @@ __global__ void write_totals(const T *values, const float *before, float *totals
 
 template <class T>
 struct Affine {
-    static constexpr bool kSoftmax = true, kKeyNorms = false, kAdds = true, kGeneral = false;
+    static constexpr bool kSoftmax = true, kKeyNorms = false, kAdds = true, kGeneral = false, kNear = false;
     static constexpr float kHidden = -INFINITY;
 
     struct RowParams {
@@ -122,29 +122,32 @@ struct AffinePlan {
         return ATTNEXPORT_OK;
     }
 
-    void launch_sums(cudaStream_t stream) const {
+    cudaError_t launch_sums(cudaStream_t stream) const {
         const Shape &s = forward.shape;
         const int chunks = prefix_chunks(s.keys);
         const dim3 threads((s.value_width + 31) / 32 * 32), pairs(s.pairs()), chunk_grid(chunks, s.pairs());
-        if (s.pairs() == 0) return;
+        if (s.pairs() == 0) return cudaSuccess;
         if (chunks > 0) {
-            launch_kernel(sum_chunks<T, Identity>, chunk_grid, threads, 0, stream, forward.v, chunk_sums, s.keys, s.value_width);
-            launch_kernel(scan_chunks, dim3((s.value_width + 63) / 64, s.pairs()), dim3(64), 0, stream, chunk_sums, chunks,
-                          s.value_width);
+            const dim3 scan_grid((s.value_width + 63) / 64, s.pairs());
+            cudaError_t error =
+                launch_kernel(sum_chunks<T, Identity>, chunk_grid, threads, 0, stream, forward.v, chunk_sums, s.keys, s.value_width);
+            if (error == cudaSuccess)
+                error = launch_kernel(scan_chunks, scan_grid, dim3(64), 0, stream, chunk_sums, chunks, s.value_width);
+            if (error != cudaSuccess) return error;
         }
         if (!sum_per_row(s))
-            launch_kernel(write_totals<T>, pairs, threads, 0, stream, forward.v, chunk_sums, sums, s);
-        else if (chunks > 0)
-            launch_kernel(write_prefixes<T>, chunk_grid, threads, 0, stream, forward.v, chunk_sums, sums, s.keys, s.value_width);
-        else
-            cudaMemsetAsync(sums, 0, sizeof(float) * s.pairs() * s.value_width, stream);
+            return launch_kernel(write_totals<T>, pairs, threads, 0, stream, forward.v, chunk_sums, sums, s);
+        if (chunks > 0)
+            return launch_kernel(write_prefixes<T>, chunk_grid, threads, 0, stream, forward.v, chunk_sums, sums, s.keys,
+                                 s.value_width);
+        return cudaMemsetAsync(sums, 0, sizeof(float) * s.pairs() * s.value_width, stream);
     }
 
     int launch(const Device &device, cudaStream_t stream) {
         forward.splits = choose_splits<T>(forward.shape, forward.neighbourhood.window, device);
-        const bool fused = fuses_value_sums<T>(forward.shape, forward.splits, device);
+        const bool fused = fuses_value_sums<T>(forward.shape, forward.splits);
         forward.value_sums = fused ? value_sums : nullptr;
-        if (!fused) launch_sums(stream);
+        if (!fused && launch_sums(stream) != cudaSuccess) return ATTNEXPORT_CUDA_ERROR;
         return launch_forward<Affine<T>>(forward, device, stream);
     }
 };

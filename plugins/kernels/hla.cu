@@ -159,7 +159,7 @@ struct HlaPlan {
     }
 
     bool fits_shared_memory(const Device &device) {
-        const size_t limit = device.tensor_cores ? static_cast<size_t>(device.shared_bytes) : 0;
+        const size_t limit = static_cast<size_t>(device.shared_bytes);
         if (p.states > 0 && HlaStates::shared_bytes(p.lead, p.last_tiles()) > limit) return false;
         const auto fits = [&](int tried) {
             stages = tried;

@@ -26,7 +26,7 @@ struct KrauseRows {
 
 template <class T, bool kGeneral_>
 struct Krause {
-    static constexpr bool kSoftmax = true, kKeyNorms = true, kAdds = false, kGeneral = kGeneral_;
+    static constexpr bool kSoftmax = true, kKeyNorms = true, kAdds = false, kGeneral = kGeneral_, kNear = true;
     static constexpr float kHidden = -INFINITY;
     using RowParams = KrauseRows<T>;
 
@@ -107,7 +107,7 @@ struct KrausePlan {
         forward.splits = choose_splits<T>(forward.shape, forward.neighbourhood.window, device);
         const Shape &s = forward.shape;
         int status = ATTNEXPORT_OK;
-        forward.key_norms = select.wanted == 0 && fuses_norms<T>(s, device) ? nullptr : key_norms;
+        forward.key_norms = select.wanted == 0 && fuses_norms<T>(s) ? nullptr : key_norms;
         if (forward.key_norms != nullptr) {
             const int64_t keys = static_cast<int64_t>(s.pairs()) * s.keys;
             status = launch_row_norms(forward.k, key_norms, keys, s.width, 0.5f, stream);

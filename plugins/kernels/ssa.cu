@@ -100,7 +100,7 @@ struct SsaRows {
 
 template <class T, bool kGeneral_>
 struct Ssa {
-    static constexpr bool kSoftmax = false, kKeyNorms = true, kAdds = false, kGeneral = kGeneral_;
+    static constexpr bool kSoftmax = false, kKeyNorms = true, kAdds = false, kGeneral = kGeneral_, kNear = false;
     static constexpr float kHidden = 0.f;
     using RowParams = SsaRows<T>;
 
@@ -171,31 +171,33 @@ struct SsaPlan {
         return ATTNEXPORT_OK;
     }
 
-    void launch_order(cudaStream_t stream) const {
+    cudaError_t launch_order(cudaStream_t stream) const {
         const Shape &s = forward.shape;
         const int chunks = prefix_chunks(s.keys);
         const dim3 threads((s.width + 31) / 32 * 32), chunk_grid(chunks, s.pairs());
         if (chunks > 0) {
-            launch_kernel(sum_chunks<T, Waves>, chunk_grid, threads, 0, stream, theta, chunk_sums, s.keys, s.width);
-            launch_kernel(scan_chunks, dim3((2 * s.width + 63) / 64, s.pairs()), dim3(64), 0, stream, chunk_sums, chunks,
-                          2 * s.width);
+            const dim3 scan_grid((2 * s.width + 63) / 64, s.pairs());
+            cudaError_t error =
+                launch_kernel(sum_chunks<T, Waves>, chunk_grid, threads, 0, stream, theta, chunk_sums, s.keys, s.width);
+            if (error == cudaSuccess)
+                error = launch_kernel(scan_chunks, scan_grid, dim3(64), 0, stream, chunk_sums, chunks, 2 * s.width);
+            if (error != cudaSuccess) return error;
         }
         if (!order_per_row(s))
-            launch_kernel(write_order_of_row<T>, dim3(s.pairs()), threads, 0, stream, theta, chunk_sums, order, s);
-        else if (chunks > 0)
-            launch_kernel(write_orders<T>, chunk_grid, threads, 0, stream, theta, chunk_sums, order, s.keys, s.width);
-        else
-            cudaMemsetAsync(order, 0, sizeof(float) * s.pairs(), stream);
+            return launch_kernel(write_order_of_row<T>, dim3(s.pairs()), threads, 0, stream, theta, chunk_sums, order, s);
+        if (chunks > 0)
+            return launch_kernel(write_orders<T>, chunk_grid, threads, 0, stream, theta, chunk_sums, order, s.keys, s.width);
+        return cudaMemsetAsync(order, 0, sizeof(float) * s.pairs(), stream);
     }
 
     int launch(const Device &device, cudaStream_t stream) {
         forward.splits = choose_splits<T>(forward.shape, forward.neighbourhood.window, device);
         const Shape &s = forward.shape;
         if (s.pairs() == 0) return ATTNEXPORT_OK;
-        launch_order(stream);
+        if (launch_order(stream) != cudaSuccess) return ATTNEXPORT_CUDA_ERROR;
         int status = launch_row_norms(forward.q, row_norms, static_cast<int64_t>(total_rows(s)), s.width, 0.5f, stream);
         if (status != ATTNEXPORT_OK) return status;
-        forward.key_norms = select.wanted == 0 && fuses_norms<T>(s, device) ? nullptr : key_norms;
+        forward.key_norms = select.wanted == 0 && fuses_norms<T>(s) ? nullptr : key_norms;
         if (forward.key_norms != nullptr) {
             const int64_t keys = static_cast<int64_t>(s.pairs()) * s.keys;
             status = launch_row_norms(forward.k, key_norms, keys, s.width, 0.5f, stream);

@@ -15,7 +15,7 @@ constexpr attnexport_attribute kAttributes[] = {{"n", ATTNEXPORT_INTEGER},
                                                 {"causal", ATTNEXPORT_INTEGER}};
 
 struct TopN {
-    static constexpr bool kSoftmax = true, kKeyNorms = false, kAdds = false, kGeneral = true;
+    static constexpr bool kSoftmax = true, kKeyNorms = false, kAdds = false, kGeneral = true, kNear = false;
     static constexpr float kHidden = -INFINITY;
 
     struct RowParams {

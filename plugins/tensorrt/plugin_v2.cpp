@@ -61,7 +61,9 @@ void PluginV2::configurePlugin(const DynamicPluginTensorDesc *inputs, int32_t nu
 
 size_t PluginV2::getWorkspaceSize(const PluginTensorDesc *inputs, int32_t num_inputs, const PluginTensorDesc *,
                                   int32_t) const noexcept {
-    return guarded(node_->op.name, size_t{0}, [&] {
+    // It cannot refuse either: no device has this much, so that no engine is built.
+    constexpr size_t kNever = size_t{1} << 50;
+    return guarded(node_->op.name, kNever, [&] {
         return std::max(configured_workspace_, call_of(*node_, inputs, num_inputs).required_workspace());
     });
 }

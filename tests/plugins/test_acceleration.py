@@ -201,3 +201,31 @@ def test_no_library_warns_once(named: str, said: str, tmp_path: Path, monkeypatc
     with pytest.warns(KernelWarning, match=said):
         assert acceleration._search() is None
     assert acceleration._search() is None
+
+
+@pytest.mark.parametrize(
+    ("architectures", "ptx", "capability", "runs"),
+    [
+        ((86,), None, 89, True),
+        ((89,), None, 86, False),
+        ((80,), None, 90, False),
+        ((80,), 80, 90, True),
+        ((120,), 120, 90, False),
+        ((87, 90), 90, 90, True),
+    ],
+)
+def test_machine_code_runs_within_its_major_and_ptx_on_later_ones(
+    architectures: tuple[int, ...], ptx: int | None, capability: int, runs: bool
+):
+    assert acceleration._runs_on(architectures, ptx, capability) is runs
+
+
+def test_a_library_in_the_cache_that_others_can_write_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "attnexport" / "plugins"
+    folder.mkdir(parents=True)
+    library = folder / "libattnexport_kernels.so"
+    library.write_bytes(b"not a library")
+    library.chmod(0o666)
+    with pytest.warns(KernelWarning, match="is not opened: others than its user can change it"):
+        assert acceleration._search() is None

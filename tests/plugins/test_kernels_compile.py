@@ -1,35 +1,68 @@
-"""The CUDA kernels compile for Jetson Orin and for Hopper, without spilling registers in the common widths."""
+"""The kernels that the samples use compile for Orin and Hopper, and none spills in its main loop."""
 
 from __future__ import annotations
 
-import shutil
+import importlib.util
 import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2] / "plugins"
-KERNELS = sorted((ROOT / "kernels").glob("*.cu"))
+from attnexport.plugins.sources import Sources
+from tests.plugins.libraries import ARCHITECTURES
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc"),
-]
-
-
-@pytest.mark.parametrize("kernel", KERNELS, ids=lambda path: path.stem)
-def test_kernel_is_valid_for_orin(kernel, tmp_path):
-    command = ["nvcc", "-std=c++17", "-ptx", "-arch=compute_87", f"-I{ROOT / 'include'}", "-Werror=all-warnings"]
-    done = subprocess.run([*command, "-o", tmp_path / "out.ptx", kernel], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+SCRIPT = Sources().root / "tests" / "spills.py"
+LOG = """\
+ptxas info    : Compiling entry function '_Z4goodv' for 'sm_{sm}'
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 40 registers, used 1 barriers
+ptxas info    : Compiling entry function '_Z7spillerv' for 'sm_{sm}a'
+    400 bytes stack frame, {stores} bytes spill stores, {loads} bytes spill loads
+ptxas info    : Used 255 registers, used 1 barriers
+"""
 
 
-def test_krause_assembles_for_hopper_with_few_spills(tmp_path):
-    command = ["nvcc", "-O3", "-std=c++17", "-gencode=arch=compute_90,code=sm_90", "-Xptxas=-v", "-cubin"]
-    kernel = next(path for path in KERNELS if path.stem == "krause")
-    command += [f"-I{ROOT / 'include'}", "-o", str(tmp_path / "out.cubin"), str(kernel)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    spills = [int(line.split("bytes spill stores")[0].split(",")[-1]) for line in done.stderr.splitlines() if "spill stores" in line]  # fmt: skip  # noqa: E501
-    assert len(spills) >= 20
-    assert max(spills) == 0
+@pytest.fixture(scope="module")
+def spills() -> ModuleType:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("spills", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["spills"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("stores", "loads", "code"), [(0, 0, 0), (128, 8, 0), (132, 8, 1), (8, 132, 1)])
+def test_the_script_names_a_kernel_that_spills(tmp_path: Path, stores: int, loads: int, code: int):
+    log = tmp_path / "build.log"
+    log.write_text(LOG.format(sm=90, stores=stores, loads=loads))
+    done = run(str(log))
+    assert done.returncode == code, done.stderr
+    assert ("spiller" in done.stdout) == (stores + loads > 0)
+    assert "good" not in done.stdout
+    assert "sm_90: 2 kernels" in done.stdout
+
+
+def test_a_log_without_ptxas_is_no_proof(tmp_path: Path):
+    log = tmp_path / "build.log"
+    log.write_text("$ nvcc -c krause.cu\n")
+    done = run(str(log))
+    assert done.returncode == 2
+    assert done.stderr.startswith("expected the output of ptxas -v in ")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_kernels_of_the_samples_keep_their_loops_in_registers(samples_library: Path, spills: ModuleType):
+    kernels = spills.read_kernels((samples_library / "build.log").read_text().splitlines())
+    assert {kernel.architecture for kernel in kernels} == set(ARCHITECTURES)
+    assert len(kernels) >= 100
+    assert not [kernel for kernel in kernels if kernel.spilled > spills.LIMIT], spills.table(kernels)

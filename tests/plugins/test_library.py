@@ -7,10 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from attnexport.errors import InputError
 from attnexport.plugins.build_info import BuildInfo, parse_build_info
 from attnexport.plugins.library import Array, Call, Dtype, Library, OperatorError, Status, load_library
+from attnexport.plugins.torch_calls import run_op
 from tests.plugins.conftest import compile_library
 
 
@@ -88,3 +90,23 @@ def test_tensors_of_five_dims_are_refused(plain_library: Library):
     call = Call([Array(0, Dtype.FLOAT32, (1, 1, 1, 1, 1))], {"scale": 1.0, "causal": 0})
     with pytest.raises(InputError, match="at most four dims"):
         plain_library.ops["AffineScaledAttention"].workspace(call)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"output": torch.empty(1, 2, 3, 5)}, r"expected a contiguous output \(1, 2, 3, 4\) of torch.float32"),
+        ({"output": torch.empty(1, 2, 3, 4, dtype=torch.float16)}, "given .* of torch.float16"),
+        ({"output": torch.empty(1, 2, 4, 3).transpose(2, 3)}, "expected a contiguous output"),
+        ({"v": None}, r"expected v as a tensor \(B, Hkv, M, Dv\), given NoneType"),
+        ({"v": torch.rand(2, 5, 4)}, r"expected v as a tensor \(B, Hkv, M, Dv\), given \(2, 5, 4\)"),
+        ({"q": torch.rand(1, 2, 3, 8, device="meta")}, "expected q on cpu, given meta"),
+    ],
+)
+def test_tensors_that_would_be_misread_are_refused(plain_library: Library, change: dict[str, object], text: str):
+    tensors: dict[str, object] = {"q": torch.rand(1, 2, 3, 8), "k": torch.rand(1, 2, 5, 8), "v": torch.rand(1, 2, 5, 4)}
+    tensors |= {"alpha": torch.rand(1, 2, 3), "beta": torch.rand(1, 2, 3)} | change
+    output = tensors.pop("output", None)
+    op = plain_library.ops["AffineScaledAttention"]
+    with pytest.raises(InputError, match=text):
+        run_op(op, tensors, {"scale": 1.0, "causal": False}, output=output)  # type: ignore[arg-type]

@@ -46,7 +46,6 @@ def no_system(monkeypatch: pytest.MonkeyPatch) -> None:
         (DIRECT.format(10, 3, 0), "TensorRT 10.3.0", "v3"),
         (THROUGH_A_MACRO.format(10, 16, 1, "ENTERPRISE"), "TensorRT 10.16.1", "v3"),
         (THROUGH_A_MACRO.format(11, 4, 0, "ENTERPRISE"), "TensorRT 11.4.0", "v3"),
-        (THROUGH_A_MACRO.format(1, 7, 1, "RTX"), "TensorRT-RTX 1.7.1", "v3"),
     ],
 )
 def test_the_version_decides_the_interface(text: str, name: str, api: str, tmp_path: Path):
@@ -61,6 +60,12 @@ def test_versions_that_no_interface_serves(version: tuple[int, int, int], tmp_pa
         choose_api("auto", found)
 
 
+def test_the_headers_of_rtx_are_refused_with_what_to_take_instead(tmp_path: Path):
+    found = read_headers(headers(tmp_path, THROUGH_A_MACRO.format(1, 7, 1, "RTX")))
+    with pytest.raises(InputError, match=r"TensorRT-RTX 1\.7\.1: expected the headers of TensorRT 10\.3 or later"):
+        choose_api("auto", found)
+
+
 @pytest.mark.parametrize(("wanted", "major"), [("v3", 8), ("v2", 10)])
 def test_the_other_interface_is_refused(wanted: str, major: int, tmp_path: Path):
     found = read_headers(headers(tmp_path, DIRECT.format(major, 6, 0)))
@@ -68,10 +73,9 @@ def test_the_other_interface_is_refused(wanted: str, major: int, tmp_path: Path)
         choose_api(wanted, found)
 
 
-def test_only_tensorrt_11_and_rtx_keep_the_types_of_the_file(tmp_path: Path):
+def test_only_tensorrt_11_keeps_the_types_of_the_file(tmp_path: Path):
     assert not read_headers(headers(tmp_path, DIRECT.format(10, 16, 0))).strongly_typed
     assert read_headers(headers(tmp_path, DIRECT.format(11, 0, 0))).strongly_typed
-    assert read_headers(headers(tmp_path, THROUGH_A_MACRO.format(1, 4, 0, "RTX"))).strongly_typed
 
 
 @pytest.mark.parametrize("text", ["", "#define NV_TENSORRT_MAJOR x\n", DIRECT.format(8, 6, "GA")])

@@ -15,4 +15,5 @@ VARIANT = Variant(
     reference=reference.krause_attention,
     body=onnx_function.write_body,
     weights=reference.krause_weights,
+    selection="top_k",
 )

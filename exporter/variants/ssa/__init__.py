@@ -16,4 +16,5 @@ VARIANT = Variant(
     body=onnx_function.write_body,
     weights=reference.synchronization_weights,
     floor=ErrorFloor(factor=0.1, power=0.5),
+    selection="top_k",
 )

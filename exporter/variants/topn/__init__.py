@@ -15,4 +15,5 @@ VARIANT = Variant(
     reference=reference.top_n_attention,
     body=onnx_function.write_body,
     weights=reference.top_n_weights,
+    selection="n",
 )

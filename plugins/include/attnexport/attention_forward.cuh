@@ -26,7 +26,7 @@ struct ForwardConfig {
     template <class T>
     static constexpr size_t shared_bytes() {
         return sizeof(T) * (Tile<T, kRows, kWidth>::kElements + 4 * Tile<T, kCols, kWidth>::kElements) +
-               2 * kCols * sizeof(float) + 4 * sizeof(int);
+               2 * kCols * sizeof(float) + kBoundsScratch * sizeof(int);
     }
 };
 
@@ -166,6 +166,64 @@ __device__ __forceinline__ void tile_scores(
             for (int e = 0; e < 4; ++e) scores[m][n].x[e] = Variant::score(scores[m][n].x[e], rows[m][e / 2]);
 }
 
+// Sets bit n * 4 + e of dropped[m] for every score that the row's threshold leaves out. Of a row's ties the first
+// threshold.room are selected: `taken` counts those of the tiles before.
+template <class Config>
+__device__ __forceinline__ void drop_unselected(
+    uint32_t (&dropped)[Config::kRowTiles], int (&taken)[Config::kRowTiles][2],
+    const Accumulator (&scores)[Config::kRowTiles][Config::kCols / 8],
+    const Threshold (&threshold)[Config::kRowTiles][2], int begin) {
+    const int lane = threadIdx.x % 32;
+    uint32_t ties[Config::kRowTiles] = {};
+    bool any = false;
+#pragma unroll
+    for (int n = 0; n < Config::kCols / 8; ++n)
+#pragma unroll
+        for (int m = 0; m < Config::kRowTiles; ++m)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                const int key = begin + n * 8 + (lane % 4) * 2 + e % 2;
+                const float score = scores[m][n].x[e];
+                const Threshold &row = threshold[m][e / 2];
+                if (!is_selected(score, key, row))
+                    dropped[m] |= 1u << (n * 4 + e);
+                else if (score == row.score)
+                    ties[m] |= 1u << (n * 4 + e);
+            }
+#pragma unroll
+    for (int m = 0; m < Config::kRowTiles; ++m) any |= ties[m] != 0;
+    if (!__any_sync(0xffffffffu, any)) return;
+#pragma unroll
+    for (int m = 0; m < Config::kRowTiles; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const uint32_t mine = ties[m] & (half ? 0xccccccccu : 0x33333333u);
+            uint32_t others[4];
+            int found = 0;
+#pragma unroll
+            for (int other = 0; other < 4; ++other) {
+                others[other] = __shfl_sync(0xffffffffu, mine, other, 4);
+                found += __popc(others[other]);
+            }
+            const int room = threshold[m][half].room;
+            if (mine != 0 && found > room - taken[m][half]) {
+                for (uint32_t left = mine; left != 0; left &= left - 1) {
+                    // Keys come before this one in groups of eight, then by lane, then by place in the lane.
+                    const int bit = __ffs(left) - 1, group = bit & ~3;
+                    const uint32_t before = (1u << group) - 1;
+                    int rank = taken[m][half] + __popc(mine & ((1u << bit) - 1) & ~before);
+#pragma unroll
+                    for (int other = 0; other < 4; ++other) {
+                        rank += __popc(others[other] & before);
+                        if (other < lane % 4) rank += __popc(others[other] & (0xfu << group));
+                    }
+                    if (rank >= room) dropped[m] |= 1u << bit;
+                }
+            }
+            taken[m][half] = min(taken[m][half] + found, INT_MAX / 2);
+        }
+}
+
 template <class Variant, class T, class Config>
 __global__ void __launch_bounds__(Config::kThreads) attention_forward(const ParamsOf<Variant, T> p) {
     constexpr int kWidth = Config::kWidth, kCols = Config::kCols, kRowTiles = Config::kRowTiles;
@@ -180,7 +238,7 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
     int *scratch = reinterpret_cast<int *>(key_norms + 2 * kCols);
 
     const Shape &shape = p.shape;
-    const Neighbourhood &near = p.neighbourhood;
+    const Neighbourhood near = neighbourhood_of<Variant>(p);
     const int group = shape.heads / shape.kv_heads, total = group * shape.rows;
     const int first = (gridDim.x - 1 - blockIdx.x) * Config::kRows;
     const int kv_head = blockIdx.y % shape.kv_heads, batch = blockIdx.y / shape.kv_heads;
@@ -194,7 +252,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
     const int warp_row = warp * kRowTiles * 16;
 
     TileLoader<T, Config::kRows, kWidth, Config::kThreads>(q, shape.width).load(q_tile, first, total);
-    const RangeBounds range = block_range<Config::kRows, Config::kThreads>(shape, near, batch, first, scratch);
+    commit_copies();
+    const BlockBounds bounds = block_bounds<Config::kRows, Config::kThreads>(shape, near, batch, first, scratch);
 
     // What a row's hooks need. Asked for again behind the loop, so that what only the end needs holds no registers in it.
     auto row_of = [&](int m, int half) {
@@ -213,13 +272,13 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
             const int row = first + warp_row + m * 16 + half * 8 + lane / 4;
             const bool exists = row < total;
             seen[m][half] = exists ? visible_keys(shape, near, batch, row % shape.rows) : KeyRange{0, 0};
-            if (selects) threshold[m][half] = exists ? p.thresholds[pair * total + row] : Threshold{-INFINITY, INT_MAX};
+            if (selects) threshold[m][half] = exists ? p.thresholds[pair * total + row] : Threshold{-INFINITY, INT_MAX, INT_MAX};
             row_state[m][half] = row_of(m, half);
             if (exists) warp_range.include(seen[m][half]);
         }
-    warp_range.join_rows_of_warp();
+    warp_range.join_rows_of_warp<Variant::kNear>();
 
-    const TileWalk<Variant::kGeneral> walk(shape, near, range, first, Config::kRows, kCols, p.splits);
+    const TileWalk<Variant::kNear> walk(shape, near, bounds, first, Config::kRows, kCols, p.splits);
 
     const TileLoader<T, kCols, kWidth, Config::kThreads> key_loader(k, shape.width), value_loader(v, shape.value_width);
     // Keys beyond the length are read as zeros: a cache may hold NaN there.
@@ -251,6 +310,7 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
     }
 
     int tile = walk.first();
+    int taken[kRowTiles][2] = {};  // keys that tie with the row's threshold and were selected
     if (tile < walk.end()) load_tiles(tile, 0);
     for (int stage = 0, next; tile < walk.end(); tile = next, stage ^= 1) {
         // One barrier a tile: it publishes this tile and frees the other stage, which the next copies fill.
@@ -268,7 +328,7 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
         Accumulator scores[kRowTiles][kCols / 8];
         tile_scores<Variant, T, Config>(
             scores, row_state, key_norms + stage * kCols, q_tile, k_tiles + stage * kTileBytes, warp_row);
-        const bool grid = Variant::kGeneral && near.grid_width > 0;
+        const bool grid = near.grid_width > 0;
         if (warp_range.cuts(begin, begin + kCols) || grid) {
 #pragma unroll
             for (int n = 0; n < kCols / 8; ++n)
@@ -287,19 +347,16 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
         }
         uint32_t dropped[kRowTiles] = {};
         if (selects) {
+            drop_unselected<Config>(dropped, taken, scores, threshold, begin);
+            if (!p.normalise_over_all) {
 #pragma unroll
-            for (int n = 0; n < kCols / 8; ++n)
+                for (int n = 0; n < kCols / 8; ++n)
 #pragma unroll
-                for (int m = 0; m < kRowTiles; ++m)
+                    for (int m = 0; m < kRowTiles; ++m)
 #pragma unroll
-                    for (int e = 0; e < 4; ++e) {
-                        const int key = begin + n * 8 + (lane % 4) * 2 + e % 2;
-                        if (is_selected(scores[m][n].x[e], key, threshold[m][e / 2])) continue;
-                        if (p.normalise_over_all)
-                            dropped[m] |= 1u << (n * 4 + e);
-                        else
-                            scores[m][n].x[e] = Variant::kHidden;
-                    }
+                        for (int e = 0; e < 4; ++e)
+                            if (dropped[m] >> (n * 4 + e) & 1) scores[m][n].x[e] = Variant::kHidden;
+            }
         }
 
         // Loops over columns are outermost, so that the chains of the rows overlap.
@@ -391,7 +448,7 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
 #pragma unroll
                 for (int e = 2; e < 4; ++e) {
                     const int key = begin + n * 8 + lane % 4 * 2 + e % 2;
-                    scores[0][n].x[e] = key >= range.low_min && key < range.high_max ? 1.f : 0.f;
+                    scores[0][n].x[e] = key >= bounds.all.low_min && key < bounds.all.high_max ? 1.f : 0.f;
                 }
         }
 

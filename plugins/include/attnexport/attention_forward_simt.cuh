@@ -10,7 +10,7 @@ namespace attnexport {
 template <class Config>
 constexpr size_t simt_shared_bytes() {
     return sizeof(float) * ((Config::kRows + Config::kCols) * Config::kStride + Config::kRows * (Config::kCols + 1)) +
-           4 * sizeof(int);
+           kBoundsScratch * sizeof(int);
 }
 
 __device__ __forceinline__ float octet_max(float x) {
@@ -39,16 +39,16 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward_simt(const
     const int present = present_keys(shape, block.batch);
     const bool selects = Variant::kGeneral && p.thresholds != nullptr;
     block.load_queries(q_tile);
-    const RangeBounds range =
-        block_range<Config::kRows, Config::kThreads>(shape, p.neighbourhood, block.batch, block.first, scratch);
-    const TileWalk<Variant::kGeneral> walk(shape, p.neighbourhood, range, block.first, Config::kRows, kCols, p.splits);
+    const BlockBounds bounds =
+        block_bounds<Config::kRows, Config::kThreads>(shape, block.near, block.batch, block.first, scratch);
+    const TileWalk<Variant::kNear> walk(shape, block.near, bounds, block.first, Config::kRows, kCols, p.splits);
 
     Threshold threshold[kOwnRows];
     float out[kOwnRows][kOwnValues] = {}, maximum[kOwnRows], sum[kOwnRows] = {};
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
         const int row = block.first + block.local_row(r);
-        threshold[r] = selects && row < block.total ? p.thresholds[block.pair * block.total + row] : Threshold{-INFINITY, INT_MAX};
+        threshold[r] = selects && row < block.total ? p.thresholds[block.pair * block.total + row] : Threshold{-INFINITY, INT_MAX, INT_MAX};
         maximum[r] = -INFINITY;
     }
 
@@ -101,6 +101,9 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward_simt(const
         load_floats<Config>(kv_tile, p.v + block.pair * shape.keys * shape.value_width, kCols, shape.value_width,
                             tile * kCols, present);
         __syncthreads();
+        // A tile's products make a sum of their own where registers allow: fewer roundings at the size of the whole sum.
+        constexpr bool kParts = kOwnRows * kOwnValues <= 32;
+        float part[kOwnRows][kOwnValues] = {};
         for (int key = 0; key < kCols; ++key) {
             float weight[kOwnRows];
 #pragma unroll
@@ -109,8 +112,17 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward_simt(const
             for (int d = 0; d < kOwnValues; ++d) {
                 const float value = kv_tile[key * Config::kStride + Config::thread_column() + d * Config::kColThreads];
 #pragma unroll
-                for (int r = 0; r < kOwnRows; ++r) out[r][d] = fmaf(weight[r], value, out[r][d]);
+                for (int r = 0; r < kOwnRows; ++r) {
+                    float &sum_of_products = kParts ? part[r][d] : out[r][d];
+                    sum_of_products = fmaf(weight[r], value, sum_of_products);
+                }
             }
+        }
+        if (kParts) {
+#pragma unroll
+            for (int r = 0; r < kOwnRows; ++r)
+#pragma unroll
+                for (int d = 0; d < kOwnValues; ++d) out[r][d] += part[r][d];
         }
     }
 
@@ -142,7 +154,7 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward_simt(const
 
 template <class Config>
 constexpr size_t simt_select_shared_bytes() {
-    return sizeof(float) * (Config::kRows + Config::kCols) * Config::kStride + 4 * sizeof(int) +
+    return sizeof(float) * (Config::kRows + Config::kCols) * Config::kStride + kBoundsScratch * sizeof(int) +
            sizeof(SelectionTable<Config::kRows>);
 }
 
@@ -153,15 +165,15 @@ __global__ void __launch_bounds__(Config::kThreads)
     float *q_tile = reinterpret_cast<float *>(dynamic_shared());
     float *k_tile = q_tile + kRows * Config::kStride;
     int *scratch = reinterpret_cast<int *>(k_tile + Config::kCols * Config::kStride);
-    auto &table = *reinterpret_cast<SelectionTable<kRows> *>(scratch + 4);
+    auto &table = *reinterpret_cast<SelectionTable<kRows> *>(scratch + kBoundsScratch);
 
     const SimtBlock<Variant, T, Config> block(p);
     block.load_queries(q_tile);
-    const RangeBounds range =
-        block_range<kRows, Config::kThreads>(p.shape, p.neighbourhood, block.batch, block.first, scratch);
-    RowSelection<kRows, Config::kThreads> selection(table, select, p.shape, p.neighbourhood, block.batch, block.first,
+    const BlockBounds bounds =
+        block_bounds<kRows, Config::kThreads>(p.shape, block.near, block.batch, block.first, scratch);
+    RowSelection<kRows, Config::kThreads> selection(table, select, p.shape, block.near, block.batch, block.first,
                                                     p.splits, block.pair * block.total + block.first);
-    const TileWalk<true> walk(p.shape, p.neighbourhood, range, block.first, kRows, Config::kCols, p.splits);
+    const TileWalk<Variant::kNear> walk(p.shape, block.near, bounds, block.first, kRows, Config::kCols, p.splits);
 
     for (Pass pass; selection.next(&pass);) {
         for (int tile = walk.first(); tile < walk.end(); tile = walk.after(tile)) {

@@ -8,6 +8,7 @@
 #include <attnexport/device.h>
 #include <attnexport/dispatch.h>
 #include <attnexport/registry.h>
+#include <attnexport/stream_select.cuh>
 #include <attnexport/workspace.h>
 
 #include <algorithm>
@@ -18,8 +19,8 @@ namespace attnexport {
 constexpr int kFewRows = 16;
 
 template <class T>
-bool uses_tensor_cores(const Shape &s, const Device &device) {
-    return sizeof(T) == 2 && device.tensor_cores && s.width % 8 == 0 && s.value_width % 8 == 0;
+bool uses_tensor_cores(const Shape &s) {
+    return sizeof(T) == 2 && s.width % 8 == 0 && s.value_width % 8 == 0;
 }
 
 inline bool covers(const Shape &s) {
@@ -28,10 +29,10 @@ inline bool covers(const Shape &s) {
 
 // Rows per block of the instantiation that serves this shape.
 template <class T>
-int rows_per_block(const Shape &s, const Device &device) {
+int rows_per_block(const Shape &s) {
     if (s.group_rows() <= kFewRows) return kFewRows;
     const bool wide = std::max(s.width, s.value_width) > 128;
-    if (uses_tensor_cores<T>(s, device)) return wide ? 64 : 128;
+    if (uses_tensor_cores<T>(s)) return wide ? 64 : 128;
     return wide ? 32 : 64;
 }
 
@@ -54,7 +55,7 @@ inline size_t most_split_parts(const Shape &s) {
 template <class T>
 int choose_splits(const Shape &s, int window, const Device &device) {
     constexpr int kTileKeys = 64;
-    const int block_rows = rows_per_block<T>(s, device);
+    const int block_rows = rows_per_block<T>(s);
     const int multiprocessors = std::min(device.multiprocessors, kMostMultiprocessors);
     const int64_t blocks = static_cast<int64_t>(s.pairs()) * ((s.group_rows() + block_rows - 1) / block_rows);
     const int keys = window > 0 ? std::min<int64_t>(s.keys, 2LL * window + block_rows) : s.keys;
@@ -71,14 +72,14 @@ inline size_t most_split_pairs(const Shape &s) {
 
 // Whether the kernel that serves this shape computes the keys' norms on the way.
 template <class T>
-bool fuses_norms(const Shape &s, const Device &device) {
-    return uses_tensor_cores<T>(s, device) && s.group_rows() <= kFewRows;
+bool fuses_norms(const Shape &s) {
+    return uses_tensor_cores<T>(s) && s.group_rows() <= kFewRows;
 }
 
 // Whether it gathers the sum of the visible values on the way: a row of its tile is free, and all rows see the same keys.
 template <class T>
-bool fuses_value_sums(const Shape &s, int splits, const Device &device) {
-    return splits > 1 && uses_tensor_cores<T>(s, device) && s.rows == 1 && s.group_rows() < kFewRows;
+bool fuses_value_sums(const Shape &s, int splits) {
+    return splits > 1 && uses_tensor_cores<T>(s) && s.rows == 1 && s.group_rows() < kFewRows;
 }
 
 // Takes what split keys need; p.splits is chosen at the launch.
@@ -132,6 +133,16 @@ struct TensorCoreSelect {
 };
 
 template <class Variant, class T, class Config>
+struct StreamSelect {
+    static constexpr size_t bytes = stream_select_shared_bytes<Config, T>();
+
+    static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream, const SelectParams &select) {
+        return launch_rows(stream_select<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, 1, stream, p,
+                           select.thresholds, select.wanted);
+    }
+};
+
+template <class Variant, class T, class Config>
 struct SimtForward {
     static constexpr size_t bytes = simt_shared_bytes<Config>();
 
@@ -162,7 +173,7 @@ int launch_fitting(const Device &device, Args... args) {
 // The kernel of the smallest instantiated width that holds the call's. Kernel<Variant, T, SimtConfig<...>>.
 template <template <class, class, class> class Kernel, class Variant, class T, int kRowsOfNarrow, int kRowsOfWide, class... Args>
 int launch_simt(const Shape &s, const Device &device, Args... args) {
-    // 16-bit types come here only with odd widths or on old parts: the widest instantiation is enough for them.
+    // 16-bit types come here only with odd widths: the widest instantiation is enough for them.
     constexpr bool kWidest = sizeof(T) == 2;
     const int width = std::max(s.width, s.value_width);
     const bool few = s.group_rows() <= kFewRows;
@@ -195,7 +206,7 @@ int launch_tensor_core_forward(const ParamsOf<Variant, T> &p, const Device &devi
                        : launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<128, 2, 4, Variant::kGeneral ? 32 : 64>>,
                                         TensorCoreForward<Variant, T, ForwardConfig<128, 2, 4, 32>>>(device, p, stream);
     return few ? launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<64, 1, 1, 64>>>(device, p, stream)
-               : launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<64, 2, 4, 64>>>(device, p, stream);
+               : launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<64, 2, 4, Variant::kGeneral ? 32 : 64>>>(device, p, stream);
 }
 
 template <class Variant, class T>
@@ -220,10 +231,37 @@ constexpr int kRowWarps = 4;
 
 inline dim3 warp_per_row(const Shape &s) { return dim3(static_cast<unsigned>((total_rows(s) + kRowWarps - 1) / kRowWarps)); }
 
+// Whether one pass through lists is the faster way: for whole rows and small k, unless a window leaves so few keys that
+// the counters of select_rows.cuh collect them all at once.
+template <class RowParams, class T>
+bool streams_selection(const ForwardParams<RowParams, T> &p, int wanted) {
+    const int64_t window = p.neighbourhood.window;
+    const bool few_keys = window > 0 && (p.shape.causal ? window : 2 * window - 1) <= kBins;
+    return p.splits <= 1 && wanted <= kMostStreamed && !few_keys;
+}
+
+template <class Variant, class T>
+int launch_stream_select(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream, const SelectParams &select) {
+    const int width = std::max(p.shape.width, p.shape.value_width);
+    if constexpr (kMaxWidth > 128)
+        if (width > 128)
+            return launch_fitting<StreamSelect<Variant, T, ForwardConfig<256, 1, 4, 32>>,
+                                  StreamSelect<Variant, T, ForwardConfig<256, 1, 2, 32>>>(device, p, stream, select);
+    if constexpr (kMaxWidth > 64)
+        if (width > 64)
+            return launch_fitting<StreamSelect<Variant, T, ForwardConfig<128, 1, 4, 64>>,
+                                  StreamSelect<Variant, T, ForwardConfig<128, 1, 2, 64>>>(device, p, stream, select);
+    return launch_fitting<StreamSelect<Variant, T, ForwardConfig<64, 1, 4, 64>>>(device, p, stream, select);
+}
+
 template <class Variant, class T>
 int launch_one_select(const ParamsOf<Variant, T> &p, const SelectParams &select, const Device &device, cudaStream_t stream) {
     if constexpr (sizeof(T) == 2)
-        if (uses_tensor_cores<T>(p.shape, device)) return launch_tensor_core_select<Variant>(p, device, stream, select);
+        if (uses_tensor_cores<T>(p.shape)) {
+            return streams_selection(p, select.wanted)
+                       ? launch_stream_select<Variant>(p, device, stream, select)
+                       : launch_tensor_core_select<Variant>(p, device, stream, select);
+        }
     return launch_simt<SimtSelect, Variant, T, 2, 2>(p.shape, device, p, stream, select);
 }
 
@@ -234,7 +272,8 @@ int launch_select(const ParamsOf<Variant, T> &p, SelectParams select, const Devi
     if (p.splits <= 1) return launch_one_select<Variant>(p, select, device, stream);
     const Digits digits(p.shape.keys);
     for (select.pass = 0; select.pass < kDigits; select.pass = digits.after(select.pass)) {
-        cudaMemsetAsync(select.bins, 0, total_rows(p.shape) * kBins * sizeof(int), stream);
+        if (cudaMemsetAsync(select.bins, 0, total_rows(p.shape) * kBins * sizeof(int), stream) != cudaSuccess)
+            return ATTNEXPORT_CUDA_ERROR;
         const int status = launch_one_select<Variant>(p, select, device, stream);
         if (status != ATTNEXPORT_OK) return status;
         const int64_t rows = static_cast<int64_t>(total_rows(p.shape));
@@ -248,7 +287,7 @@ int launch_select(const ParamsOf<Variant, T> &p, SelectParams select, const Devi
 template <class Variant, class T>
 int launch_one_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
     if constexpr (sizeof(T) == 2)
-        if (uses_tensor_cores<T>(p.shape, device)) return launch_tensor_core_forward<Variant>(p, device, stream);
+        if (uses_tensor_cores<T>(p.shape)) return launch_tensor_core_forward<Variant>(p, device, stream);
     return launch_simt<SimtForward, Variant, T, 4, 2>(p.shape, device, p, stream);
 }
 

@@ -126,7 +126,7 @@ class RowSelection {
 template <class Config, class T>
 constexpr size_t select_shared_bytes() {
     return sizeof(T) * (Tile<T, Config::kRows, Config::kWidth>::kElements + 2 * Tile<T, Config::kCols, Config::kWidth>::kElements) +
-           2 * Config::kCols * sizeof(float) + 4 * sizeof(int) + sizeof(SelectionTable<Config::kRows>);
+           2 * Config::kCols * sizeof(float) + kBoundsScratch * sizeof(int) + sizeof(SelectionTable<Config::kRows>);
 }
 
 template <class Variant, class T, class Config>
@@ -138,10 +138,10 @@ __global__ void __launch_bounds__(Config::kThreads) select_rows(const ParamsOf<V
     constexpr uint32_t kTileBytes = Tile<T, kCols, kWidth>::kElements * sizeof(T);
     float *key_norms = reinterpret_cast<float *>(memory + Tile<T, kRows, kWidth>::kElements * sizeof(T) + 2 * kTileBytes);
     int *scratch = reinterpret_cast<int *>(key_norms + 2 * kCols);
-    auto &table = *reinterpret_cast<SelectionTable<kRows> *>(scratch + 4);
+    auto &table = *reinterpret_cast<SelectionTable<kRows> *>(scratch + kBoundsScratch);
 
     const Shape &shape = p.shape;
-    const Neighbourhood &near = p.neighbourhood;
+    const Neighbourhood near = neighbourhood_of<Variant>(p);
     const int group = shape.heads / shape.kv_heads, total = shape.group_rows();
     const int first = (gridDim.x - 1 - blockIdx.x) * kRows;
     const int kv_head = blockIdx.y % shape.kv_heads, batch = blockIdx.y / shape.kv_heads;
@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(Config::kThreads) select_rows(const ParamsOf<V
 
     TileLoader<T, kRows, kWidth, Config::kThreads>(p.q + pair * total * shape.width, shape.width).load(q_tile, first, total);
     commit_copies();
-    const RangeBounds range = block_range<kRows, Config::kThreads>(shape, near, batch, first, scratch);
+    const BlockBounds bounds = block_bounds<kRows, Config::kThreads>(shape, near, batch, first, scratch);
     RowSelection<kRows, Config::kThreads> selection(
         table, select, shape, near, batch, first, p.splits, pair * total + first);
 
@@ -169,8 +169,8 @@ __global__ void __launch_bounds__(Config::kThreads) select_rows(const ParamsOf<V
             row_state[m][half] = Variant::row(p.row_params, shape, batch, head, i);
             if (exists) warp_range.include(seen[m][half]);
         }
-    warp_range.join_rows_of_warp();
-    const TileWalk<true> walk(shape, near, range, first, kRows, kCols, p.splits);
+    warp_range.join_rows_of_warp<Variant::kNear>();
+    const TileWalk<Variant::kNear> walk(shape, near, bounds, first, kRows, kCols, p.splits);
     const TileLoader<T, kCols, kWidth, Config::kThreads> key_loader(p.k + pair * shape.keys * shape.width, shape.width);
     const int present = present_keys(shape, batch);
     auto load_tile = [&](int index, int stage) {
@@ -224,9 +224,9 @@ __global__ void __launch_bounds__(Config::kThreads) select_rows(const ParamsOf<V
                         selection.visit(pass, state[m][e / 2], row, scores[m][n].x[e], key);
                     }
         }
-        wait_for_copies<0>();
         selection.finish(pass);
     }
+    wait_for_copies<0>();
     selection.write_thresholds();
 }
 

@@ -27,6 +27,7 @@ __device__ __forceinline__ float from_ordered(uint32_t order) {
     return __uint_as_float(order & 0x80000000u ? order & 0x7fffffffu : ~order);
 }
 
+// Leaves the room for ties out of account.
 __device__ __forceinline__ bool is_selected(float score, int key, const Threshold &threshold) {
     return score > threshold.score || (score == threshold.score && key <= threshold.last);
 }
@@ -44,7 +45,7 @@ struct SelectionState {
     }
 
     __device__ __forceinline__ Threshold threshold() const {
-        return Threshold{from_ordered(score), static_cast<int>(min(~index, static_cast<uint32_t>(INT_MAX)))};
+        return Threshold{from_ordered(score), static_cast<int>(min(~index, static_cast<uint32_t>(INT_MAX))), INT_MAX};
     }
 };
 
@@ -132,15 +133,7 @@ __device__ __forceinline__ SelectionState pick_digit(SelectionState state, Digit
     return state;
 }
 
-__device__ __forceinline__ int warp_sum(int x) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
-    return x;
-#else
-    return __reduce_add_sync(0xffffffffu, x);
-#endif
-}
+__device__ __forceinline__ int warp_sum(int x) { return __reduce_add_sync(0xffffffffu, x); }
 
 // One warp finds the remaining-th largest of a row's collected candidates; every lane gets the result, which is done
 // unless more candidates tie at the threshold than are wanted.

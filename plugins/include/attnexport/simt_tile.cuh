@@ -40,24 +40,33 @@ __device__ __forceinline__ void simt_scores(
         for (int c = 0; c < Config::kOwnCols; ++c) scores[r][c] = 0.f;
     const float *q_row = q + Config::thread_row() * Config::kStride;
     const float *k_row = k + Config::thread_column() * Config::kStride;
-    for (int depth = 0; depth < Config::kWidth; depth += 4) {
-        float4 left[Config::kOwnRows], right[Config::kOwnCols];
+    // 32 products make a sum of their own: fewer roundings at the size of the whole sum.
+    constexpr int kPart = 32;
+    for (int start = 0; start < Config::kWidth; start += kPart) {
+        float part[Config::kOwnRows][Config::kOwnCols] = {};
+#pragma unroll 4
+        for (int depth = start; depth < start + kPart; depth += 4) {
+            float4 left[Config::kOwnRows], right[Config::kOwnCols];
+#pragma unroll
+            for (int r = 0; r < Config::kOwnRows; ++r)
+                left[r] = *reinterpret_cast<const float4 *>(q_row + r * Config::kRowThreads * Config::kStride + depth);
+#pragma unroll
+            for (int c = 0; c < Config::kOwnCols; ++c)
+                right[c] = *reinterpret_cast<const float4 *>(k_row + c * Config::kColThreads * Config::kStride + depth);
+#pragma unroll
+            for (int r = 0; r < Config::kOwnRows; ++r)
+#pragma unroll
+                for (int c = 0; c < Config::kOwnCols; ++c) {
+                    part[r][c] = fmaf(left[r].x, right[c].x, part[r][c]);
+                    part[r][c] = fmaf(left[r].y, right[c].y, part[r][c]);
+                    part[r][c] = fmaf(left[r].z, right[c].z, part[r][c]);
+                    part[r][c] = fmaf(left[r].w, right[c].w, part[r][c]);
+                }
+        }
 #pragma unroll
         for (int r = 0; r < Config::kOwnRows; ++r)
-            left[r] = *reinterpret_cast<const float4 *>(q_row + r * Config::kRowThreads * Config::kStride + depth);
 #pragma unroll
-        for (int c = 0; c < Config::kOwnCols; ++c)
-            right[c] = *reinterpret_cast<const float4 *>(k_row + c * Config::kColThreads * Config::kStride + depth);
-#pragma unroll
-        for (int r = 0; r < Config::kOwnRows; ++r)
-#pragma unroll
-            for (int c = 0; c < Config::kOwnCols; ++c) {
-                // Four products make a sum of their own: fewer roundings at the size of the whole sum.
-                float part = left[r].x * right[c].x;
-                part = fmaf(left[r].y, right[c].y, part);
-                part = fmaf(left[r].z, right[c].z, part);
-                scores[r][c] += fmaf(left[r].w, right[c].w, part);
-            }
+            for (int c = 0; c < Config::kOwnCols; ++c) scores[r][c] += part[r][c];
     }
 #pragma unroll
     for (int r = 0; r < Config::kOwnRows; ++r)
@@ -70,12 +79,13 @@ __device__ __forceinline__ void simt_scores(
 template <class Variant, class T, class Config>
 struct SimtBlock {
     const ParamsOf<Variant, T> &p;
+    Neighbourhood near;
     int total, first, batch;
     int64_t pair;
     typename Variant::Row rows[Config::kOwnRows];
     KeyRange seen[Config::kOwnRows];
 
-    __device__ __forceinline__ explicit SimtBlock(const ParamsOf<Variant, T> &params) : p(params) {
+    __device__ __forceinline__ explicit SimtBlock(const ParamsOf<Variant, T> &params) : p(params), near(neighbourhood_of<Variant>(params)) {
         const Shape &shape = p.shape;
         const int group = shape.heads / shape.kv_heads, kv_head = blockIdx.y % shape.kv_heads;
         total = shape.group_rows();
@@ -87,7 +97,7 @@ struct SimtBlock {
             const int row = first + local_row(r);
             const bool exists = row < total;
             const int i = exists ? row % shape.rows : 0, head = kv_head * group + (exists ? row / shape.rows : 0);
-            seen[r] = exists ? visible_keys(shape, p.neighbourhood, batch, i) : KeyRange{0, 0};
+            seen[r] = exists ? visible_keys(shape, near, batch, i) : KeyRange{0, 0};
             rows[r] = Variant::row(p.row_params, shape, batch, head, i);
         }
     }
@@ -96,9 +106,9 @@ struct SimtBlock {
 
     __device__ __forceinline__ bool sees(int r, int key) const {
         if (key < seen[r].low || key >= seen[r].high) return false;
-        if (!Variant::kGeneral || p.neighbourhood.grid_width == 0) return true;
+        if (near.grid_width == 0) return true;
         const int i = (first + local_row(r)) % p.shape.rows;
-        return grid_sees(p.neighbourhood, i, cell_of(p.neighbourhood, i), key);
+        return grid_sees(near, i, cell_of(near, i), key);
     }
 
     __device__ __forceinline__ void load_queries(float *q_tile) const {

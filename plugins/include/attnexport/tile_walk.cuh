@@ -18,15 +18,20 @@ struct RangeBounds {
         high_max = max(high_max, range.high);
     }
 
-    // Joins the bounds of all lanes of a warp whose rows are those of lane / 4.
+    // Joins the bounds of all lanes of a warp whose rows are those of lane / 4. Without neighbourhoods all ranges
+    // start at key 0.
+    template <bool kNear>
     __device__ __forceinline__ void join_rows_of_warp() {
 #pragma unroll
         for (int step = 4; step < 32; step *= 2) {
-            low_min = min(low_min, __shfl_xor_sync(0xffffffffu, low_min, step));
-            low_max = max(low_max, __shfl_xor_sync(0xffffffffu, low_max, step));
+            if (kNear) {
+                low_min = min(low_min, __shfl_xor_sync(0xffffffffu, low_min, step));
+                low_max = max(low_max, __shfl_xor_sync(0xffffffffu, low_max, step));
+            }
             high_min = min(high_min, __shfl_xor_sync(0xffffffffu, high_min, step));
             high_max = max(high_max, __shfl_xor_sync(0xffffffffu, high_max, step));
         }
+        if (!kNear) low_min = low_max = 0;
     }
 
     // Whether no row sees any of keys begin .. end - 1, and whether some row does not see all of them.
@@ -34,50 +39,59 @@ struct RangeBounds {
     __device__ __forceinline__ bool cuts(int begin, int end) const { return begin < low_max || end > high_min; }
 };
 
+// The bounds of a block's rows: all of them, those of the first query head in it, and the others. A block that holds
+// the last rows of one head and the first of the next sees keys far apart.
+struct BlockBounds {
+    RangeBounds all, first_head, other_heads;
+};
+
+constexpr int kBoundsScratch = 8;  // ints of shared memory
+
 template <int kRows, int kThreads>
-__device__ __forceinline__ RangeBounds block_range(
+__device__ __forceinline__ BlockBounds block_bounds(
     const Shape &shape, const Neighbourhood &near, int batch, int first, int *scratch) {
-    if (threadIdx.x == 0) {
-        scratch[0] = INT_MAX;
-        scratch[1] = 0;
-        scratch[2] = INT_MAX;
-        scratch[3] = 0;
-    }
+    for (int at = threadIdx.x; at < kBoundsScratch; at += kThreads) scratch[at] = at % 2 == 0 ? INT_MAX : 0;
     __syncthreads();
     const int total = shape.group_rows();
-    for (int row = threadIdx.x; row < kRows; row += kThreads) {
-        if (first + row < total) {
-            const KeyRange range = visible_keys(shape, near, batch, (first + row) % shape.rows);
-            atomicMin(scratch, range.low);
-            atomicMax(scratch + 1, range.low);
-            atomicMin(scratch + 2, range.high);
-            atomicMax(scratch + 3, range.high);
-        }
+    for (int row = first + threadIdx.x; row < min(first + kRows, total); row += kThreads) {
+        const KeyRange range = visible_keys(shape, near, batch, row % shape.rows);
+        int *bounds = scratch + (row / shape.rows == first / shape.rows ? 0 : 4);
+        atomicMin(bounds, range.low);
+        atomicMax(bounds + 1, range.low);
+        atomicMin(bounds + 2, range.high);
+        atomicMax(bounds + 3, range.high);
     }
     __syncthreads();
-    RangeBounds bounds;
-    bounds.low_min = scratch[0];
-    bounds.low_max = scratch[1];
-    bounds.high_min = scratch[2];
-    bounds.high_max = scratch[3];
-    return bounds;
+    const RangeBounds one{scratch[0], scratch[1], scratch[2], scratch[3]};
+    const RangeBounds other{scratch[4], scratch[5], scratch[6], scratch[7]};
+    return BlockBounds{RangeBounds{min(one.low_min, other.low_min), max(one.low_max, other.low_max),
+                                   min(one.high_min, other.high_min), max(one.high_max, other.high_max)},
+                       one, other};
 }
 
 // Tiles of `cols` keys that rows first .. first + count - 1 touch, in order, restricted to this block's split (blockIdx.z).
-template <bool kGrid>
+template <bool kNear>
 class TileWalk {
   public:
-    __device__ __forceinline__ TileWalk(const Shape &shape, const Neighbourhood &near, const RangeBounds &range, int first,
+    __device__ __forceinline__ TileWalk(const Shape &shape, const Neighbourhood &near, const BlockBounds &bounds, int first,
                                         int count, int cols, int splits)
         : near_(near), cols_(cols) {
-        begin_ = range.low_min == INT_MAX ? 0 : range.low_min / cols;
-        end_ = range.low_min == INT_MAX ? 0 : (range.high_max + cols - 1) / cols;
+        const bool empty = bounds.all.low_min == INT_MAX;
+        begin_ = empty || !kNear ? 0 : bounds.all.low_min / cols;
+        end_ = empty ? 0 : tiles_to(bounds.all.high_max);
+        if (kNear && bounds.other_heads.low_min != INT_MAX) {
+            const bool in_order = bounds.first_head.low_min <= bounds.other_heads.low_min;
+            const RangeBounds &lower = in_order ? bounds.first_head : bounds.other_heads;
+            const RangeBounds &upper = in_order ? bounds.other_heads : bounds.first_head;
+            gap_begin_ = tiles_to(lower.high_max);
+            gap_end_ = upper.low_min / cols;
+        }
         if (splits > 1) {
             const int per_split = (end_ - begin_ + splits - 1) / splits;
             begin_ += per_split * blockIdx.z;
             end_ = min(end_, begin_ + per_split);
         }
-        if (kGrid) {
+        if (kNear) {
             const int last = min(first + count, shape.group_rows()) - 1;
             const bool one_head = first / shape.rows == last / shape.rows;
             row_first_ = one_head ? first % shape.rows : 0;
@@ -90,14 +104,18 @@ class TileWalk {
     __device__ __forceinline__ int end() const { return end_; }
 
   private:
+    __device__ __forceinline__ int tiles_to(int key) const { return (key + cols_ - 1) / cols_; }
+
     __device__ __forceinline__ int touched(int tile) const {
-        if (kGrid && near_.grid_width > 0)
+        if (!kNear) return tile;
+        if (tile >= gap_begin_ && tile < gap_end_) tile = gap_end_;
+        if (near_.grid_width > 0)
             while (tile < end_ && !grid_touches(near_, row_first_, row_last_, tile * cols_, (tile + 1) * cols_)) ++tile;
         return tile;
     }
 
-    const Neighbourhood &near_;
-    int cols_, begin_, end_, row_first_ = 0, row_last_ = 0;
+    Neighbourhood near_;
+    int cols_, begin_, end_, gap_begin_ = 0, gap_end_ = 0, row_first_ = 0, row_last_ = 0;
 };
 
 }  // namespace attnexport

@@ -6,7 +6,8 @@
 //   kKeyNorms      initial() gets half the squared norm of the key
 //   kAdds          addend(row, value_sum) is added to the normalised result; value_sum(row, column) is the sum of the
 //                  visible values, unless p.value_sums gathers it
-//   kGeneral       knows grids and selections (p.neighbourhood.grid_width, p.thresholds)
+//   kNear          knows neighbourhoods: p.neighbourhood's window, and its grid where kGeneral
+//   kGeneral       knows selections (p.thresholds), and grids where kNear
 //   kHidden        score of a key that a row does not see: -INFINITY or 0
 //   RowParams, Row, row()      what a row needs, read once per row
 //   initial(norm, row)         what the product q.k is added to
@@ -24,10 +25,12 @@ namespace attnexport {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
-// The selected keys of a row: those whose score is above this one, and those equal to it up to index `last`.
+// The selected keys of a row: those whose score is above this one, and of those equal to it the first `room`, up to
+// index `last`.
 struct Threshold {
     float score;
     int last;
+    int room;
 };
 
 // Rows are counted over the group of query heads that share a key head.
@@ -46,6 +49,17 @@ struct ForwardParams {
     float2 *partial_states;  // (splits, batch, kv_heads, group rows): exponent of the maximum, and sum
     float *value_sums;       // (splits, batch, kv_heads, value_width), written on the way; null: value_sum() knows
 };
+
+// The neighbourhood as a variant sees it: constants where it knows none.
+template <class Variant, class Params>
+__host__ __device__ Neighbourhood neighbourhood_of(const Params &p) {
+    Neighbourhood near{};
+    if (Variant::kNear) {
+        near = p.neighbourhood;
+        if (!Variant::kGeneral) near.grid_width = 0;
+    }
+    return near;
+}
 
 template <class Variant, class T>
 using ParamsOf = ForwardParams<typename Variant::RowParams, T>;

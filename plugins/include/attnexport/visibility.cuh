@@ -4,6 +4,8 @@
 #include <attnexport/platform.cuh>
 #include <attnexport/shape.h>
 
+#include <climits>
+
 namespace attnexport {
 
 // Keys low <= j < high.
@@ -12,10 +14,11 @@ struct KeyRange {
     int high;
 };
 
-// Position of query row i among the keys.
+// Position of query row i among the keys. Starts far outside the keys are all the same, and must not overflow.
 __device__ __forceinline__ int row_position(const Shape &shape, int batch, int i) {
+    constexpr int kFar = INT_MAX / 4;
     const int start = shape.q_start != nullptr ? shape.q_start[batch] : shape.keys - shape.rows;
-    return start + i;
+    return max(-2 * kFar, min(2 * kFar, start)) + min(i, kFar);
 }
 
 // Number of keys that exist for a sample: its length, between 0 and the keys.
@@ -39,7 +42,8 @@ __device__ __forceinline__ KeyRange visible_keys(const Shape &shape, const Neigh
         range.low = max(0, position - near.window + 1);
         range.high = min(range.high, position + near.window);
     } else if (near.grid_width > 0 && i >= near.prefix) {
-        const int reach = near.radius * near.grid_width + (near.manhattan ? 0 : near.radius);
+        const int64_t across = static_cast<int64_t>(near.radius) * near.grid_width + (near.manhattan ? 0 : near.radius);
+        const int reach = static_cast<int>(min(across, static_cast<int64_t>(shape.keys)));
         if (near.prefix == 0) range.low = max(0, i - reach);
         range.high = min(range.high, max(near.prefix, i + reach + 1));
     }

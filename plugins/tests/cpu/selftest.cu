@@ -178,6 +178,8 @@ __global__ void copies(const uint32_t *source, uint32_t *out) {
     out[4] = values[6];
     out[5] = values[8];
     out[6] = values[9];
+    commit_copies();
+    wait_for_copies<0>();
 }
 
 void check_copies() {
@@ -239,6 +241,11 @@ __global__ void copy_outside(const uint32_t *source) {
 }
 
 __global__ void write_outside(int) { dynamic_shared()[512] = 1; }
+
+__global__ void copy_left_behind(const uint32_t *from) {
+    copy_async_16(16 * threadIdx.x, from, 16);
+    wait_for_copies<0>();
+}
 
 __global__ void mask_without_lane(int *out) { *out = __shfl_sync(1u, 1, 0); }
 
@@ -335,6 +342,7 @@ int main() {
     expect_end([&] { launch_kernel(matrix_outside, 1, 32, 511, nullptr); }, SIGABRT, "outside of the 511 bytes");
     expect_end([&] { launch_kernel(matrix_of_few_lanes, 1, 32, 512, nullptr); }, SIGABRT, "without lanes 0x80000000");
     expect_end([&] { launch_kernel(copy_outside, 1, 32, 504, nullptr, source); }, SIGABRT, "copy_async at shared");
+    expect_end([&] { launch_kernel(copy_left_behind, 1, 32, 512, nullptr, source); }, SIGABRT, "has not waited for");
     expect_end([&] { launch_kernel(write_outside, 1, 32, 512, nullptr, 0); }, SIGSEGV, "memory fault");
     expect_end([&] { launch_kernel(mask_without_lane, 1, 32, 0, nullptr, &out); }, SIGABRT, "does not name the lane");
     time_operations();
