@@ -1,13 +1,14 @@
-"""What a conversion target asks of the ONNX file: the opset its TensorRT parses and whether it knows local functions.
-
-Sources: NVIDIA's support matrices and the parser sources of the TensorRT release that each target runs.
-"""
+"""The devices a file can be made for, and the software that each is pinned to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from attnexport.errors import InputError
+
+_JETPACK = "NVIDIA's JetPack release notes and TensorRT support matrix"
+_SERVER = "NVIDIA's CUDA GPU list and TensorRT support matrix"
+_RTX = "TensorRT-RTX 1.7.1: its compute capabilities and its parser, tried"
 
 
 @dataclass(frozen=True)
@@ -16,36 +17,59 @@ class Target:
 
     Attributes:
         name: as given to ``--target``.
+        sms: compute capabilities, as 87 for 8.7.
+        cuda: CUDA releases that its software stack has.
         tensorrt: TensorRT releases that run there.
         opset: highest ONNX opset to emit for it.
+        plugin_api: plugin interface of the library for it, "v3" or "v2"; None where the kernels do not run.
+        precisions: types that both its tensor cores and its TensorRT take.
+        shared_kib: largest shared memory of a block, in KiB.
+        source: where these facts are from.
         local_functions: whether its parser knows model-local functions; where it does not, bodies are inlined.
-        layer_normalization: whether it knows that operator; where it does not, it is written out.
+            Default: True.
+        layer_normalization: whether it knows that operator; where it does not, it is written out. Default: True.
     """
 
     name: str
+    sms: tuple[int, ...]
+    cuda: str
     tensorrt: str
     opset: int
-    local_functions: bool
+    plugin_api: str | None
+    precisions: tuple[str, ...]
+    shared_kib: int
+    source: str
+    local_functions: bool = True
     layer_normalization: bool = True
 
+
+_TENSORRT_8 = ("fp32", "fp16", "int8")
+_AMPERE = ("fp32", "bf16", "fp16", "int8")
+_ADA = (*_AMPERE, "fp8")
+_BLACKWELL = (*_ADA, "fp4")
 
 TARGETS = {
     target.name: target
     for target in (
-        Target("jetson-xavier-jp5", "8.5", 17, local_functions=False, layer_normalization=False),
-        Target("jetson-orin-jp5", "8.5", 17, local_functions=False, layer_normalization=False),
-        Target("jetson-orin-jp6.0", "8.6", 17, local_functions=False),
-        Target("jetson-orin-jp6.2", "10.3", 20, local_functions=True),
-        Target("jetson-orin-jp7", "10.16", 20, local_functions=True),
-        Target("jetson-thor-jp7", "10.13 to 10.16", 20, local_functions=True),
-        Target("a100", "10.3 to 11.x", 20, local_functions=True),
-        Target("l4", "10.3 to 11.x", 20, local_functions=True),
-        Target("h100", "10.3 to 11.x", 20, local_functions=True),
-        Target("h200", "10.3 to 11.x", 20, local_functions=True),
-        Target("b200", "10.8 to 11.x", 20, local_functions=True),
-        Target("rtx", "TensorRT-RTX 1.x", 20, local_functions=True),
+        Target("jetson-xavier-jp5", (72,), "11.4", "8.5", 17, None, _TENSORRT_8, 96, _JETPACK,
+               local_functions=False, layer_normalization=False),
+        Target("jetson-orin-jp5", (87,), "11.4", "8.5", 17, "v2", _TENSORRT_8, 163, _JETPACK,
+               local_functions=False, layer_normalization=False),
+        Target("jetson-orin-jp6.0", (87,), "12.2", "8.6", 17, "v2", _TENSORRT_8, 163, _JETPACK, local_functions=False),
+        Target("jetson-orin-jp6.2", (87,), "12.6", "10.3", 20, "v3", _AMPERE, 163, _JETPACK),
+        Target("jetson-orin-jp7", (87,), "13.2", "10.16", 20, "v3", _AMPERE, 163, _JETPACK),
+        Target("jetson-thor-jp7", (110,), "13.0 to 13.2", "10.13 to 10.16", 20, "v3", _BLACKWELL, 227, _JETPACK),
+        Target("a100", (80,), "12 and 13", "10.3 to 11.x", 20, "v3", _AMPERE, 163, _SERVER),
+        Target("l4", (89,), "12 and 13", "10.3 to 11.x", 20, "v3", _ADA, 99, _SERVER),
+        Target("h100", (90,), "12 and 13", "10.3 to 11.x", 20, "v3", _ADA, 227, _SERVER),
+        Target("h200", (90,), "12 and 13", "10.3 to 11.x", 20, "v3", _ADA, 227, _SERVER),
+        Target("b200", (100,), "12.8 to 13", "10.8 to 11.x", 20, "v3", _BLACKWELL, 227, _SERVER),
+        Target("rtx-30", (86,), "12 and 13", "TensorRT-RTX 1.x", 20, "v3", _AMPERE, 99, _RTX),
+        Target("rtx-40", (89,), "12 and 13", "TensorRT-RTX 1.x", 20, "v3", _ADA, 99, _RTX),
+        Target("rtx-50", (120,), "12.8 to 13", "TensorRT-RTX 1.x", 20, "v3", _BLACKWELL, 99, _RTX),
+        Target("rtx", (80, 86, 89, 120), "12 and 13", "TensorRT-RTX 1.x", 20, "v3", _AMPERE, 99, _RTX),
     )
-}
+}  # fmt: skip
 
 
 def find_target(name: str) -> Target:

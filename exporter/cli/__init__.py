@@ -14,6 +14,7 @@ _COMMANDS = {
     "convert": "Convert a PyTorch model to ONNX and prove the file by running it.",
     "inspect": "Show what is in an ONNX file.",
     "plugins": "Build and inspect the TensorRT plugin library.",
+    "targets": "Show the devices that --target knows.",
     "variants": "Show the attention variants.",
 }
 
