@@ -152,15 +152,7 @@ struct AffinePlan {
     }
 };
 
-int workspace(const attnexport_call *call, size_t *bytes) {
-    return plan_workspace<AffinePlan>(call, call->inputs[kQ].dtype, bytes);
-}
-
-int launch(const attnexport_call *call, void *memory, size_t bytes, void *stream) {
-    return plan_and_launch<AffinePlan>(call, call->inputs[kQ].dtype, memory, bytes, stream);
-}
-
-const attnexport_op op = describe("AffineScaledAttention", kInputs, kAttributes, workspace, launch);
+const attnexport_op op = describe_plan<AffinePlan>("AffineScaledAttention", kInputs, kAttributes);
 const Registration registration(op);
 
 }  // namespace

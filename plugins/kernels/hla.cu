@@ -1,10 +1,11 @@
 // Hadamard linear attention: linear attention whose weights are products of the kernels of several factors.
+#include "hla/combine.cuh"
+#include "hla/output.cuh"
+#include "hla/scan.cuh"
+#include "hla/simt.cuh"
+#include "hla/states.cuh"
+
 #include <attnexport/call.h>
-#include <attnexport/hla_combine.cuh>
-#include <attnexport/hla_output.cuh>
-#include <attnexport/hla_scan.cuh>
-#include <attnexport/hla_simt.cuh>
-#include <attnexport/hla_states.cuh>
 #include <attnexport/launch.cuh>
 
 #include <algorithm>
@@ -274,15 +275,7 @@ struct HlaPlan {
     }
 };
 
-int workspace(const attnexport_call *call, size_t *bytes) {
-    return plan_workspace<HlaPlan>(call, call->inputs[0].dtype, bytes);
-}
-
-int launch(const attnexport_call *call, void *memory, size_t bytes, void *stream) {
-    return plan_and_launch<HlaPlan>(call, call->inputs[0].dtype, memory, bytes, stream);
-}
-
-const attnexport_op op = describe("HadamardLinearAttention", kInputs, kAttributes, workspace, launch);
+const attnexport_op op = describe_plan<HlaPlan>("HadamardLinearAttention", kInputs, kAttributes);
 const Registration registration(op);
 
 }  // namespace

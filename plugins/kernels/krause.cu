@@ -123,15 +123,7 @@ struct KrausePlan {
     }
 };
 
-int workspace(const attnexport_call *call, size_t *bytes) {
-    return plan_workspace<KrausePlan>(call, call->inputs[kQ].dtype, bytes);
-}
-
-int launch(const attnexport_call *call, void *memory, size_t bytes, void *stream) {
-    return plan_and_launch<KrausePlan>(call, call->inputs[kQ].dtype, memory, bytes, stream);
-}
-
-const attnexport_op op = describe("KrauseAttention", kInputs, kAttributes, workspace, launch);
+const attnexport_op op = describe_plan<KrausePlan>("KrauseAttention", kInputs, kAttributes);
 const Registration registration(op);
 
 }  // namespace

@@ -213,15 +213,7 @@ struct SsaPlan {
     }
 };
 
-int workspace(const attnexport_call *call, size_t *bytes) {
-    return plan_workspace<SsaPlan>(call, call->inputs[kOmegaQ].dtype, bytes);
-}
-
-int launch(const attnexport_call *call, void *memory, size_t bytes, void *stream) {
-    return plan_and_launch<SsaPlan>(call, call->inputs[kOmegaQ].dtype, memory, bytes, stream);
-}
-
-const attnexport_op op = describe("SelectiveSynchronizationAttention", kInputs, kAttributes, workspace, launch);
+const attnexport_op op = describe_plan<SsaPlan>("SelectiveSynchronizationAttention", kInputs, kAttributes);
 const Registration registration(op);
 
 }  // namespace

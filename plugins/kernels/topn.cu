@@ -71,15 +71,7 @@ struct TopNPlan {
     }
 };
 
-int workspace(const attnexport_call *call, size_t *bytes) {
-    return plan_workspace<TopNPlan>(call, call->inputs[kQ].dtype, bytes);
-}
-
-int launch(const attnexport_call *call, void *memory, size_t bytes, void *stream) {
-    return plan_and_launch<TopNPlan>(call, call->inputs[kQ].dtype, memory, bytes, stream);
-}
-
-const attnexport_op op = describe("TopNAttention", kInputs, kAttributes, workspace, launch);
+const attnexport_op op = describe_plan<TopNPlan>("TopNAttention", kInputs, kAttributes);
 const Registration registration(op);
 
 }  // namespace

@@ -124,7 +124,7 @@ struct TensorCoreForward {
 
 template <class Variant, class T, class Config>
 struct TensorCoreSelect {
-    static constexpr size_t bytes = select_shared_bytes<Config, T>();
+    static constexpr size_t bytes = select_shared_bytes<Variant, T, Config>;
 
     static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream, const SelectParams &select) {
         return launch_rows(select_rows<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, p.splits, stream,
@@ -134,7 +134,7 @@ struct TensorCoreSelect {
 
 template <class Variant, class T, class Config>
 struct StreamSelect {
-    static constexpr size_t bytes = stream_select_shared_bytes<Config, T>();
+    static constexpr size_t bytes = stream_select_shared_bytes<Variant, T, Config>;
 
     static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream, const SelectParams &select) {
         return launch_rows(stream_select<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, 1, stream, p,
@@ -304,8 +304,9 @@ int launch_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStre
 // A variant's Plan<T> reads a call and lays out its workspace at `base` (null: only to ask its size, `bytes`).
 // Every file's Plan has a name of its own: g++ does not tell templates of unnamed namespaces apart.
 template <template <class> class Plan>
-int plan_workspace(const attnexport_call *call, int dtype, size_t *bytes) {
-    return for_dtype(dtype, [&](auto type) {
+int plan_workspace(const attnexport_call *call, size_t *bytes) {
+    if (call->num_inputs < 1) return ATTNEXPORT_INVALID;
+    return for_dtype(call->inputs[0].dtype, [&](auto type) {
         Plan<decltype(type)> plan;
         const int status = plan.prepare(*call, nullptr);
         *bytes = plan.bytes;
@@ -314,14 +315,21 @@ int plan_workspace(const attnexport_call *call, int dtype, size_t *bytes) {
 }
 
 template <template <class> class Plan>
-int plan_and_launch(const attnexport_call *call, int dtype, void *workspace, size_t available, void *stream) {
-    return for_dtype(dtype, [&](auto type) -> int {
+int plan_and_launch(const attnexport_call *call, void *workspace, size_t available, void *stream) {
+    if (call->num_inputs < 1) return ATTNEXPORT_INVALID;
+    return for_dtype(call->inputs[0].dtype, [&](auto type) -> int {
         Plan<decltype(type)> plan;
         const int status = plan.prepare(*call, workspace);
         if (status != ATTNEXPORT_OK) return status;
         if (plan.bytes > available) return ATTNEXPORT_WORKSPACE_TOO_SMALL;
         return plan.launch(Device::current(), static_cast<cudaStream_t>(stream));
     });
+}
+
+template <template <class> class Plan, int kInputs, int kAttributes>
+constexpr attnexport_op describe_plan(const char *name, const attnexport_input (&inputs)[kInputs],
+                                      const attnexport_attribute (&attributes)[kAttributes]) {
+    return describe(name, inputs, attributes, plan_workspace<Plan>, plan_and_launch<Plan>);
 }
 
 }  // namespace attnexport

@@ -1,7 +1,7 @@
 // Finds the threshold of every row's top-k selection, with the scores of the tensor-core kernel.
 #pragma once
 
-#include <attnexport/attention_forward.cuh>
+#include <attnexport/select_block.cuh>
 
 namespace attnexport {
 
@@ -123,106 +123,38 @@ class RowSelection {
     int rows_;
 };
 
-template <class Config, class T>
-constexpr size_t select_shared_bytes() {
-    return sizeof(T) * (Tile<T, Config::kRows, Config::kWidth>::kElements + 2 * Tile<T, Config::kCols, Config::kWidth>::kElements) +
-           2 * Config::kCols * sizeof(float) + kBoundsScratch * sizeof(int) + sizeof(SelectionTable<Config::kRows>);
-}
+template <class Variant, class T, class Config>
+constexpr size_t select_shared_bytes = SelectBlock<Variant, T, Config>::shared_bytes + sizeof(SelectionTable<Config::kRows>);
 
 template <class Variant, class T, class Config>
 __global__ void __launch_bounds__(Config::kThreads) select_rows(const ParamsOf<Variant, T> p, const SelectParams select) {
-    constexpr int kWidth = Config::kWidth, kCols = Config::kCols, kRowTiles = Config::kRowTiles, kRows = Config::kRows;
-    unsigned char *memory = dynamic_shared();
-    const uint32_t q_tile = shared_address(memory);
-    const uint32_t k_tiles = q_tile + Tile<T, kRows, kWidth>::kElements * sizeof(T);
-    constexpr uint32_t kTileBytes = Tile<T, kCols, kWidth>::kElements * sizeof(T);
-    float *key_norms = reinterpret_cast<float *>(memory + Tile<T, kRows, kWidth>::kElements * sizeof(T) + 2 * kTileBytes);
-    int *scratch = reinterpret_cast<int *>(key_norms + 2 * kCols);
-    auto &table = *reinterpret_cast<SelectionTable<kRows> *>(scratch + kBoundsScratch);
+    using Block = SelectBlock<Variant, T, Config>;
+    auto &table = *reinterpret_cast<SelectionTable<Config::kRows> *>(Block::rest());
+    const Block block(p);
+    RowSelection<Config::kRows, Config::kThreads> selection(
+        table, select, p.shape, block.near, block.batch, block.first, p.splits, block.first_row);
 
-    const Shape &shape = p.shape;
-    const Neighbourhood near = neighbourhood_of<Variant>(p);
-    const int group = shape.heads / shape.kv_heads, total = shape.group_rows();
-    const int first = (gridDim.x - 1 - blockIdx.x) * kRows;
-    const int kv_head = blockIdx.y % shape.kv_heads, batch = blockIdx.y / shape.kv_heads;
-    const int64_t pair = blockIdx.y;
-    const float *norms = Variant::kKeyNorms ? p.key_norms + pair * shape.keys : nullptr;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, warp_row = warp * kRowTiles * 16;
-
-    TileLoader<T, kRows, kWidth, Config::kThreads>(p.q + pair * total * shape.width, shape.width).load(q_tile, first, total);
-    commit_copies();
-    const BlockBounds bounds = block_bounds<kRows, Config::kThreads>(shape, near, batch, first, scratch);
-    RowSelection<kRows, Config::kThreads> selection(
-        table, select, shape, near, batch, first, p.splits, pair * total + first);
-
-    typename Variant::Row row_state[kRowTiles][2];
-    KeyRange seen[kRowTiles][2];
-    RangeBounds warp_range;
-#pragma unroll
-    for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const int row = first + warp_row + m * 16 + half * 8 + lane / 4;
-            const bool exists = row < total;
-            const int i = exists ? row % shape.rows : 0, head = kv_head * group + (exists ? row / shape.rows : 0);
-            seen[m][half] = exists ? visible_keys(shape, near, batch, i) : KeyRange{0, 0};
-            row_state[m][half] = Variant::row(p.row_params, shape, batch, head, i);
-            if (exists) warp_range.include(seen[m][half]);
-        }
-    warp_range.join_rows_of_warp<Variant::kNear>();
-    const TileWalk<Variant::kNear> walk(shape, near, bounds, first, kRows, kCols, p.splits);
-    const TileLoader<T, kCols, kWidth, Config::kThreads> key_loader(p.k + pair * shape.keys * shape.width, shape.width);
-    const int present = present_keys(shape, batch);
-    auto load_tile = [&](int index, int stage) {
-        const int begin = index * kCols;
-        key_loader.load(k_tiles + stage * kTileBytes, begin, present);
-        if (Variant::kKeyNorms) {
-            for (int column = threadIdx.x; column < kCols; column += Config::kThreads) {
-                const bool inside = begin + column < present;
-                copy_async_4(shared_address(key_norms + stage * kCols + column), norms + (inside ? begin + column : 0),
-                             inside ? 4 : 0);
-            }
-        }
-        commit_copies();
-    };
-
-    const bool grid = near.grid_width > 0;
     for (Pass pass; selection.next(&pass);) {
-        SelectionState state[kRowTiles][2];
-#pragma unroll
-        for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-            for (int half = 0; half < 2; ++half) state[m][half] = table.states[warp_row + m * 16 + half * 8 + lane / 4];
-
-        int tile = walk.first();
-        if (tile < walk.end()) load_tile(tile, 0);
-        for (int stage = 0, next; tile < walk.end(); tile = next, stage ^= 1) {
+        const SelectionState state[2] = {table.states[Block::local_row(0)], table.states[Block::local_row(1)]};
+        int tile = block.walk.first();
+        if (tile < block.walk.end()) block.load_tile(tile, 0);
+        for (int stage = 0, next; tile < block.walk.end(); tile = next, stage ^= 1) {
             wait_for_copies<0>();
             __syncthreads();
-            next = walk.after(tile);
-            if (next < walk.end()) load_tile(next, stage ^ 1);
-            const int begin = tile * kCols;
-            if (warp_range.excludes(begin, begin + kCols)) continue;
-            Accumulator scores[kRowTiles][kCols / 8];
-            tile_scores<Variant, T, Config>(
-                scores, row_state, key_norms + stage * kCols, q_tile, k_tiles + stage * kTileBytes, warp_row);
-            const bool partial = warp_range.cuts(begin, begin + kCols) || grid;
+            next = block.walk.after(tile);
+            if (next < block.walk.end()) block.load_tile(next, stage ^ 1);
+            if (block.excludes(tile)) continue;
+            typename Block::Scores scores;
+            block.scores(scores, stage);
+            const bool partial = block.cuts(tile);
 #pragma unroll
-            for (int n = 0; n < kCols / 8; ++n)
+            for (int n = 0; n < Config::kCols / 8; ++n)
 #pragma unroll
-                for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-                    for (int e = 0; e < 4; ++e) {
-                        if (state[m][e / 2].done) continue;
-                        const int row = warp_row + m * 16 + e / 2 * 8 + lane / 4;
-                        const int key = begin + n * 8 + (lane % 4) * 2 + e % 2;
-                        if (partial) {
-                            if (key < seen[m][e / 2].low || key >= seen[m][e / 2].high) continue;
-                            const int i = (first + row) % shape.rows;
-                            if (grid && !grid_sees(near, i, cell_of(near, i), key)) continue;
-                        }
-                        selection.visit(pass, state[m][e / 2], row, scores[m][n].x[e], key);
-                    }
+                for (int e = 0; e < 4; ++e) {
+                    const int key = Block::key_at(tile, n, e);
+                    if (state[e / 2].done || (partial && !block.sees(e / 2, key))) continue;
+                    selection.visit(pass, state[e / 2], Block::local_row(e / 2), scores[0][n].x[e], key);
+                }
         }
         selection.finish(pass);
     }

@@ -5,7 +5,7 @@
 // bound never moves it and is not appended; how many of the ties are selected is known at the end.
 #pragma once
 
-#include <attnexport/attention_forward.cuh>
+#include <attnexport/select_block.cuh>
 
 namespace attnexport {
 
@@ -14,11 +14,9 @@ constexpr int kListOwn = 8, kListCapacity = 32 * kListOwn, kListStride = kListCa
 // Largest k: a list cut down to k has room for a whole tile of new candidates.
 constexpr int kMostStreamed = kListCapacity - 64;
 
-template <class Config, class T>
-constexpr size_t stream_select_shared_bytes() {
-    return sizeof(T) * (Tile<T, Config::kRows, Config::kWidth>::kElements + 2 * Tile<T, Config::kCols, Config::kWidth>::kElements) +
-           2 * Config::kCols * sizeof(float) + kBoundsScratch * sizeof(int) + Config::kRows * kListStride * sizeof(float);
-}
+template <class Variant, class T, class Config>
+constexpr size_t stream_select_shared_bytes =
+    SelectBlock<Variant, T, Config>::shared_bytes + Config::kRows * kListStride * sizeof(float);
 
 // One warp's view of a row's list, ordered; lanes hold entries lane, lane + 32, ...
 struct ListView {
@@ -97,93 +95,38 @@ __device__ __forceinline__ float cut_list(float *list, int count, int k) {
 template <class Variant, class T, class Config>
 __global__ void __launch_bounds__(Config::kThreads)
     stream_select(const ParamsOf<Variant, T> p, Threshold *thresholds, int wanted) {
-    constexpr int kWidth = Config::kWidth, kCols = Config::kCols, kRows = Config::kRows;
-    static_assert(Config::kRowTiles == 1 && kCols <= 64, "a lane's scores of a row fit a mask of 16 bits");
-    unsigned char *memory = dynamic_shared();
-    const uint32_t q_tile = shared_address(memory);
-    const uint32_t k_tiles = q_tile + Tile<T, kRows, kWidth>::kElements * sizeof(T);
-    constexpr uint32_t kTileBytes = Tile<T, kCols, kWidth>::kElements * sizeof(T);
-    float *key_norms = reinterpret_cast<float *>(memory + Tile<T, kRows, kWidth>::kElements * sizeof(T) + 2 * kTileBytes);
-    int *scratch = reinterpret_cast<int *>(key_norms + 2 * kCols);
-    float *lists = reinterpret_cast<float *>(scratch + kBoundsScratch);
-
-    const Shape &shape = p.shape;
-    const Neighbourhood near = neighbourhood_of<Variant>(p);
-    const int group = shape.heads / shape.kv_heads, total = shape.group_rows();
-    const int first = (gridDim.x - 1 - blockIdx.x) * kRows;
-    const int kv_head = blockIdx.y % shape.kv_heads, batch = blockIdx.y / shape.kv_heads;
-    const int64_t pair = blockIdx.y;
-    const float *norms = Variant::kKeyNorms ? p.key_norms + pair * shape.keys : nullptr;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, warp_row = warp * 16;
-    float *warp_lists = lists + warp_row * kListStride;
-
-    TileLoader<T, kRows, kWidth, Config::kThreads>(p.q + pair * total * shape.width, shape.width).load(q_tile, first, total);
-    commit_copies();
-    const BlockBounds bounds = block_bounds<kRows, Config::kThreads>(shape, near, batch, first, scratch);
-    typename Variant::Row row_state[1][2];
-    KeyRange seen[2];
-    RangeBounds warp_range;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-        const int row = first + warp_row + half * 8 + lane / 4, known = min(row, total - 1);
-        seen[half] = row < total ? visible_keys(shape, near, batch, row % shape.rows) : KeyRange{0, 0};
-        row_state[0][half] =
-            Variant::row(p.row_params, shape, batch, kv_head * group + known / shape.rows, known % shape.rows);
-        if (row < total) warp_range.include(seen[half]);
-    }
-    warp_range.join_rows_of_warp<Variant::kNear>();
-    const TileWalk<Variant::kNear> walk(shape, near, bounds, first, kRows, kCols, 1);
-    const TileLoader<T, kCols, kWidth, Config::kThreads> key_loader(p.k + pair * shape.keys * shape.width, shape.width);
-    const int present = present_keys(shape, batch);
-    auto load_tile = [&](int index, int stage) {
-        const int begin = index * kCols;
-        key_loader.load(k_tiles + stage * kTileBytes, begin, present);
-        if (Variant::kKeyNorms) {
-            for (int column = threadIdx.x; column < kCols; column += Config::kThreads) {
-                const bool inside = begin + column < present;
-                copy_async_4(shared_address(key_norms + stage * kCols + column), norms + (inside ? begin + column : 0),
-                             inside ? 4 : 0);
-            }
-        }
-        commit_copies();
-    };
+    using Block = SelectBlock<Variant, T, Config>;
+    constexpr int kCols = Config::kCols;
+    static_assert(kCols <= 64, "a lane's scores of a row fit a mask of 16 bits");
+    const Block block(p);
+    const int lane = threadIdx.x % 32, warp_row = threadIdx.x / 32 * 16;
+    float *warp_lists = reinterpret_cast<float *>(Block::rest()) + warp_row * kListStride;
 
     // Count and bound of a row are held by its four lanes alike.
     int count[2] = {0, 0};
     float bound[2] = {-INFINITY, -INFINITY};
-    const bool grid = near.grid_width > 0;
-    int tile = walk.first();
-    if (tile < walk.end()) load_tile(tile, 0);
-    for (int stage = 0, next; tile < walk.end(); tile = next, stage ^= 1) {
+    int tile = block.walk.first();
+    if (tile < block.walk.end()) block.load_tile(tile, 0);
+    for (int stage = 0, next; tile < block.walk.end(); tile = next, stage ^= 1) {
         wait_for_copies<0>();
         __syncthreads();
-        next = walk.after(tile);
-        if (next < walk.end()) load_tile(next, stage ^ 1);
-        const int begin = tile * kCols;
-        if (warp_range.excludes(begin, begin + kCols)) continue;
-        Accumulator scores[1][kCols / 8];
-        tile_scores<Variant, T, Config>(
-            scores, row_state, key_norms + stage * kCols, q_tile, k_tiles + stage * kTileBytes, warp_row);
-        const bool partial = warp_range.cuts(begin, begin + kCols) || grid;
+        next = block.walk.after(tile);
+        if (next < block.walk.end()) block.load_tile(next, stage ^ 1);
+        if (block.excludes(tile)) continue;
+        typename Block::Scores scores;
+        block.scores(scores, stage);
         unsigned above[2] = {0, 0};
 #pragma unroll
         for (int n = 0; n < kCols / 8; ++n)
 #pragma unroll
             for (int e = 0; e < 4; ++e)
                 above[e / 2] |= scores[0][n].x[e] > bound[e / 2] ? 1u << (n * 2 + e % 2) : 0u;
-        if (partial) {
+        if (block.cuts(tile)) {
 #pragma unroll
             for (int n = 0; n < kCols / 8; ++n)
 #pragma unroll
-                for (int e = 0; e < 4; ++e) {
-                    const int key = begin + n * 8 + (lane % 4) * 2 + e % 2;
-                    bool hidden = key < seen[e / 2].low || key >= seen[e / 2].high;
-                    if (grid) {
-                        const int i = (first + warp_row + e / 2 * 8 + lane / 4) % shape.rows;
-                        hidden = hidden || !grid_sees(near, i, cell_of(near, i), key);
-                    }
-                    if (hidden) above[e / 2] &= ~(1u << (n * 2 + e % 2));
-                }
+                for (int e = 0; e < 4; ++e)
+                    if (!block.sees(e / 2, Block::key_at(tile, n, e))) above[e / 2] &= ~(1u << (n * 2 + e % 2));
         }
         if (!__any_sync(0xffffffffu, (above[0] | above[1]) != 0)) continue;
 
@@ -227,7 +170,7 @@ __global__ void __launch_bounds__(Config::kThreads)
     for (int half = 0; half < 2; ++half)
         for (int row = 0; row < 8; ++row) {
             const int entries = __shfl_sync(0xffffffffu, count[half], row * 4);
-            const int at = first + warp_row + half * 8 + row;
+            const int at = warp_row + half * 8 + row;
             Threshold threshold{-INFINITY, INT_MAX, INT_MAX};
             if (entries >= wanted) {
                 int larger;
@@ -235,7 +178,7 @@ __global__ void __launch_bounds__(Config::kThreads)
                 threshold.score = from_ordered(view.kth_largest(wanted, &larger));
                 threshold.room = wanted - larger;
             }
-            if (lane == 0 && at < total) thresholds[pair * total + at] = threshold;
+            if (lane == 0 && block.first + at < block.total) thresholds[block.first_row + at] = threshold;
         }
 }
 

@@ -1,4 +1,4 @@
-// Which keys a row sees: the counterpart of exporter/variants/visibility.py and krause/neighbourhood.py.
+// Which keys a row sees: the counterpart of exporter/variants/visibility.py, windows and grids included.
 #pragma once
 
 #include <attnexport/platform.cuh>

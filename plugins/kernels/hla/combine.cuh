@@ -1,7 +1,7 @@
 // Joins the parts of rows whose keys were split over blocks.
 #pragma once
 
-#include <attnexport/hla_pairs.cuh>
+#include "pairs.cuh"
 
 namespace attnexport {
 

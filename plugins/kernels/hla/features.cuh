@@ -1,7 +1,7 @@
 // Lead features, and powers of two that bring features and states into the range of 16-bit types.
 #pragma once
 
-#include <attnexport/hla_params.cuh>
+#include "params.cuh"
 
 namespace attnexport {
 

@@ -2,8 +2,8 @@
 // rows go through pair by pair, which are a causal chunk's own or all of them.
 #pragma once
 
-#include <attnexport/hla_features.cuh>
-#include <attnexport/hla_pairs.cuh>
+#include "features.cuh"
+#include "pairs.cuh"
 
 namespace attnexport {
 

@@ -1,7 +1,7 @@
 // Weights of pairs of rows and keys on tensor cores, and the sums of one block's rows.
 #pragma once
 
-#include <attnexport/hla_features.cuh>
+#include "features.cuh"
 
 namespace attnexport {
 

@@ -1,7 +1,7 @@
 // From the sums of the units to the states: a prefix sum in place, and its rounding to a 16-bit type.
 #pragma once
 
-#include <attnexport/hla_features.cuh>
+#include "features.cuh"
 
 namespace attnexport {
 

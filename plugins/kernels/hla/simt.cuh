@@ -2,7 +2,7 @@
 // old parts. Feature f is lead feature f / last times last feature f % last; nothing is scaled.
 #pragma once
 
-#include <attnexport/hla_params.cuh>
+#include "params.cuh"
 
 namespace attnexport {
 

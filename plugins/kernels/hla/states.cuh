@@ -4,7 +4,7 @@
 // t / lead * 16 on. A left operand is a fragment of the last factor, scaled by the tile's lead feature of every key.
 #pragma once
 
-#include <attnexport/hla_features.cuh>
+#include "features.cuh"
 #include <attnexport/tile.cuh>
 
 namespace attnexport {
