@@ -23,9 +23,17 @@ from attnexport.errors import BackendError, ConversionError, InputError
 from attnexport.files import replacing, sha256
 from attnexport.graph.functions import attach_functions, inline_all
 from attnexport.graph.layer_norm import expand_layer_norms
-from attnexport.graph.metadata import rename_dims, sort_attributes, strip_traces, write_metadata
+from attnexport.graph.metadata import (
+    rename_dims,
+    sort_attributes,
+    strip_traces,
+    write_dim_ranges,
+    write_metadata,
+)
 from attnexport.graph.nodes import translation_table, variant_nodes
 from attnexport.graph.opset17 import lower_to_opset17
+from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8
+from attnexport.graph.torch_values import torch_values, write_torch_values
 from attnexport.loading import export_module
 from attnexport.loading.programs import as_inputs
 from attnexport.program import input_specs, output_names
@@ -115,7 +123,7 @@ def convert(
         dim_names = dim_names_from(dynamic_shapes, as_inputs(args, kwargs)[0], model, kwargs)
     symbols = _symbol_names(program, dim_names or {})
 
-    graph = _export_graph(program, max(version, 18))
+    graph, values = _export_graph(program, max(version, 18))
     rename_dims(graph, symbols)
     if version == 17:
         lower_to_opset17(graph)
@@ -124,14 +132,20 @@ def convert(
     inline = _inlines(nodes, chosen)
     counted = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
     notes = inline_all(graph) if inline else attach_functions(graph)
+    if version == 17:
+        rewrite_for_tensorrt8(graph)
     sort_attributes(graph)
     strip_traces(graph)
+    write_torch_values(graph, values)
     write_metadata(graph, program)
+    write_dim_ranges(graph, program, symbols)
     variants = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
     if not counted:
         notes.append("the model calls none of attnexport's operators: the file holds standard operators only")
-    if chosen is not None and not chosen.local_functions and counted:
-        notes.append(_note_on_functions(chosen, inline))
+    if chosen is not None:
+        notes += _notes_on_target(chosen, version)
+        if counted and not chosen.local_functions:
+            notes.append(_note_on_functions(chosen, inline))
     graph.ir_version = _IR_VERSION.get(version, 10)
 
     path = Path(path)
@@ -184,8 +198,16 @@ def _inlines(nodes: str, target: Target | None) -> bool:
     return nodes == "body"
 
 
+def _notes_on_target(target: Target, version: int) -> list[str]:
+    because = f"because of target {target.name}: "
+    notes = [f"{because}opset {version}, it parses up to {target.opset}"]
+    if not target.layer_normalization:
+        notes.append(f"{because}LayerNormalization is written out, TensorRT {target.tensorrt} does not know it")
+    return notes
+
+
 def _note_on_functions(target: Target, inlined: bool) -> str:
-    said = f"target {target.name} (TensorRT {target.tensorrt}) knows no local functions: "
+    said = f"because of target {target.name}: TensorRT {target.tensorrt} knows no local functions, "
     if inlined:
         return (
             said + "the bodies were inlined in place of their nodes; --nodes plugin keeps them for the plugin library"
@@ -218,7 +240,8 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _export_graph(program: ExportedProgram, opset: int) -> ir.Model:
+def _export_graph(program: ExportedProgram, opset: int) -> tuple[ir.Model, dict[str, str]]:
+    """The exporter's graph, and which of its tensors are which values of the program."""
     specs = input_specs(program)
     try:
         with _quiet():
@@ -235,12 +258,13 @@ def _export_graph(program: ExportedProgram, opset: int) -> ir.Model:
     except Exception as error:
         raise ConversionError(_explain(error)) from error
     assert exported is not None
+    assert exported.exported_program is not None
     model: ir.Model = exported.model
     if model.opset_imports[""] != opset:
         raise ConversionError(
             f"opset {opset}: the exporter could not convert this graph from opset {model.opset_imports['']}"
         )
-    return model
+    return model, torch_values(program, exported.exported_program)
 
 
 def _explain(error: BaseException) -> str:

@@ -102,6 +102,13 @@ def output_names(program: ExportedProgram) -> tuple[str, ...]:
     return tuple(f"output_{name}" if name.isdecimal() or name in taken else name for name in names)
 
 
+def module_path(node: torch.fx.Node) -> str:
+    """Path of the module that made this node, as ``blocks.3.attention``; empty for the model itself."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    return path.removeprefix("L['self'].").lstrip(".")
+
+
 def dynamic_dims(program: ExportedProgram) -> tuple[DynamicDim, ...]:
     """The symbols that appear in the inputs' shapes."""
     found: dict[str, DynamicDim] = {}

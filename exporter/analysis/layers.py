@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.fx
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.program import call_leaves
-from attnexport.variants import variant_of_torch_op
+from attnexport.attention_calls import OperatorCall, visit_calls
 from attnexport.variants.dense import masked_softmax
 from attnexport.variants.visibility import visible_mask
-
-_SOFTMAX = torch.ops.aten.scaled_dot_product_attention.default
 
 
 @dataclass(frozen=True)
@@ -77,41 +73,15 @@ def _visible(bound: Mapping[str, Any], weights: Tensor) -> Tensor:
     return torch.ones(1, dtype=torch.bool) if mask is None else mask
 
 
-def _layer_name(node: torch.fx.Node) -> str:
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    path = stack[-1][0] if stack else ""
-    return str(path).removeprefix("L['self'].").lstrip(".") or node.name
-
-
-class _Observer(torch.fx.Interpreter):
-    def __init__(self, graph: torch.fx.GraphModule, visit: Callable[[AttentionCall], None]) -> None:
-        super().__init__(graph)
-        self._visit = visit
-        self._node: torch.fx.Node | None = None
-
-    def run_node(self, n: torch.fx.Node) -> Any:
-        self._node = n
-        return super().run_node(n)
-
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        value = super().get_attr(target, args, kwargs)
-        if isinstance(value, torch.fx.GraphModule):
-            return lambda *inputs: _Observer(value, self._visit).run(*inputs)
-        return value
-
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        variant = variant_of_torch_op(target)
-        assert self._node is not None
-        if variant is not None:
-            bound = variant.bind(args, kwargs)
-            weights = variant.weights(**bound)
-            layer, visible = _layer_name(self._node), _visible(bound, weights)
-            self._visit(AttentionCall(layer, variant.title, weights, bound["v"], visible))
-        elif target is _SOFTMAX and args[0].dim() == 4:
-            weights, visible = _softmax_weights(*args, **kwargs)
-            layer = _layer_name(self._node)
-            self._visit(AttentionCall(layer, "softmax attention", weights, args[2], visible))
-        return super().call_function(target, args, kwargs)
+def _attention_call(call: OperatorCall) -> AttentionCall | None:
+    if call.variant is not None:
+        bound = call.variant.bind(call.args, call.kwargs)
+        weights = call.variant.weights(**bound)
+        return AttentionCall(call.layer, call.variant.title, weights, bound["v"], _visible(bound, weights))
+    if call.args[0].dim() != 4:
+        return None
+    weights, visible = _softmax_weights(*call.args, **call.kwargs)
+    return AttentionCall(call.layer, "softmax attention", weights, call.args[2], visible)
 
 
 def visit_attention(
@@ -121,7 +91,10 @@ def visit_attention(
 
     Seen are the operators of attnexport and torch's scaled_dot_product_attention on (B, H, N, D).
     """
-    graph = program.module(check_guards=False)
-    assert isinstance(graph, torch.fx.GraphModule)
-    with torch.no_grad():
-        _Observer(graph, visit).run(*call_leaves(program, tensors), enable_io_processing=False)
+
+    def visit_operator(call: OperatorCall) -> None:
+        found = _attention_call(call)
+        if found is not None:
+            visit(found)
+
+    visit_calls(program, tensors, visit_operator)

@@ -121,18 +121,12 @@ def inspect_model(path: str | os.PathLike[str]) -> ModelFacts:
                 has_body=(node.domain, node.op_type) in bodies,
             )
         )
-    external = sorted(
-        {
-            str(value.const_value.location)
-            for value in model.graph.initializers.values()
-            if isinstance(value.const_value, ir.ExternalTensor)
-        }
-    )
+    external = external_data(model)
     return ModelFacts(
         path=path,
         bytes=path.stat().st_size + sum(_size_beside(path, name) for name in external),
         sha256=sha256(path),
-        external_data=tuple(external),
+        external_data=external,
         opset=model.opset_imports.get("", 0),
         ir_version=model.ir_version,
         inputs={str(value.name or ""): _text(value) for value in model.graph.inputs},
@@ -145,6 +139,12 @@ def inspect_model(path: str | os.PathLike[str]) -> ModelFacts:
             if key.startswith(PREFIX)
         },
     )
+
+
+def external_data(model: ir.Model) -> tuple[str, ...]:
+    """Names of the files that hold weights, as the model gives them: relative to its folder when it is honest."""
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    return tuple(sorted({str(tensor.location) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}))
 
 
 def _size_beside(path: Path, name: str) -> int:

@@ -12,8 +12,10 @@ import torch
 
 import attnexport
 from attnexport.graph.nodes import variant_nodes
+from attnexport.program import dynamic_dims
 
 PREFIX = "attnexport."
+_RANGE = re.compile(r"(\w+)=(\d{1,9})\.\.(\d{1,9})?")
 
 
 def source_hash(program: torch.export.ExportedProgram) -> str:
@@ -42,6 +44,20 @@ def write_metadata(model: ir.Model, program: torch.export.ExportedProgram) -> No
         }
     )
     model.producer_name, model.producer_version = "attnexport", attnexport.__version__
+
+
+def write_dim_ranges(model: ir.Model, program: torch.export.ExportedProgram, names: Mapping[str, str]) -> None:
+    """Writes the declared ranges of the dynamic dims into metadata_props, as ``batch=1.. tokens=2..512``."""
+    dims = {names.get(dim.symbol, dim.symbol): dim for dim in dynamic_dims(program)}
+    if dims:
+        texts = (f"{name}={max(1, dim.lower)}..{dim.upper or ''}" for name, dim in sorted(dims.items()))
+        model.metadata_props[f"{PREFIX}dims"] = " ".join(texts)
+
+
+def dim_ranges(model: ir.Model) -> dict[str, tuple[int, int | None]]:
+    """The ranges of the dynamic dims by name, as far as the file says them; None where there is no upper bound."""
+    found = _RANGE.findall(model.metadata_props.get(f"{PREFIX}dims", ""))
+    return {name: (int(lower), int(upper) if upper else None) for name, lower, upper in found}
 
 
 def strip_traces(model: ir.Model) -> None:

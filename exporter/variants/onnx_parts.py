@@ -54,14 +54,12 @@ def dot(body: Body, rows: ir.Value, keys: ir.Value, rank: int = 4) -> ir.Value:
     return body.op("MatMul", rows, swap_last(body, keys, rank))
 
 
-def top_k_mask(body: Body, scores: ir.Value, k: ir.Value, mask: ir.Value | None) -> ir.Value:
+def top_k_mask(body: Body, scores: ir.Value, k: ir.Value, mask: ir.Value | None, rank: int = 4) -> ir.Value:
     """True at the k largest visible scores of each row, ties going to the lower index, as TopK ranks them."""
     ranked = body.hide(scores, mask, HIDDEN_SCORE)
-    columns = body.op("Shape", scores)
-    last = body.op("Gather", columns, body.ints([-1]))
-    kept = body.op("Min", body.op("Reshape", k, body.ints([1])), last)
-    _, index = body.ops("TopK", ranked, kept, outputs=2, axis=-1, largest=1, sorted=1)
-    nowhere = body.op("Expand", body.real(0.0), columns)
+    kept = body.op("Min", k, body.dim(scores, rank - 1))
+    _, index = body.ops("TopK", ranked, body.reshape(kept, 1), outputs=2, axis=-1, largest=1, sorted=1)
+    nowhere = body.op("Expand", body.real(0.0), body.op("Shape", scores))
     chosen = body.op("Expand", body.real(1.0), body.op("Shape", index))
     marked = body.op("ScatterElements", nowhere, index, chosen, axis=-1)
     keep = body.op("Greater", marked, 0.5)

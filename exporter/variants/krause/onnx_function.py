@@ -46,7 +46,7 @@ class _Krause:
         sigma = body.reshape(self.sigma, -1, *(1 for _ in range(rank - 2)))
         scores = body.op("Div", body.op("Sub", dot(body, q, k, rank), key_bias), body.op("Mul", sigma, sigma))
         if self.site.integer("top_k"):
-            mask = top_k_mask(body, scores, body.int_attribute("top_k"), mask)
+            mask = top_k_mask(body, scores, body.int_attribute("top_k"), mask, rank)
         return body.op("MatMul", masked_softmax(body, scores, mask), v)
 
 
