@@ -45,11 +45,16 @@ def gencode(architectures: Sequence[int]) -> list[str]:
     return [*machine, f"-gencode=arch=compute_{highest},code=compute_{highest}"]
 
 
+def gpus_of_this_machine() -> tuple[int, ...]:
+    """Compute capabilities of this machine's GPUs, ascending; empty where it shows none."""
+    return tuple(sorted(_from_nvidia_smi() or _from_torch()))
+
+
 def _of_this_machine() -> tuple[int, ...]:
-    found = _from_nvidia_smi() or _from_torch()
+    found = gpus_of_this_machine()
     if not found:
         raise InputError(f"--arch: expected one of {_join(KNOWN)}, given none, and this machine shows no GPU to ask")
-    return tuple(sorted(found))
+    return found
 
 
 def _from_nvidia_smi() -> set[int]:

@@ -13,8 +13,13 @@ LIBRARY_VARIABLE = "ATTNEXPORT_PLUGIN_LIBRARY"
 
 def default_folder() -> Path:
     """$XDG_CACHE_HOME/attnexport/plugins, or the same below ~/.cache."""
+    return cache_folder("plugins")
+
+
+def cache_folder(name: str) -> Path:
+    """$XDG_CACHE_HOME/attnexport/``name``, or the same below ~/.cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "attnexport" / "plugins"
+    return Path(cache) / "attnexport" / name
 
 
 def default_library() -> Path | None:

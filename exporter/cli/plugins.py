@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from attnexport.cli.compile_progress import compile_progress
 from attnexport.cli.console import debug_option, out, report_errors
 
 if TYPE_CHECKING:
     from attnexport.plugins.build_info import BuildInfo
-    from attnexport.plugins.compiling import Progress
 
 
 @click.group(name="plugins")
@@ -27,6 +23,7 @@ def command() -> None:
 
 @command.command(name="build")
 @click.option("--arch", "architectures", type=int, multiple=True, metavar="SM", help="87 for Orin, 90 for Hopper, … Repeatable. Default: the GPU of this machine.")  # fmt: skip  # noqa: E501
+@click.option("--target", metavar="NAME", help="The device the library is for, as jetson-orin-jp6.2, in place of --arch and --api.")  # fmt: skip  # noqa: E501
 @click.option("--for", "models", type=click.Path(path_type=Path), multiple=True, metavar="MODEL.onnx", help="Instantiate only what this model uses. Repeatable.")  # fmt: skip  # noqa: E501
 @click.option("--tensorrt-include", type=click.Path(path_type=Path), metavar="DIR", help="TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.")  # fmt: skip  # noqa: E501
 @click.option("--api", type=click.Choice(["auto", "v3", "v2", "none"]), default="auto", show_default=True, help="Plugin interface: v3 for TensorRT 10.3 and later and RTX, v2 for 8.x, none for the kernels alone.")  # fmt: skip  # noqa: E501
@@ -36,6 +33,7 @@ def command() -> None:
 @report_errors
 def build_command(
     architectures: tuple[int, ...],
+    target: str | None,
     models: tuple[Path, ...],
     tensorrt_include: Path | None,
     api: str,
@@ -51,10 +49,12 @@ def build_command(
     from attnexport.plugins.building import build
     from attnexport.plugins.locations import default_folder
 
+    if target is not None:
+        architectures, api = _for_target(target, architectures, api)
     if output is None:
         output = default_folder()
         output.parent.mkdir(parents=True, exist_ok=True)
-    with _progress() as progress:
+    with compile_progress() as progress:
         result = build(
             output,
             progress=progress,
@@ -118,6 +118,21 @@ def info_command(library: Path, as_json: bool) -> None:
     out().print(table)
 
 
+def _for_target(name: str, architectures: tuple[int, ...], api: str) -> tuple[tuple[int, ...], str]:
+    """The architectures and the plugin interface of a target; an --api of none stays."""
+    from attnexport.errors import InputError
+    from attnexport.targets import find_target
+
+    target = find_target(name)
+    if target.plugin_api is None:
+        raise InputError(f"--target: the kernels do not run on SM {target.sms[0]} of {name}")
+    if architectures:
+        raise InputError(f"--arch: expected none with --target {name}, which is SM {' '.join(map(str, target.sms))}")
+    if api not in ("auto", "none", target.plugin_api):
+        raise InputError(f"--api: expected {target.plugin_api} for target {name}, given {api}")
+    return target.sms, api if api == "none" else target.plugin_api
+
+
 def _architectures(info: BuildInfo) -> str:
     machine = " ".join(str(value) for value in info.architectures) or "?"
     return machine if info.ptx is None else f"{machine} and PTX {info.ptx}"
@@ -128,37 +143,3 @@ def _contents(info: BuildInfo) -> str:
     width = "?" if info.max_width is None else info.max_width
     selection = "" if info.top_k is None else f", {'with' if info.top_k else 'without'} top-k"
     return f"{kernels} in {', '.join(info.dtypes) or '?'}, widths to {width}{selection}"
-
-
-class _Lines:
-    """A line on stderr for each file that is done; on a terminal also what is being compiled."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._status = console.status("compiling")
-        self._running: list[str] = []
-
-    def started(self, name: str) -> None:
-        self._running.append(name)
-        self._show()
-
-    def finished(self, name: str, seconds: float) -> None:
-        self._running.remove(name)
-        self._console.print(f"{name}  {seconds:.0f} s")
-        self._show()
-
-    def _show(self) -> None:
-        self._status.update(f"compiling {', '.join(self._running)}")
-
-    def __enter__(self) -> _Lines:
-        self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._status.stop()
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    with _Lines(Console(file=sys.stderr, highlight=False, markup=False, emoji=False)) as lines:
-        yield lines

@@ -1,0 +1,192 @@
+"""TensorRT through attnrt, the C++ runtime: for machines whose Python has no TensorRT. Needs no torch."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attnexport.backends import Arrays, TensorInfo
+from attnexport.backends.building import BuiltEngine, EngineRequest, Profile
+from attnexport.backends.engine_layers import read_layers
+from attnexport.errors import BackendError, InputError
+from attnexport.files import replacing
+from attnexport.plugins.attnrt import Runtime, find_runtime
+from attnexport.plugins.attnrt_engine import EngineTensor, Shapes, Times
+from attnexport.plugins.attnrt_request import BuildRequest
+
+
+class NativeBuilder:
+    """Builds engines of the TensorRT of this machine, for its GPU.
+
+    Args:
+        tensorrt: folder of libnvinfer.so. Default: $ATTNEXPORT_TENSORRT, else wherever the dynamic loader looks.
+
+    Raises:
+        InputError: no attnrt.
+        BackendError: no TensorRT that fits it, or an attnrt compiled without NvOnnxParser.h.
+    """
+
+    def __init__(self, tensorrt: Path | None = None) -> None:
+        runtime = Runtime(find_runtime())
+        self._tensorrt = runtime.open_tensorrt(tensorrt)
+        if not runtime.info.onnx_parser:
+            raise BackendError(
+                f"{runtime.path}: expected a runtime that builds engines, given one compiled without NvOnnxParser.h; "
+                "attnexport runtime build --parser-include DIR compiles it with that header"
+            )
+
+    @property
+    def name(self) -> str:
+        """native."""
+        return "native"
+
+    @property
+    def product(self) -> str:
+        """TensorRT."""
+        return "TensorRT"
+
+    @property
+    def version(self) -> str:
+        """Of TensorRT, as 10.3.0."""
+        return self._tensorrt.version
+
+    @property
+    def strongly_typed(self) -> bool:
+        """Whether precision is that of the ONNX file: from TensorRT 10 on."""
+        return self._tensorrt.strongly_typed
+
+    def build(self, request: EngineRequest) -> BuiltEngine:
+        """Builds an engine. Its float32 is float32: TF32 is off.
+
+        Raises:
+            BackendError: the builder fails, with its own words.
+            InputError: a timing cache that cannot be read or written.
+        """
+        if request.precision == "bf16" and not self.strongly_typed:
+            raise BackendError(f"precision bf16: expected fp32 or fp16 for TensorRT {self.version}")
+        start = time.perf_counter()
+        built = self._tensorrt.build(_attnrt_request(request, self.strongly_typed))
+        seconds = time.perf_counter() - start
+        if request.timing_cache is not None:
+            with replacing(request.timing_cache) as staging:
+                (staging / request.timing_cache.name).write_bytes(built.timing_cache)
+        engine = self._tensorrt.load(built.engine, request.plugins, allow_host_code=request.embed_plugins)
+        return BuiltEngine(
+            engine=built.engine,
+            layers=tuple(read_layers(engine.layers())),
+            plugin_nodes=tuple(built.plugin_nodes),
+            messages=built.warnings,
+            seconds=seconds,
+            peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+
+
+class NativeBackend:
+    """An engine on the GPU of this machine.
+
+    Args:
+        path: the engine.
+        plugins: the plugin library of its nodes. Default: None, the engine carries it or needs none.
+        tensorrt: folder of libnvinfer.so. Default: $ATTNEXPORT_TENSORRT, else wherever the dynamic loader looks.
+        allow_host_code: run a plugin library that is inside the engine: only for engines you trust. Default: False.
+
+    Raises:
+        InputError: no such file, or no attnrt.
+        BackendError: no GPU, no TensorRT that fits attnrt, or an engine that does not load.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        plugins: Path | None = None,
+        *,
+        tensorrt: Path | None = None,
+        allow_host_code: bool = False,
+    ) -> None:
+        self.path = path
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        runtime = Runtime(find_runtime())
+        opened = runtime.open_tensorrt(tensorrt)
+        try:
+            self._engine = opened.load(path.read_bytes(), plugins, allow_host_code=allow_host_code)
+        except BackendError as error:
+            raise BackendError(f"{path}: {error}") from None
+        self._description = f"TensorRT {opened.version} through attnrt ({runtime.gpu()})"
+
+    @property
+    def description(self) -> str:
+        """TensorRT, its version and the GPU."""
+        return self._description
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The inputs, in order, with the shapes that the engine takes."""
+        return tuple(_info(tensor) for tensor in self._engine.inputs)
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The outputs, in order."""
+        return tuple(_info(tensor) for tensor in self._engine.outputs)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return tuple(tensor.name for tensor in self._engine.inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return tuple(tensor.name for tensor in self._engine.outputs)
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Runs the engine once. Outputs of bfloat16 come as float32.
+
+        Raises:
+            BackendError: naming the tensor that does not fit, or with TensorRT's own words.
+        """
+        return self._engine.run(inputs)
+
+    def time(self, inputs: Arrays, repeats: int) -> NDArray[np.float64]:
+        """Seconds of each of ``repeats`` runs on the GPU, after a warm-up; copies are not counted."""
+        return self.measure(inputs, repeats).gpu
+
+    def measure(self, inputs: Arrays, repeats: int, *, cuda_graph: bool = False) -> Times:
+        """Times runs on the GPU, as TensorRT's own enqueue, as a call of attnrt and with copies.
+
+        Raises:
+            BackendError: as :meth:`run`.
+        """
+        return self._engine.time(inputs, repeats, cuda_graph=cuda_graph)
+
+    def memory(self) -> Mapping[str, int]:
+        """Bytes of the engine file, of the scratch memory that a run needs, and of the GPU's memory after loading."""
+        return {"engine": self.path.stat().st_size, **self._engine.memory()}
+
+
+def _attnrt_request(request: EngineRequest, strongly_typed: bool) -> BuildRequest:
+    cache = request.timing_cache
+    return BuildRequest(
+        model=request.model,
+        shapes={
+            name: Shapes(profile.minimum, profile.optimum, profile.maximum)
+            for name, profile in request.profiles.items()
+        },
+        allow_float16=request.precision == "fp16" and not strongly_typed,
+        plugins=request.plugins,
+        embed_plugins=request.embed_plugins,
+        timing_cache=cache.read_bytes() if cache is not None and cache.exists() else b"",
+        workspace_bytes=request.workspace_bytes,
+    )
+
+
+def _info(tensor: EngineTensor) -> TensorInfo:
+    shapes = tensor.shapes
+    profile = None if shapes is None else Profile(shapes.minimum, shapes.optimum, shapes.maximum)
+    return TensorInfo(tensor.name, tensor.dtype.name.lower(), tensor.shape, profile)

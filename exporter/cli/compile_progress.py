@@ -1,0 +1,46 @@
+"""Shows what compilers are at."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from rich.console import Console
+
+
+class CompileProgress:
+    """A line on stderr for each file that is done; on a terminal also what is being compiled."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("compiling")
+        self._running: list[str] = []
+
+    def started(self, name: str) -> None:
+        """A file is being compiled."""
+        self._running.append(name)
+        self._show()
+
+    def finished(self, name: str, seconds: float) -> None:
+        """It is done."""
+        self._running.remove(name)
+        self._console.print(f"{name}  {seconds:.0f} s")
+        self._show()
+
+    def _show(self) -> None:
+        self._status.update(f"compiling {', '.join(self._running)}")
+
+    def __enter__(self) -> CompileProgress:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+
+@contextlib.contextmanager
+def compile_progress() -> Iterator[CompileProgress]:
+    """Progress for a build of this command."""
+    with CompileProgress(Console(file=sys.stderr, highlight=False, markup=False, emoji=False)) as progress:
+        yield progress

@@ -1,0 +1,1 @@
+"""Tests of attnrt, the C++ runtime, and of what uses it from Python."""

@@ -1,0 +1,76 @@
+"""attnrt, compiled once for all workers of a test run against TensorRT's headers, without TensorRT itself."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from attnexport.plugins.attnrt import LIBRARY, PROGRAM
+from attnexport.plugins.attnrt_building import RuntimeSources, build_runtime
+from attnexport.plugins.toolchain import find_tool
+from tests.plugins.libraries import Silent, made_once, run_all, tensorrt_include
+
+Refuse = Callable[..., str]
+Copy = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_ARRAY_SOURCES = ("array", "array_files", "crc32", "deflate", "files", "npy", "npy_header", "zip")
+
+
+@pytest.fixture(scope="session")
+def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of attnrt's library and program, for TensorRT 10.14 and without its ONNX parser."""
+    include = tensorrt_include()
+    if find_tool("nvcc") is None:
+        pytest.skip("needs nvcc")
+
+    def compile_all(folder: Path) -> None:
+        built = build_runtime(folder, progress=Silent(), tensorrt_include=include)
+        assert (built.library, built.program) == (folder / LIBRARY, folder / PROGRAM)
+
+    return made_once(tmp_path_factory, "runtime", compile_all)
+
+
+@pytest.fixture
+def refuse_program(runtime_folder: Path, tmp_path: Path) -> Refuse:
+    """Runs the program, which must fail with exit code 2, one line and no new file; returns the line."""
+
+    def invoke(*args: object) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        command = [str(runtime_folder / PROGRAM), *map(str, args)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("attnrt: ")
+        assert sorted(tmp_path.rglob("*")) == before
+        return line.removeprefix("attnrt: ")
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def copy_arrays(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """Copies arrays from one .npz or .npy to another with attnrt's code: copy_arrays(source, target, *names)."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    sources = RuntimeSources()
+    files = [path for path in sources.program if path.stem in _ARRAY_SOURCES]
+    files.append(Path(__file__).parent / "copy_arrays.cpp")
+    options = ["-std=c++17", "-O1", "-D_GLIBCXX_ASSERTIONS", "-DATTNRT_ZLIB", f"-I{sources.include}"]
+    options.append(f"-I{sources.root / 'program'}")
+
+    def compile_all(folder: Path) -> None:
+        objects = {path: str(folder / f"{path.name}.o") for path in files}
+        run_all([["g++", *options, "-c", str(path), "-o", target] for path, target in objects.items()])
+        subprocess.run(["g++", "-o", str(folder / "copy_arrays"), *objects.values(), "-lz"], check=True)
+
+    program = made_once(tmp_path_factory, "copy_arrays", compile_all) / "copy_arrays"
+
+    def invoke(source: Path, target: Path, *names: str) -> subprocess.CompletedProcess[str]:
+        command = [str(program), str(source), str(target), *names]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return invoke
