@@ -144,7 +144,7 @@ def _plan(
     recipes = sources.recipes(api)
     selection = Selection(sources.kernel_names)
     if models:
-        selection = select_for(models, sources.kernel_names, strongly_typed=headers is None or headers.strongly_typed)
+        selection = select_for(models, sources.kernel_names)
     info = BuildInfo(
         version=version,
         api=api,

@@ -46,14 +46,12 @@ class Selection:
         return [*types, f"-DATTNEXPORT_MAX_WIDTH={self.max_width}", f"-DATTNEXPORT_WITH_TOP_K={int(self.top_k)}"]
 
 
-def select_for(models: Sequence[Path], available: Sequence[str], *, strongly_typed: bool = True) -> Selection:
-    """What the nodes of these ONNX files need.
+def select_for(models: Sequence[Path], available: Sequence[str]) -> Selection:
+    """What the nodes of these ONNX files need, at their own precision and, for a float32 file, in float16 too.
 
     Args:
         models: ONNX files.
         available: names of the kernel files there are.
-        strongly_typed: whether what runs the files keeps their types. Where it does not, a float32 file may be run
-            in half, so that float16 is instantiated too.
 
     Raises:
         InputError: no such file, none of our nodes in it, or none that a kernel covers.
@@ -79,7 +77,7 @@ def select_for(models: Sequence[Path], available: Sequence[str], *, strongly_typ
     dtypes = set().union(*(_dtypes(node) for node, _ in nodes))
     if not dtypes:
         raise InputError(f"--for: expected nodes of type {', '.join(DTYPES)}, given float64 alone")
-    if "float32" in dtypes and not strongly_typed:
+    if "float32" in dtypes:
         dtypes.add("float16")
     return Selection(
         kernels=tuple(sorted(kernels)),

@@ -32,11 +32,6 @@ class TensorRtHeaders:
         """Product and version, as TensorRT 10.14.1."""
         return f"TensorRT{'-RTX' if self.rtx else ''} {'.'.join(str(number) for number in self.version)}"
 
-    @property
-    def strongly_typed(self) -> bool:
-        """Whether the builder keeps the file's types; earlier releases may run a float32 file in half."""
-        return self.version >= (11, 0, 0)
-
 
 def find_headers(include: Path | None = None) -> TensorRtHeaders:
     """TensorRT's headers: the folder given, else $TENSORRT_ROOT/include, else the system's.

@@ -67,10 +67,9 @@ def test_krause_with_a_selection_selects(saved: Save):
     assert select_for([model], ALL).top_k
 
 
-def test_a_builder_that_may_lower_gets_half_too(saved: Save):
+def test_a_single_precision_file_gets_half_too(saved: Save):
     model = saved("single", attnexport.AffineScaledAttention(dim=48, heads=4))
-    assert select_for([model], ALL).dtypes == ("float32",)
-    assert select_for([model], ALL, strongly_typed=False).dtypes == ("float32", "float16")
+    assert select_for([model], ALL).dtypes == ("float32", "float16")
 
 
 def test_a_kernel_that_is_missing_is_a_note(saved: Save):

@@ -73,11 +73,6 @@ def test_the_other_interface_is_refused(wanted: str, major: int, tmp_path: Path)
         choose_api(wanted, found)
 
 
-def test_only_tensorrt_11_keeps_the_types_of_the_file(tmp_path: Path):
-    assert not read_headers(headers(tmp_path, DIRECT.format(10, 16, 0))).strongly_typed
-    assert read_headers(headers(tmp_path, DIRECT.format(11, 0, 0))).strongly_typed
-
-
 @pytest.mark.parametrize("text", ["", "#define NV_TENSORRT_MAJOR x\n", DIRECT.format(8, 6, "GA")])
 def test_a_header_without_numbers_is_refused(text: str, tmp_path: Path):
     with pytest.raises(InputError, match=r"NvInferVersion\.h: expected NV_TENSORRT_M?[A-Z]+ to be a number"):
