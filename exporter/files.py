@@ -52,6 +52,18 @@ def check_not_same(output: Path | None, *inputs: Path | None) -> None:
             raise InputError(f"{output}: expected another name for the output, given the input {given}")
 
 
+def check_not_twice(*outputs: Path | None) -> None:
+    """Refuses two outputs of one name.
+
+    Raises:
+        InputError: naming the file.
+    """
+    given = [path for path in outputs if path is not None]
+    for position, path in enumerate(given):
+        if path.resolve() in {other.resolve() for other in given[:position]}:
+            raise InputError(f"{path}: expected another name for each output, given one twice")
+
+
 def check_output(path: str | os.PathLike[str] | None) -> None:
     """Refuses an output file that cannot be written; for None does nothing. Commands ask before the long work.
 

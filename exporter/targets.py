@@ -19,7 +19,7 @@ class Target:
         name: as given to ``--target``.
         sms: compute capabilities, as 87 for 8.7.
         cuda: CUDA releases that its software stack has.
-        tensorrt: TensorRT releases that run there.
+        tensorrt: TensorRT releases that run there, as 10.3, 10.13 to 10.16 or TensorRT-RTX 1.x.
         opset: highest ONNX opset to emit for it.
         plugin_api: plugin interface of the library for it, "v3" or "v2"; None where the kernels do not run.
         precisions: types that both its tensor cores and its TensorRT take.
@@ -41,6 +41,25 @@ class Target:
     source: str
     local_functions: bool = True
     layer_normalization: bool = True
+
+    @property
+    def is_rtx(self) -> bool:
+        """Whether its TensorRT is TensorRT-RTX, which builds ahead of time and without the device."""
+        return self.tensorrt.startswith(_RTX_NAME)
+
+    def runs_tensorrt(self, version: str) -> bool:
+        """Whether a TensorRT of that version, as 10.3.0, is among :attr:`tensorrt`."""
+        low, _, high = self.tensorrt.removeprefix(_RTX_NAME).partition(" to ")
+        release = tuple(int(part) for part in version.split(".")[:2])
+        return _release(low, 0) <= release <= _release(high or low, 10**6)
+
+
+_RTX_NAME = "TensorRT-RTX"
+
+
+def _release(text: str, unnamed: int) -> tuple[int, ...]:
+    """11.x as (11, unnamed)."""
+    return tuple(unnamed if part == "x" else int(part) for part in text.strip().split("."))
 
 
 _TENSORRT_8 = ("fp32", "fp16", "int8")

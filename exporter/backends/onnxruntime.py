@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,23 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from attnexport.backends import Arrays
+from attnexport.backends import Arrays, TensorInfo
 from attnexport.errors import BackendError
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    **{
+        f"tensor({name})": name
+        for name in (
+            "float16",
+            "bfloat16",
+            "bool",
+            *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+        )
+    },
+}
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxRuntimeBackend:
@@ -24,17 +39,57 @@ class OnnxRuntimeBackend:
         providers: execution providers in order of preference. Default: the CPU.
 
     Raises:
-        BackendError: ONNX Runtime refuses the file.
+        BackendError: ONNX Runtime refuses the file, or it has inputs or outputs that are no arrays of numbers.
     """
 
-    def __init__(self, path: str | os.PathLike[str], providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
+    def __init__(self, path: str | os.PathLike[str], providers: Sequence[str] = (_PROVIDERS["cpu"],)) -> None:
         self.path = Path(path)
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        # Errors are raised; a log would say them a second time.
+        options.log_severity_level = 4
         try:
             self._session = onnxruntime.InferenceSession(str(self.path), options, providers=list(providers))
         except Exception as error:
             raise BackendError(f"{self.path}: ONNX Runtime cannot load it: {first_line(error)}") from error
+        for value in (*self._session.get_inputs(), *self._session.get_outputs()):
+            if value.type not in _DTYPES:
+                raise BackendError(f"{self.path}: {value.name}: expected a tensor of numbers, given {value.type}")
+
+    @classmethod
+    def on_device(cls, path: str | os.PathLike[str], device: str) -> OnnxRuntimeBackend:
+        """A session whose nodes run on ``device``, cpu or cuda.
+
+        Raises:
+            BackendError: another device, one this ONNX Runtime has no provider for, or a file it refuses.
+        """
+        if device not in _PROVIDERS:
+            raise BackendError(f"device: expected {' or '.join(_PROVIDERS)}, given {device}")
+        provider = _PROVIDERS[device]
+        if provider not in onnxruntime.get_available_providers():
+            raise BackendError(
+                f"device {device}: this ONNX Runtime has no {provider}; pip install onnxruntime-gpu brings it"
+            )
+        backend = cls(path, (provider,))
+        # A provider whose libraries do not load is left out without an error.
+        if provider not in backend._session.get_providers():
+            raise BackendError(f"device {device}: {provider} does not load: CUDA's libraries or a GPU are missing")
+        return backend
+
+    @property
+    def description(self) -> str:
+        """ONNX Runtime, its version and its first provider."""
+        provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
+        return f"ONNX Runtime {onnxruntime.__version__} ({provider})"
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The inputs, in order."""
+        return tuple(_info(value) for value in self._session.get_inputs())
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The outputs, in order."""
+        return tuple(_info(value) for value in self._session.get_outputs())
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -67,6 +122,18 @@ class OnnxRuntimeBackend:
             self._session.run(None, dict(inputs))
             seconds[index] = time.perf_counter() - start
         return seconds
+
+    def memory(self) -> Mapping[str, int]:
+        """The largest resident size of this process so far, Python and its libraries included."""
+        import resource
+
+        return {"process, at most": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def _info(value: Any) -> TensorInfo:
+    """A tensor's facts from ONNX Runtime's, where an unknown size is None or an empty name."""
+    shape = tuple(-1 if size in (None, "") else size for size in value.shape)
+    return TensorInfo(value.name, _DTYPES[value.type], shape)
 
 
 def first_line(error: BaseException) -> str:

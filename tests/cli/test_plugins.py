@@ -14,6 +14,7 @@ from attnexport.plugins import tensorrt_headers, toolchain
 from attnexport.plugins.toolchain import find_tool
 from tests.cli.conftest import Refuse, Run
 from tests.plugins.conftest import plain_path  # noqa: F401
+from tests.plugins.libraries import tensorrt_include
 
 needs_nvcc = pytest.mark.skipif(find_tool("nvcc") is None, reason="needs nvcc")
 
@@ -49,6 +50,26 @@ def test_no_compiler(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_an_unknown_architecture(refuse: Refuse, tmp_path: Path):
     line = refuse("plugins", "build", "--arch", 75, "--api", "none", "-o", tmp_path / "out")
     assert line == "attnexport: --arch: expected one of 80 86 87 89 90 100 101 110 120, given 75"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--target", "jetson-xavier-jp5"), "--target: the kernels do not run on SM 72 of jetson-xavier-jp5"),
+        (("--target", "rtx", "--arch", 86), "--arch: expected none with --target rtx, which is SM 80 86 89 120"),
+        (("--target", "rtx", "--api", "v2"), "--api: expected v3 for target rtx, given v2"),
+        (("--target", "tpu"), "--target: expected one of jetson-xavier-jp5, "),
+    ],
+)
+def test_targets_that_do_not_fit(options: tuple[object, ...], said: str, refuse: Refuse, tmp_path: Path):
+    assert refuse("plugins", "build", *options, "-o", tmp_path / "out").startswith(f"attnexport: {said}")
+
+
+@needs_nvcc
+def test_a_target_names_the_plugin_interface(refuse: Refuse, tmp_path: Path):
+    include = tensorrt_include()
+    options = ("--target", "jetson-orin-jp6.0", "--tensorrt-include", include, "-o", tmp_path / "out")
+    assert refuse("plugins", "build", *options).startswith("attnexport: --api: expected v3 for TensorRT 10.14")
 
 
 @needs_nvcc

@@ -20,3 +20,9 @@ def samples_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the V3 libraries of what the samples use."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         return libraries.samples_library(tmp_path_factory, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def library(samples_library: Path) -> Path:
+    """The library that TensorRT loads."""
+    return samples_library / "libattnexport_plugins.so"

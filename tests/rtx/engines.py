@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
 import onnx_ir as ir
 import tensorrt_rtx as trt
 
-CAPABILITIES = {"sm86": trt.ComputeCapability.SM86, "sm120": trt.ComputeCapability.SM120}
 RANGES = {"batch": (1, 2, 8), "tokens": (2, 64, 256), "length": (2, 64, 256), "rows": (1, 32, 64), "keys": (8, 32, 64)}
 
 
@@ -27,31 +23,20 @@ class Log(trt.ILogger):
 class Parsed:
     """A model as NVIDIA's parser understands it."""
 
-    def __init__(self, model: bytes, libraries: Iterable[Path] = ()) -> None:
+    def __init__(self, model: bytes) -> None:
         self.log = Log()
         self._builder = trt.Builder(self.log)
-        for library in libraries:
-            assert self._builder.get_plugin_registry().load_library(str(library)) is not None, self.log.errors
         flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         self.network = self._builder.create_network(flags)
         self._parser = trt.OnnxParser(self.network, self.log)
         errors = [] if self._parser.parse(model) else range(self._parser.num_errors)
         assert not errors, [self._parser.get_error(index).desc() for index in errors]
 
-    @property
-    def plugins(self) -> list[str]:
-        """Names of the layers that are plugins."""
-        layers = (self.network.get_layer(index) for index in range(self.network.num_layers))
-        return [layer.name for layer in layers if layer.type == trt.LayerType.PLUGIN_V3]
-
-    def build(
-        self, names: dict[str, list[int | str]], capability: trt.ComputeCapability, embedded: Iterable[Path] = ()
-    ) -> trt.IHostMemory:
-        """The engine, with these libraries inside."""
+    def build(self, names: dict[str, list[int | str]], capability: trt.ComputeCapability) -> trt.IHostMemory:
+        """The engine."""
         config = self._builder.create_builder_config()
         config.num_compute_capabilities = 1
         config.set_compute_capability(capability, 0)
-        config.plugins_to_serialize = [str(library) for library in embedded]
         profile = self._builder.create_optimization_profile()
         for name, sizes in names.items():
             picks = ([size if isinstance(size, int) else RANGES[size][pick] for size in sizes] for pick in range(3))

@@ -1,4 +1,4 @@
-"""NVIDIA's own parser and builder (TensorRT-RTX, on the CPU) take every sample and every body."""
+"""NVIDIA's own parser and builder (TensorRT-RTX, on the CPU) take every body."""
 
 from __future__ import annotations
 
@@ -7,26 +7,11 @@ import pytest
 
 from tests.onnx_files.calls import CASES, lengths, tensors
 from tests.onnx_files.standalone import standalone_model
-from tests.plugins.libraries import SAMPLES
 
 trt = pytest.importorskip("tensorrt_rtx")
-from tests.rtx.engines import CAPABILITIES, Parsed, input_sizes  # noqa: E402
+from tests.rtx.engines import Parsed, input_sizes  # noqa: E402
 
 pytestmark = [pytest.mark.rtx, pytest.mark.timeout(600)]
-
-
-def test_there_are_seven_samples():
-    assert len(SAMPLES) == 7
-
-
-@pytest.mark.parametrize("capability", CAPABILITIES)
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_sample_builds_with_its_function_bodies(sample, capability, converted):
-    model = ir.load(converted[sample])
-    assert model.functions
-    parsed = Parsed(converted[sample].read_bytes())
-    assert parsed.plugins == []
-    assert parsed.build(input_sizes(model), CAPABILITIES[capability]).nbytes > 10_000
 
 
 @pytest.mark.parametrize("given", ["plain", "lengths"])

@@ -1,31 +1,22 @@
-"""The plugin library of the samples, built by nvcc, in the hands of TensorRT-RTX's parser and builder on the CPU."""
+"""The plugin library of the samples, as nvcc built it: what it exports, needs and has code for."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from attnexport.graph.inspection import read_model
-from attnexport.graph.nodes import variant_nodes
 from attnexport.plugins import load_library
 from attnexport.plugins.sources import library_names
 from attnexport.plugins.toolchain import find_tool
-from tests.plugins.libraries import ARCHITECTURES, SAMPLES
+from tests.plugins.libraries import ARCHITECTURES
 
-trt = pytest.importorskip("tensorrt_rtx")
-from tests.rtx.engines import CAPABILITIES  # noqa: E402
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-pytestmark = [pytest.mark.rtx, pytest.mark.slow, pytest.mark.timeout(900)]
-
-ROOT = Path(__file__).parents[2]
 C_INTERFACE = {"attnexport_abi", "attnexport_ops", "attnexport_build_info"}
 EXPORTS = {"libattnexport_plugins.so": {"getCreators", "setLoggerFinder"}, "libattnexport_plugins_static.so": set()}
 
@@ -75,43 +66,3 @@ def test_cuobjdump_finds_code_for_what_a_library_was_built_for(samples_library: 
 def nvidia_tools() -> Path:
     """Where the wheels of CUDA's tools put them."""
     return next(iter(Path(sys.prefix).glob("lib/python*/site-packages/nvidia/cu13/bin")), Path(sys.prefix) / "bin")
-
-
-@pytest.fixture(scope="session", params=CAPABILITIES)
-def engines(
-    request: pytest.FixtureRequest,
-    converted: dict[Path, Path],
-    samples_library: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, dict[str, Any]]:
-    """What became of every sample where the library is loaded."""
-    import tensorrt_rtx_libs
-
-    folder = tmp_path_factory.mktemp("rtx")
-    (found,) = (Path(path) / "libtensorrt_rtx.so.1" for path in tensorrt_rtx_libs.__path__)
-    (folder / "libtensorrt_rtx.so").symlink_to(found)
-    library = samples_library / "libattnexport_plugins.so"
-    models = map(str, converted.values())
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.rtx.plugin_engines", request.param, str(library), *models],
-        cwd=ROOT,
-        env={**os.environ, "LD_LIBRARY_PATH": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_node_is_a_plugin_and_the_engine_carries_the_library(
-    sample: Path, engines: dict[str, dict[str, Any]], converted: dict[Path, Path], samples_library: Path
-):
-    facts = engines[str(converted[sample])]
-    nodes = [node for node, _ in variant_nodes(read_model(converted[sample]).graph)]
-    assert facts["errors"] == []
-    assert sorted(facts["plugins"]) == sorted(node.name for node in nodes)
-    size = (samples_library / "libattnexport_plugins.so").stat().st_size
-    assert facts["library_is_inside"]
-    assert size <= facts["bytes_with_library"] - facts["bytes"] < size + 65536

@@ -1,0 +1,185 @@
+"""What TensorRT's Python bindings, ``tensorrt`` from 10.3 on and ``tensorrt_rtx``, have in common as builders."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from attnexport.backends.building import BuiltEngine, EngineRequest, Layer
+from attnexport.backends.tensorrt_worker import ANSWER, ENGINE, REQUEST, TIMING_CACHE
+from attnexport.errors import BackendError
+from attnexport.files import replacing
+
+# Without the current folder, whose files must not pass for modules.
+_START = (
+    "import sys; sys.path[:] = filter(None, sys.path); from pathlib import Path; "
+    "from attnexport.backends.tensorrt_worker import main; main(sys.argv[1], Path(sys.argv[2]))"
+)
+
+
+@dataclass(frozen=True)
+class Creator:
+    """A plugin creator of a registry."""
+
+    name: str
+    version: str
+    namespace: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace or '(no namespace)'}::{self.name} version {self.version}"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a TensorRT says before it parses a file.
+
+    Attributes:
+        creators: plugins that it finds with the library loaded.
+        unknown_operators: of those asked about, the operators that its parser does not take.
+        capabilities: compute capabilities, as 86, that it builds for ahead of time; empty where it builds for the
+            GPU it runs on.
+    """
+
+    creators: tuple[Creator, ...]
+    unknown_operators: frozenset[str]
+    capabilities: tuple[int, ...]
+
+
+class BindingsBuilder:
+    """Builds engines in a process of its own, through a module of Python bindings.
+
+    Args:
+        module: ``tensorrt`` or ``tensorrt_rtx``.
+        product: its name in messages.
+
+    Raises:
+        BackendError: the module is not installed or does not load.
+    """
+
+    def __init__(self, module: str, product: str) -> None:
+        self._module, self._product = module, product
+        self._version = version_of(load_bindings(module, product))
+
+    @property
+    def name(self) -> str:
+        """The module's name."""
+        return self._module
+
+    @property
+    def product(self) -> str:
+        """TensorRT or TensorRT-RTX."""
+        return self._product
+
+    @property
+    def version(self) -> str:
+        """Of TensorRT, as 10.3.0."""
+        return self._version
+
+    @property
+    def strongly_typed(self) -> bool:
+        """True: precision is that of the ONNX file."""
+        return True
+
+    def survey(self, plugins: Path | None, operators: Sequence[str]) -> Survey:
+        """Asks for the plugin creators and for the operators that the parser does not take.
+
+        Raises:
+            BackendError: the library cannot be loaded, or the process ended.
+        """
+        asked = {"task": "survey", "plugins": _absolute(plugins), "operators": list(operators)}
+        with tempfile.TemporaryDirectory(prefix="attnexport-") as folder:
+            answer = self._ask(asked, Path(folder))
+        return Survey(
+            creators=tuple(Creator(*creator) for creator in answer["creators"]),
+            unknown_operators=frozenset(answer["unknown_operators"]),
+            capabilities=tuple(answer["capabilities"]),
+        )
+
+    def build(self, request: EngineRequest) -> BuiltEngine:
+        """Builds an engine.
+
+        Raises:
+            BackendError: the builder fails, with its own words, or the process ended.
+        """
+        paths = {name: _absolute(getattr(request, name)) for name in ("model", "plugins", "timing_cache")}
+        asked = {"task": "build", **asdict(request), **paths}
+        with tempfile.TemporaryDirectory(prefix="attnexport-") as folder:
+            answer = self._ask(asked, Path(folder))
+            engine = (Path(folder) / ENGINE).read_bytes()
+            if request.timing_cache is not None:
+                with replacing(request.timing_cache) as staging:
+                    shutil.copy(Path(folder) / TIMING_CACHE, staging / request.timing_cache.name)
+        layers = (Layer(**{**layer, "precisions": tuple(layer["precisions"])}) for layer in answer["layers"])
+        return BuiltEngine(
+            engine=engine,
+            layers=tuple(layers),
+            plugin_nodes=tuple(answer["plugin_nodes"]),
+            messages=tuple(answer["messages"]),
+            seconds=answer["seconds"],
+            layers_from=answer["layers_from"],
+            peak_bytes=answer["peak_bytes"],
+        )
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """Variables that the building process needs beside those of this one; ``folder`` lives as long as it does."""
+        return {}
+
+    def _ask(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        (folder / REQUEST).write_text(json.dumps(request))
+        done = subprocess.run(
+            [sys.executable, "-c", _START, self._module, str(folder)],
+            env={**os.environ, **self.environment(folder)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise BackendError(f"{self._product} {self._version}: its process ended {_ending(done)}")
+        answer: dict[str, Any] = json.loads((folder / ANSWER).read_text())
+        if "failure" in answer:
+            raise BackendError(f"{self._product} {self._version}: {answer['failure']}")
+        return answer
+
+
+def load_bindings(module: str, product: str) -> Any:
+    """TensorRT's Python module.
+
+    Raises:
+        BackendError: it is not installed or does not load.
+    """
+    if importlib.util.find_spec(module) is None:
+        package = module.replace("_", "-")
+        raise BackendError(f"{product}: the Python package {module} is not installed; pip install {package} brings it")
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as error:
+        raise BackendError(f"{product}: the Python package {module} does not load: {error}") from error
+
+
+def version_of(trt: Any) -> str:
+    """Version of TensorRT's Python module, as three numbers."""
+    return ".".join(str(trt.__version__).split(".")[:3])
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
+
+
+def _ending(done: subprocess.CompletedProcess[str]) -> str:
+    """How a process ended, with the last line it wrote."""
+    how = f"with code {done.returncode}"
+    if done.returncode < 0:
+        how = f"by {signal.Signals(-done.returncode).name}"
+    lines = done.stderr.strip().splitlines()
+    return f"{how}: {lines[-1].strip()}" if lines else how

@@ -1,0 +1,94 @@
+"""``attnexport build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from attnexport.cli.console import debug_option, out, report_errors
+
+if TYPE_CHECKING:
+    from attnexport.engines.manifest import Manifest
+
+
+@click.command(name="build")
+@click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The engine to write: an .engine, .plan or .trt.",
+)
+@click.option("--target", required=True, metavar="NAME", help="The device the engine is for, as rtx-40.")
+@click.option("--plugins", type=click.Path(path_type=Path), metavar="LIB", help="The plugin library. Default: bodies run.")  # fmt: skip  # noqa: E501
+@click.option("--shapes", multiple=True, metavar="X=MIN:OPT:MAX", help="Shapes of an input: x=1x16x64:8x128x64:32x1024x64. Repeatable. Default: the ranges in the file.")  # fmt: skip  # noqa: E501
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), help="Default: what the file holds.")
+@click.option("--embed-plugins", is_flag=True, help="Put the plugin library into the engine.")
+@click.option("--timing-cache", type=click.Path(path_type=Path), metavar="FILE", help="Read if it is there, written afterwards.")  # fmt: skip  # noqa: E501
+@click.option("--backend", type=click.Choice(["tensorrt", "tensorrt_rtx", "native"]), help="Default: the target's.")
+@debug_option
+@report_errors
+def command(
+    model: Path,
+    output: Path,
+    target: str,
+    plugins: Path | None,
+    shapes: tuple[str, ...],
+    precision: str | None,
+    embed_plugins: bool,
+    timing_cache: Path | None,
+    backend: str | None,
+) -> None:
+    """Build an engine from an ONNX file, and write what it is beside it.
+
+    Targets of TensorRT-RTX are built for ahead of time, without a GPU; others on the device. MODEL.onnx is looked at
+    first, so that what cannot be built is said by its cause. The manifest beside it, OUT.engine.json, holds hashes,
+    versions, shapes and the precision of every layer.
+    """
+    from attnexport.engines.building import BuildOptions, build_engine
+    from attnexport.engines.shapes import parse_shapes
+    from attnexport.errors import InputError
+
+    if embed_plugins and plugins is None:
+        raise InputError("--embed-plugins: expected a library in --plugins, given none")
+    options = BuildOptions(
+        target=target,
+        plugins=plugins,
+        shapes=parse_shapes(shapes),
+        precision=precision,
+        embed_plugins=embed_plugins,
+        timing_cache=timing_cache,
+        backend=backend,
+    )
+    with out().status("building"):
+        manifest = build_engine(model, output, options)
+    out().print(_table(output, manifest))
+    for note in manifest.notes:
+        out().print(f"note: {note}")
+
+
+def _table(output: Path, manifest: Manifest) -> Table:
+    from attnexport.engines.manifest import manifest_path
+
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("wrote", f"{output}, {manifest.engine_bytes / 2**20:.1f} MiB, and {manifest_path(output)}")
+    table.add_row("built by", f"{manifest.builder.product} {manifest.builder.version} in {manifest.seconds:.1f} s")
+    table.add_row("target", f"{manifest.target}, SM {' '.join(map(str, manifest.sms))}")
+    for name, profile in manifest.profiles.items():
+        shapes = (profile.minimum, profile.optimum, profile.maximum)
+        table.add_row("shapes", f"{name} {' : '.join('x'.join(map(str, shape)) for shape in shapes)}")
+    if manifest.plugin is not None:
+        embedded = ", in the engine" if manifest.plugin.embedded else ""
+        table.add_row("plugins", f"{len(manifest.plugin_nodes)} nodes run by {manifest.plugin.file}{embedded}")
+    if manifest.body_nodes:
+        table.add_row("bodies", f"{len(manifest.body_nodes)} attention nodes run through standard operators")
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in manifest.precisions.items() if share >= 0.005)
+    table.add_row("precision", f"{manifest.precision}: {shares} of the outputs of the {manifest.layers_from}'s layers")
+    table.add_row("SHA-256", manifest.engine_sha256)
+    return table

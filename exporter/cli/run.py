@@ -1,0 +1,72 @@
+"""``attnexport run``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from attnexport.cli.console import debug_option, out, report_errors, write_json
+from attnexport.files import check_not_same, check_not_twice, check_output
+
+
+@click.command(name="run")
+@click.argument("model", metavar="MODEL.engine|MODEL.onnx", type=click.Path(path_type=Path))
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="An .npz: arrays by input name.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The .npz to write the outputs into.")
+@click.option("--time", "repeats", type=click.IntRange(min=1), metavar="N", help="Time N more runs.")
+@click.option("--plugins", type=click.Path(path_type=Path), metavar="LIB", help="The engine's plugin library.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="For ONNX files.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the report here too.")
+@debug_option
+@report_errors
+def command(
+    model: Path,
+    data: Path,
+    output: Path | None,
+    repeats: int | None,
+    plugins: Path | None,
+    device: str,
+    json_path: Path | None,
+) -> None:
+    """Run an engine or an ONNX file on given arrays, and time it.
+
+    An engine runs on the GPU that it was built for, with the TensorRT that built it, as its manifest says. Opening an
+    engine or a plugin library runs their code: give none that you did not build.
+    """
+    from attnexport.engines.running import run_file
+
+    check_output(json_path)
+    check_not_same(json_path, model, data, plugins)
+    check_not_twice(output, json_path)
+    with out().status("running"):
+        report = run_file(model, data, output, plugins=plugins, device=device, repeats=repeats or 0)
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("ran by", report.ran_by)
+    table.add_row("attention", report.attention)
+    table.add_row("precision", report.precision)
+    table.add_row("inputs", _shapes(report.inputs))
+    table.add_row("outputs", _shapes(report.outputs))
+    if report.timing is not None:
+        timing = report.timing
+        times = f"min {timing.minimum:.3f}, median {timing.median:.3f}, p99 {timing.p99:.3f} of {timing.repeats} runs"
+        table.add_row("ms", times)
+        table.add_row("throughput", f"{timing.rows_per_second:,.0f} rows/s")
+    for holder, held in report.memory.items():
+        table.add_row("memory", f"{holder}: {held / 2**20:.1f} MiB")
+    if output is not None:
+        table.add_row("wrote", str(output))
+    out().print(table)
+    for note in report.notes:
+        out().print(f"note: {note}")
+    if json_path is not None:
+        write_json(json_path, {"model": str(model), "data": str(data), **asdict(report)})
+
+
+def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {'x'.join(map(str, shape)) or 'scalar'}" for name, shape in shapes.items())

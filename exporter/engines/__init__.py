@@ -1,0 +1,1 @@
+"""Engines: built from ONNX files, described by manifests, run and timed."""

@@ -1,0 +1,237 @@
+"""From an ONNX file to an engine and its manifest."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx_ir as ir
+
+import attnexport
+from attnexport.backends.building import BuiltEngine, EngineBuilder, EngineRequest, Profile
+from attnexport.backends.choosing import builder_for
+from attnexport.backends.tensorrt_bindings import BindingsBuilder
+from attnexport.engines.draft import Draft, limits_of
+from attnexport.engines.manifest import (
+    BuilderRecord,
+    Manifest,
+    ModelRecord,
+    PluginRecord,
+    manifest_path,
+    precision_shares,
+)
+from attnexport.engines.model_file import read_with_weights
+from attnexport.engines.opening import ENGINE_SUFFIXES
+from attnexport.engines.outcome import check_outcome
+from attnexport.engines.preflight import check_files, check_nodes
+from attnexport.engines.preflight.operators import every_operator, suspects
+from attnexport.engines.shapes import profiles_for
+from attnexport.errors import BackendError, InputError
+from attnexport.files import check_not_same, check_not_twice, check_output, replacing, sha256
+from attnexport.graph.nodes import variant_nodes
+from attnexport.graph.precision import check_precision, precision_of, write_precision
+from attnexport.plugins.architectures import gpus_of_this_machine
+from attnexport.plugins.library import load_library
+from attnexport.targets import Target, find_target
+
+_MESSAGES = 10
+"""Warnings of a builder that become notes; what comes after says the same of other layers."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What to build.
+
+    Attributes:
+        target: a name of attnexport.targets.TARGETS.
+        plugins: the plugin library. Default: None, attention nodes run through their bodies.
+        shapes: profiles by input. Default: none, those that the ranges in the file give.
+        precision: fp32, fp16 or bf16. Default: None, what the file holds.
+        embed_plugins: put the library into the engine. Default: False.
+        timing_cache: a file read if it is there and written afterwards. Default: None.
+        backend: of attnexport.backends.choosing.BACKENDS. Default: None, the target's.
+    """
+
+    target: str
+    plugins: Path | None = None
+    shapes: Mapping[str, Profile] = field(default_factory=dict)
+    precision: str | None = None
+    embed_plugins: bool = False
+    timing_cache: Path | None = None
+    backend: str | None = None
+
+
+def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
+    """Builds an engine and writes it, with its manifest beside it, or writes nothing.
+
+    Args:
+        model: the ONNX file.
+        output: the engine to write; its name ends in one of ENGINE_SUFFIXES.
+        options: what to build.
+
+    Raises:
+        InputError: what cannot be built, by its cause.
+        BackendError: the builder is not installed or fails, or what it built is not what was asked for.
+    """
+    _check_outputs(model, output, options)
+    target = find_target(options.target)
+    builder = builder_for(target, options.backend)
+    sms = _gpus(target)
+    draft, changes = _draft(model, target, builder, options)
+    notes = [*_notes_on_target(target, builder, options), *changes, *check_files(draft)]
+    survey = None
+    if isinstance(builder, BindingsBuilder):
+        survey = builder.survey(options.plugins, every_operator(draft.model))
+    check_nodes(draft, survey)
+    built = _build(draft, builder, options)
+    check_outcome(draft, built)
+    notes += [f"{draft.limits.product} warns: {message}" for message in built.messages[:_MESSAGES]]
+    with replacing(output) as staging:
+        engine = staging / output.name
+        engine.write_bytes(built.engine)
+        manifest = Manifest(
+            engine_sha256=sha256(engine),
+            engine_bytes=len(built.engine),
+            model=ModelRecord(model.name, sha256(model), draft.held),
+            plugin=_plugin_record(draft, options),
+            builder=BuilderRecord(builder.name, builder.product, builder.version, attnexport.__version__),
+            target=target.name,
+            sms=sms,
+            precision=draft.precision,
+            precisions=precision_shares(built.layers),
+            layers_from=built.layers_from,
+            layers=built.layers,
+            plugin_nodes=built.plugin_nodes,
+            body_nodes=_body_nodes(draft, built),
+            profiles=dict(draft.profiles),
+            seconds=round(built.seconds, 3),
+            peak_bytes=built.peak_bytes,
+            notes=tuple(notes),
+        )
+        manifest.write(staging / manifest_path(output).name)
+    return manifest
+
+
+def _check_outputs(model: Path, output: Path, options: BuildOptions) -> None:
+    outputs = (output, manifest_path(output), options.timing_cache)
+    for path in outputs:
+        check_output(path)
+        check_not_same(path, model, options.plugins)
+    check_not_twice(*outputs)
+    if output.suffix not in ENGINE_SUFFIXES:
+        *most, last = ENGINE_SUFFIXES
+        raise InputError(f"{output}: expected a name that ends in {', '.join(most)} or {last}, by which run knows it")
+
+
+def _notes_on_target(target: Target, builder: EngineBuilder, options: BuildOptions) -> list[str]:
+    because = f"because of target {target.name}: "
+    product = f"{builder.product} {builder.version}"
+    if target.is_rtx:
+        notes = [f"{because}built ahead of time by {product} for SM {' '.join(map(str, target.sms))}"]
+        if options.timing_cache is not None:
+            notes.append(f"{because}--timing-cache has no effect, {product} times nothing ahead of time")
+        return notes
+    notes = [f"{because}built by {product}, backend {builder.name}"]
+    if not target.runs_tensorrt(builder.version):
+        notes.append(f"target {target.name} has TensorRT {target.tensorrt}: this engine loads in {product} alone")
+    if not builder.strongly_typed:
+        notes.append(f"{because}{product} takes precision as an option, and may run a layer in fp32 all the same")
+    return notes
+
+
+def _gpus(target: Target) -> tuple[int, ...]:
+    """Compute capabilities that the engine will be for."""
+    here = gpus_of_this_machine()
+    if target.is_rtx or not here:
+        return target.sms
+    fitting = tuple(sm for sm in here if sm in target.sms)
+    if not fitting:
+        wanted, given = " ".join(map(str, target.sms)), " ".join(map(str, here))
+        raise InputError(
+            f"--target: {target.name} is SM {wanted}, the GPU of this machine is SM {given}: TensorRT builds for the "
+            "GPU it runs on, so build on the device"
+        )
+    return fitting
+
+
+def _draft(model: Path, target: Target, builder: EngineBuilder, options: BuildOptions) -> tuple[Draft, list[str]]:
+    """What is to be built, the precision written into it, and notes on what that did."""
+    graph, notes = read_with_weights(model), []
+    profiles = profiles_for(graph, options.shapes)
+    held = precision_of(graph)
+    precision = options.precision or held
+    check_precision(graph, precision)
+    rewritten = builder.strongly_typed and precision != held
+    if rewritten:
+        change = write_precision(graph, precision)
+        notes.append(f"{builder.product} takes precision from the file: {change}")
+        notes += change.notes
+    nodes = variant_nodes(graph.graph)
+    library = None if options.plugins is None else load_library(options.plugins)
+    if library is None and nodes:
+        notes.append(f"without a plugin library {len(nodes)} attention nodes run through their bodies")
+    draft = Draft(
+        path=model,
+        model=graph,
+        target=target,
+        limits=limits_of(target, builder),
+        held=held,
+        precision=precision,
+        rewritten=rewritten,
+        profiles=profiles,
+        attention_nodes=tuple(nodes),
+        library=library,
+    )
+    return draft, notes
+
+
+def _build(draft: Draft, builder: EngineBuilder, options: BuildOptions) -> BuiltEngine:
+    is_rtx = draft.target.is_rtx
+    with tempfile.TemporaryDirectory(prefix="attnexport-") as work:
+        request = EngineRequest(
+            model=_file_to_build(draft, Path(work)),
+            profiles=draft.profiles,
+            precision=draft.precision,
+            plugins=options.plugins,
+            embed_plugins=options.embed_plugins,
+            timing_cache=None if is_rtx else options.timing_cache,
+            sms=draft.target.sms if is_rtx else (),
+        )
+        try:
+            return builder.build(request)
+        except BackendError as error:
+            doubtful = [] if isinstance(builder, BindingsBuilder) else suspects(draft)
+            advice = f" (operators that TensorRT 10.1 did not know: {', '.join(doubtful)})" if doubtful else ""
+            said = str(error).removeprefix(f"{request.model}: ")
+            raise BackendError(f"{draft.path}: {said}{advice}") from error
+
+
+def _file_to_build(draft: Draft, work: Path) -> Path:
+    """The user's file, or a copy with another precision."""
+    if not draft.rewritten:
+        return draft.path
+    copy = work / "model.onnx"
+    ir.save(draft.model, copy, external_data=f"{copy.name}.data")
+    return copy
+
+
+def _plugin_record(draft: Draft, options: BuildOptions) -> PluginRecord | None:
+    if draft.library is None:
+        return None
+    info = draft.library.info
+    return PluginRecord(
+        file=draft.library.path.name,
+        sha256=sha256(draft.library.path),
+        version=info.version,
+        api=info.api,
+        sms=info.architectures,
+        ptx=info.ptx,
+        embedded=options.embed_plugins,
+    )
+
+
+def _body_nodes(draft: Draft, built: BuiltEngine) -> tuple[str, ...]:
+    names = (node.name or "" for node, _ in draft.attention_nodes)
+    return tuple(name for name in names if name not in built.plugin_nodes)

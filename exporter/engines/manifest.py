@@ -1,0 +1,186 @@
+"""What lies beside an engine as JSON: what it was built from, by what, for what, and what became of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from attnexport.backends.building import Layer, Profile
+from attnexport.errors import InputError
+from attnexport.files import sha256
+
+FORMAT = 1
+FLOATS = ("fp32", "fp16", "bf16", "fp8", "fp4")
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """The ONNX file.
+
+    Attributes:
+        file: its name.
+        sha256: of the file as it was given.
+        precision: of its floating values before the build wrote another one.
+    """
+
+    file: str
+    sha256: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """The plugin library.
+
+    Attributes:
+        file: its name.
+        sha256: of the file.
+        version: of the attnexport that built it, or None.
+        api: its plugin interface.
+        sms: compute capabilities that it has machine code for, as 90.
+        ptx: compute capability of its PTX, or None.
+        embedded: whether the engine carries it.
+    """
+
+    file: str
+    sha256: str
+    version: str | None
+    api: str | None
+    sms: tuple[int, ...]
+    ptx: int | None
+    embedded: bool
+
+
+@dataclass(frozen=True)
+class BuilderRecord:
+    """What built the engine.
+
+    Attributes:
+        backend: tensorrt, tensorrt_rtx or native.
+        product: TensorRT or TensorRT-RTX.
+        version: of it, as 10.3.0.
+        attnexport: version of this package.
+    """
+
+    backend: str
+    product: str
+    version: str
+    attnexport: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An engine's description.
+
+    Attributes:
+        engine_sha256: of the engine.
+        engine_bytes: its size.
+        model: the ONNX file.
+        plugin: the plugin library, or None.
+        builder: what built it.
+        target: name of the target.
+        sms: compute capabilities that it runs on.
+        precision: what was asked for, else what the file held.
+        precisions: share of the layers' outputs by type.
+        layers_from: "engine" where the layers are the engine's own, "network" where they are those that went into the
+            builder, because the engine cannot be opened where it was built.
+        layers: every layer.
+        plugin_nodes: the ONNX nodes that became plugins.
+        body_nodes: the attention nodes that run through their bodies.
+        profiles: shapes that it takes, by input; static inputs are left out.
+        seconds: of building.
+        peak_bytes: largest resident size of the building process, or None.
+        notes: what a user should know, one sentence each.
+        format: version of this description.
+    """
+
+    engine_sha256: str
+    engine_bytes: int
+    model: ModelRecord
+    plugin: PluginRecord | None
+    builder: BuilderRecord
+    target: str
+    sms: tuple[int, ...]
+    precision: str
+    precisions: dict[str, float]
+    layers_from: str
+    layers: tuple[Layer, ...]
+    plugin_nodes: tuple[str, ...]
+    body_nodes: tuple[str, ...]
+    profiles: dict[str, Profile]
+    seconds: float
+    peak_bytes: int | None
+    notes: tuple[str, ...]
+    format: int = FORMAT
+
+    def write(self, path: Path) -> None:
+        """Writes it as JSON, an entry a line and a layer a line."""
+        entries = dataclasses.asdict(self)
+        layers = ",\n  ".join(json.dumps(layer) for layer in entries.pop("layers"))
+        lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in entries.items()]
+        path.write_text("{\n" + ",\n".join([*lines, f' "layers": [\n  {layers}\n ]']) + "\n}\n")
+
+
+def manifest_path(engine: Path) -> Path:
+    """Where an engine's manifest lies."""
+    return engine.with_name(f"{engine.name}.json")
+
+
+def precision_shares(layers: Sequence[Layer]) -> dict[str, float]:
+    """Share of the layers' outputs by type, the largest first, to four digits."""
+    counted = Counter(precision for layer in layers for precision in layer.precisions)
+    total = sum(counted.values())
+    return {name: round(count / total, 4) for name, count in counted.most_common()}
+
+
+def read_manifest(engine: Path) -> Manifest:
+    """Reads the manifest beside an engine.
+
+    Raises:
+        InputError: no engine, no manifest, or one that does not describe this engine.
+    """
+    if not engine.is_file():
+        raise InputError(f"{engine}: no such file")
+    path = manifest_path(engine)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; attnexport build writes it beside the engine, whose manifest it is")
+    try:
+        manifest: Manifest = _as(Manifest, json.loads(path.read_text(encoding="utf-8")))
+        if manifest.format != FORMAT:
+            raise ValueError("another format")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{path}: expected a manifest of format {FORMAT} of attnexport build") from error
+    given = sha256(engine)
+    if given != manifest.engine_sha256:
+        raise InputError(f"{engine}: expected SHA-256 {manifest.engine_sha256}, as {path.name} says, given {given}")
+    return manifest
+
+
+def _as(kind: Any, given: Any) -> Any:
+    """What was read from JSON as the type that it was written from; anything else is a TypeError or KeyError."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{name: _as(hints[name], value) for name, value in _checked(dict, given).items()})
+    if origin is UnionType:
+        (other,) = (argument for argument in arguments if argument is not NoneType)
+        return None if given is None else _as(other, given)
+    if origin is tuple:
+        return tuple(_as(arguments[0], value) for value in _checked(list, given))
+    if origin is dict:
+        return {name: _as(arguments[1], value) for name, value in _checked(dict, given).items()}
+    if kind is float and type(given) is int:
+        return float(given)
+    return _checked(kind, given)
+
+
+def _checked(kind: type, given: Any) -> Any:
+    if type(given) is not kind:
+        raise TypeError(f"expected {kind.__name__}, given {type(given).__name__}")
+    return given

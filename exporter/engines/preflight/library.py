@@ -1,0 +1,73 @@
+"""The plugin library against the target: interface, and code for its GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attnexport.engines.draft import Draft
+from attnexport.errors import InputError
+from attnexport.plugins.build_info import BuildInfo
+
+_JETSON = (87, 101, 110)
+
+
+def check_library(draft: Draft) -> list[str]:
+    """Refuses a library that the target cannot use.
+
+    Returns:
+        What is unusual but works, one sentence each.
+
+    Raises:
+        InputError: naming the library.
+    """
+    if draft.library is None:
+        return []
+    _check_interface(draft)
+    return _check_architectures(draft)
+
+
+def _check_interface(draft: Draft) -> None:
+    assert draft.library is not None
+    wanted, given = draft.limits.plugin_api, draft.library.info.api
+    if wanted is None:
+        raise InputError(f"--plugins: target {draft.target.name} runs none of the plugins: leave --plugins away")
+    if given is not None and given != wanted:
+        option = f"--target {draft.target.name}" if wanted == draft.target.plugin_api else f"--api {wanted}"
+        raise InputError(
+            f"{draft.library.path}: expected plugin interface {wanted} for {draft.limits.product}, given {given}: "
+            f"build it with attnexport plugins build {option}"
+        )
+
+
+def _check_architectures(draft: Draft) -> list[str]:
+    assert draft.library is not None
+    info = draft.library.info
+    if not info.architectures:
+        return [f"{draft.library.path} does not say which GPUs it has code for"]
+    for sm in draft.target.sms:
+        if not _has_code(info.architectures, sm) and not _has_ptx(info, sm):
+            have = " ".join(map(str, info.architectures))
+            ptx = "" if info.ptx is None else f" and PTX {info.ptx}"
+            raise InputError(
+                f"{draft.library.path}: expected code for SM {sm} of target {draft.target.name}, given {have}{ptx}: "
+                f"build it with attnexport plugins build --target {draft.target.name}"
+            )
+    late = [str(sm) for sm in draft.target.sms if not _has_code(info.architectures, sm)]
+    if not late:
+        return []
+    return [
+        f"because of target {draft.target.name}: SM {' '.join(late)} runs the library's PTX {info.ptx}, compiled when "
+        f"the engine is first loaded; attnexport plugins build --target {draft.target.name} avoids that"
+    ]
+
+
+def _has_code(architectures: Sequence[int], sm: int) -> bool:
+    """Machine code runs on its own GPU, and on later ones of the same generation, those in Jetsons excepted."""
+    if sm in architectures:
+        return True
+    same = (value for value in architectures if value // 10 == sm // 10 and value < sm)
+    return sm not in _JETSON and any(value not in _JETSON for value in same)
+
+
+def _has_ptx(info: BuildInfo, sm: int) -> bool:
+    return info.ptx is not None and info.ptx <= sm

@@ -1,0 +1,141 @@
+"""Runs and times a model file on a user's arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from attnexport.backends import Arrays, Backend
+from attnexport.engines.inputs import fit_inputs
+from attnexport.engines.manifest import read_manifest
+from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
+from attnexport.errors import InputError
+from attnexport.files import check_not_same, check_output
+from attnexport.graph.inspection import read_model
+from attnexport.graph.nodes import variant_nodes
+from attnexport.graph.precision import precision_of
+from attnexport.npz_files import read_arrays, write_arrays
+
+LABELS = "labels"
+"""Data files hold an array of this name beside the inputs; that no input takes it needs no note."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of a number of runs.
+
+    Attributes:
+        repeats: how many.
+        minimum, median, p99: milliseconds of a run.
+        rows_per_second: size of the first input's first axis, 1 where it has none, over the median.
+    """
+
+    repeats: int
+    minimum: float
+    median: float
+    p99: float
+    rows_per_second: float
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What was run.
+
+    Attributes:
+        ran_by: product, version and device.
+        attention: what ran the attention nodes, as "4 nodes through plugins".
+        precision: what the file computes in.
+        inputs, outputs: shapes by name.
+        memory: bytes, by what holds them.
+        timing: None where none was asked for.
+        notes: what a user should know, one sentence each.
+    """
+
+    ran_by: str
+    attention: str
+    precision: str
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: Mapping[str, tuple[int, ...]]
+    memory: Mapping[str, int]
+    timing: Timing | None
+    notes: tuple[str, ...]
+
+
+def run_file(
+    path: Path,
+    data: Path,
+    output: Path | None = None,
+    *,
+    plugins: Path | None = None,
+    device: str = "cpu",
+    repeats: int = 0,
+) -> RunReport:
+    """Runs a model file once on the arrays of an .npz file.
+
+    Args:
+        path: an engine or an ONNX file.
+        data: an .npz with an array for each input.
+        output: the .npz to write the outputs into. Default: None, they are not kept.
+        plugins: an engine's plugin library. Default: None.
+        device: where ONNX Runtime runs, cpu or cuda. Default: cpu.
+        repeats: how many runs to time. Default: 0, none.
+
+    Raises:
+        InputError: arrays that do not fit, or a file that cannot be read or written.
+        BackendError: the file cannot be run here.
+    """
+    check_output(output)
+    check_not_same(output, path, data, plugins)
+    if plugins is not None and path.suffix not in ENGINE_SUFFIXES:
+        raise InputError(f"--plugins: engines alone use a plugin library, {path} runs through its bodies")
+    arrays = read_arrays(data)
+    backend = open_backend(path, plugins=plugins, device=device)
+    inputs = fit_inputs(backend.inputs, arrays, data)
+    outputs = backend.run(inputs)
+    timing = _timing(backend, inputs, repeats) if repeats else None
+    attention, precision = _what_ran(path)
+    unused = sorted(set(arrays) - set(inputs) - {LABELS})
+    if output is not None:
+        write_arrays(output, outputs)
+    return RunReport(
+        ran_by=backend.description,
+        attention=attention,
+        precision=precision,
+        inputs={name: array.shape for name, array in inputs.items()},
+        outputs={name: array.shape for name, array in outputs.items()},
+        memory=backend.memory(),
+        timing=timing,
+        notes=(f"{data}: no input takes {', '.join(unused)}",) if unused else (),
+    )
+
+
+def _timing(backend: Backend, inputs: Arrays, repeats: int) -> Timing:
+    milliseconds = 1000 * backend.time(inputs, repeats)
+    median = float(np.median(milliseconds))
+    first = next(iter(inputs.values()), None)
+    rows = first.shape[0] if first is not None and first.ndim else 1
+    return Timing(
+        repeats=repeats,
+        minimum=float(milliseconds.min()),
+        median=median,
+        p99=float(np.percentile(milliseconds, 99)),
+        rows_per_second=1000 * rows / median,
+    )
+
+
+def _what_ran(path: Path) -> tuple[str, str]:
+    """What ran the attention nodes, and the precision."""
+    if path.suffix in ENGINE_SUFFIXES:
+        manifest = read_manifest(path)
+        counted = {"plugins": len(manifest.plugin_nodes), "bodies": len(manifest.body_nodes)}
+        return _nodes_through(counted), manifest.precision
+    model = read_model(path)
+    return _nodes_through({"bodies": len(variant_nodes(model.graph))}), precision_of(model)
+
+
+def _nodes_through(counted: Mapping[str, int]) -> str:
+    parts = [f"{count} nodes through {what}" for what, count in counted.items() if count]
+    return " and ".join(parts) or "no attention nodes"

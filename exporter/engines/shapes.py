@@ -1,0 +1,142 @@
+"""The option --shapes: the shapes for which an engine is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import onnx_ir as ir
+
+from attnexport.backends.building import Profile
+from attnexport.errors import InputError
+from attnexport.graph.metadata import dim_ranges
+
+_FORM = "expected NAME=MIN:OPT:MAX such as x=1x16x64:8x128x64:32x1024x64, or one shape"
+_OPTION = re.compile(r"(?P<name>.+)=(?P<shapes>[0-9x]+(?::[0-9x]+){0,2})")
+_MAX_SIZE = 2**31 - 1
+
+
+def parse_shapes(texts: Sequence[str]) -> dict[str, Profile]:
+    """The --shapes options by input name.
+
+    Args:
+        texts: such as ``x=1x16x64:8x128x64:32x1024x64``, the smallest, the usual and the largest shape; a single
+            shape stands for all three.
+
+    Raises:
+        InputError: a text of another form, a size of 0, shapes that do not grow, or a name given twice.
+    """
+    profiles: dict[str, Profile] = {}
+    for text in texts:
+        match = _OPTION.fullmatch(text.strip())
+        if match is None:
+            raise InputError(f"--shapes {text}: {_FORM}")
+        name = match["name"].strip()
+        if name in profiles:
+            raise InputError(f"--shapes {text}: {name} is given twice")
+        profiles[name] = _parse_profile(text, match["shapes"])
+    return profiles
+
+
+def _parse_profile(text: str, written: str) -> Profile:
+    shapes = []
+    for shape in written.split(":"):
+        sizes = shape.split("x")
+        if not all(size.isdecimal() and 1 <= int(size) <= _MAX_SIZE for size in sizes):
+            raise InputError(f"--shapes {text}: expected sizes of 1 or more with x between them, given {shape}")
+        shapes.append(tuple(map(int, sizes)))
+    if len(shapes) == 2:
+        raise InputError(f"--shapes {text}: {_FORM}")
+    low, usual, high = shapes if len(shapes) == 3 else shapes * 3
+    grows = len(low) == len(usual) == len(high) and all(a <= b <= c for a, b, c in zip(low, usual, high, strict=True))
+    if not grows:
+        raise InputError(f"--shapes {text}: expected three shapes of one rank that do not shrink from MIN to MAX")
+    return Profile(low, usual, high)
+
+
+def profiles_for(model: ir.Model, given: Mapping[str, Profile]) -> dict[str, Profile]:
+    """A profile for every input with a dynamic size: the one given, else one made of the ranges in the file.
+
+    Raises:
+        InputError: a profile for an input that the model does not have or that does not fit it, one dim with two
+            sizes, or a dynamic input without a profile whose dims have no upper bound.
+    """
+    inputs = {value.name or "": value for value in model.graph.inputs}
+    for name, profile in given.items():
+        if name not in inputs:
+            raise InputError(f"--shapes {name}: the model has no such input; it has {', '.join(inputs)}")
+        _check_fits(inputs[name], profile)
+    profiles: dict[str, Profile] = {}
+    for name, value in inputs.items():
+        if name in given:
+            profiles[name] = given[name]
+        elif any(not isinstance(size, int) for size in _sizes(value)):
+            profiles[name] = _default(model, value)
+    _check_names(inputs, profiles)
+    return profiles
+
+
+def shape_text(value: ir.Value) -> str:
+    """An input's shape as in messages: (batch, 8, 8)."""
+    return f"({', '.join('?' if size is None else str(size) for size in _sizes(value))})"
+
+
+def _sizes(value: ir.Value) -> list[int | str | None]:
+    if value.shape is None:
+        raise InputError(f"input {value.name}: expected a known rank, given none in the file")
+    return [size if isinstance(size, int) else size.value for size in value.shape]
+
+
+def _check_fits(value: ir.Value, profile: Profile) -> None:
+    sizes = _sizes(value)
+    for shape in (profile.minimum, profile.optimum, profile.maximum):
+        if len(shape) != len(sizes):
+            given = "x".join(map(str, shape))
+            raise InputError(f"--shapes {value.name}: expected {len(sizes)} sizes {shape_text(value)}, given {given}")
+        for axis, (size, wanted) in enumerate(zip(sizes, shape, strict=True)):
+            if isinstance(size, int) and size != wanted:
+                raise InputError(f"--shapes {value.name}: axis {axis} is fixed: expected {size}, given {wanted}")
+
+
+def _check_names(inputs: Mapping[str, ir.Value], profiles: Mapping[str, Profile]) -> None:
+    """Refuses a named dim with another range in one input than in another."""
+    first: dict[str, tuple[str, tuple[int, int, int]]] = {}
+    for name, profile in profiles.items():
+        ranges = zip(profile.minimum, profile.optimum, profile.maximum, strict=True)
+        for size, limits in zip(_sizes(inputs[name]), ranges, strict=True):
+            if not isinstance(size, str):
+                continue
+            other, expected = first.setdefault(size, (name, limits))
+            if limits != expected:
+                raise InputError(
+                    f"--shapes {name}: {size} is {_range(limits)} here and {_range(expected)} in {other}: "
+                    "expected one range"
+                )
+
+
+def _range(limits: tuple[int, int, int]) -> str:
+    return ":".join(map(str, limits))
+
+
+def _default(model: ir.Model, value: ir.Value) -> Profile:
+    """From the ranges with which the model was exported; the largest sizes are taken for the usual ones."""
+    ranges = dim_ranges(model)
+    low, high = [], []
+    for axis, size in enumerate(_sizes(value)):
+        if isinstance(size, int):
+            lower, upper = size, size
+        else:
+            lower, bound = ranges.get(size or "", (1, None))
+            if bound is None:
+                raise InputError(
+                    f"--shapes {value.name}: axis {axis} ({size or '?'}) has no upper bound in the file: "
+                    f"give --shapes {value.name}=MIN:OPT:MAX, three shapes such as {_example(value)}"
+                )
+            upper = bound
+        low.append(lower)
+        high.append(upper)
+    return Profile(tuple(low), tuple(high), tuple(high))
+
+
+def _example(value: ir.Value) -> str:
+    return "x".join(str(size) if isinstance(size, int) else "1" for size in _sizes(value))
