@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from attnexport.variants.body import Body, CallSite
+from attnexport.variants.hazards import Figure
 
 ONNX_DOMAIN = "attnexport"
 """Domain of the ONNX nodes and namespace of the TensorRT plugins."""
@@ -53,6 +54,8 @@ class Variant:
             parameters as int, float, bool or str, then kv_lengths and q_start.
         body: writes the ONNX function body and returns the output, in the compute type.
         weights: dense weights (B, H, N, M) of the same arguments, what out = weights @ v is made of.
+        hazards: what can go wrong in a call with the same arguments; ``precision``, a keyword, is the dtype in which
+            scores count as tied when they differ by less than a rounding.
         floor: floor of the error budget.
         selection: static parameter that says how many keys a row keeps, 0 for all. Default: None, it has none.
     """
@@ -66,6 +69,7 @@ class Variant:
     reference: Callable[..., Tensor]
     body: Callable[[Body, CallSite], ir.Value]
     weights: Callable[..., Tensor]
+    hazards: Callable[..., tuple[Figure, ...]]
     floor: ErrorFloor = field(default_factory=ErrorFloor)
     selection: str | None = None
 

@@ -1,6 +1,6 @@
 """Affine-scaled attention: softmax weights times alpha plus beta."""
 
-from attnexport.variants.affine import onnx_function, op, reference
+from attnexport.variants.affine import hazards, onnx_function, op, reference
 from attnexport.variants.spec import Variant
 
 __all__ = ["VARIANT", "op"]
@@ -15,4 +15,5 @@ VARIANT = Variant(
     reference=reference.affine_scaled_attention,
     body=onnx_function.write_body,
     weights=reference.affine_scaled_weights,
+    hazards=hazards.measure,
 )

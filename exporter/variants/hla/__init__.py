@@ -1,6 +1,6 @@
 """Hadamard linear attention: linear attention with products of kernels, a reconstruction."""
 
-from attnexport.variants.hla import onnx_function, op, reference
+from attnexport.variants.hla import hazards, onnx_function, op, reference
 from attnexport.variants.spec import Variant
 
 __all__ = ["VARIANT", "op"]
@@ -15,4 +15,5 @@ VARIANT = Variant(
     reference=reference.hadamard_linear_attention,
     body=onnx_function.write_body,
     weights=reference.hadamard_weights,
+    hazards=hazards.measure,
 )

@@ -107,6 +107,25 @@ def _causal_sums(
     return unblock_rows(torch.cat(parts, dim=-3), rows)
 
 
+def attention_sums(
+    query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor,
+    causal: bool, kv_lengths: Tensor | None, q_start: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Sums over j of A_ij v_j and, last, of A_ij, in the compute type: (B, Hkv, G, N, Dv + 1)."""
+    rows, keys, kv_heads = query_factors[0].shape[2], v.shape[2], v.shape[1]
+    dtype = compute_dtype(v)
+    queries = [group_heads(factor.to(dtype), kv_heads) for factor in query_factors]
+    key_wide = [zero_hidden(factor.to(dtype), kv_lengths) for factor in key_factors]
+    values = torch.cat([zero_hidden(v.to(dtype), kv_lengths), v.new_ones((*v.shape[:3], 1), dtype=dtype)], dim=-1)
+    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=v.device)
+    if causal:
+        return _causal_sums(queries, key_wide, values, counts, q_start)
+    mask = None
+    if kv_lengths is not None:
+        mask = (torch.arange(keys, device=v.device) < counts[:, :1])[:, None, :, None]
+    return _read_state(queries, _state(key_wide, values, mask))
+
+
 def hadamard_linear_attention(
     query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor,
     causal: bool, eps: float,
@@ -117,18 +136,7 @@ def hadamard_linear_attention(
     kv_heads, keys = v.shape[1], v.shape[2]
     if keys == 0 or rows == 0:  # zeros or nothing, made from v so that there is a graph to go back through
         return v.sum(2, keepdim=True).repeat_interleave(heads // kv_heads, dim=1).expand(-1, -1, rows, -1)
-    dtype = compute_dtype(v)
-    queries = [group_heads(factor.to(dtype), kv_heads) for factor in query_factors]
-    key_wide = [zero_hidden(factor.to(dtype), kv_lengths) for factor in key_factors]
-    values = torch.cat([zero_hidden(v.to(dtype), kv_lengths), v.new_ones((*v.shape[:3], 1), dtype=dtype)], dim=-1)
-    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=v.device)
-    if causal:
-        sums = _causal_sums(queries, key_wide, values, counts, q_start)
-    else:
-        mask = None
-        if kv_lengths is not None:
-            mask = (torch.arange(keys, device=v.device) < counts[:, :1])[:, None, :, None]
-        sums = _read_state(queries, _state(key_wide, values, mask))
+    sums = attention_sums(query_factors, key_factors, v, causal, kv_lengths, q_start)
     out = sums[..., :-1] / (sums[..., -1:] + eps)
     return out.flatten(1, 2).to(v.dtype)
 

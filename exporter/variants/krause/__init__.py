@@ -1,6 +1,6 @@
 """Krause attention: bounded-confidence attention over a window or a grid."""
 
-from attnexport.variants.krause import onnx_function, op, reference
+from attnexport.variants.krause import hazards, onnx_function, op, reference
 from attnexport.variants.spec import Variant
 
 __all__ = ["VARIANT", "op"]
@@ -15,5 +15,6 @@ VARIANT = Variant(
     reference=reference.krause_attention,
     body=onnx_function.write_body,
     weights=reference.krause_weights,
+    hazards=hazards.measure,
     selection="top_k",
 )

@@ -115,7 +115,8 @@ def _attend_grid(q: Tensor, k: Tensor, v: Tensor, sigma: Tensor, grid: Grid, top
     return torch.cat(parts, dim=-2)
 
 
-def _grid_of(height: int, width: int, radius: int, metric: str, prefix: int) -> Grid | None:
+def grid_of(height: int, width: int, radius: int, metric: str, prefix: int) -> Grid | None:
+    """The grid that the operator's arguments describe; None for a height of 0."""
     return Grid(height, width, radius, metric, prefix) if height else None
 
 
@@ -132,7 +133,7 @@ def krause_attention(
     q, k, v_wide = q.to(dtype), zero_hidden(k.to(dtype), kv_lengths), zero_hidden(v.to(dtype), kv_lengths)
     scale = per_head(sigma.to(dtype), heads, kv_heads)
     grouped = group_heads(q, kv_heads)
-    grid = _grid_of(grid_height, grid_width, grid_radius, grid_metric, grid_prefix)
+    grid = grid_of(grid_height, grid_width, grid_radius, grid_metric, grid_prefix)
     counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device)
     if grid is not None:
         out = _attend_grid(grouped, k, v_wide, scale, grid, top_k, counts)
@@ -153,7 +154,7 @@ def krause_weights(
     """Dense weights (B, H, N, M) of the operator, in the compute type."""
     dtype = compute_dtype(v)
     heads, kv_heads = q.shape[1], k.shape[1]
-    grid = _grid_of(grid_height, grid_width, grid_radius, grid_metric, grid_prefix)
+    grid = grid_of(grid_height, grid_width, grid_radius, grid_metric, grid_prefix)
     mask = _dense_mask(q.shape[2], k.shape[2], window, grid, causal, kv_lengths, q_start, q.device)
     scale = per_head(sigma.to(dtype), heads, kv_heads)
     grouped = group_heads(q.to(dtype), kv_heads)

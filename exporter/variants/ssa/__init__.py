@@ -1,7 +1,7 @@
 """Selective synchronization attention: weights of phase-locked oscillators."""
 
 from attnexport.variants.spec import ErrorFloor, Variant
-from attnexport.variants.ssa import onnx_function, op, reference
+from attnexport.variants.ssa import hazards, onnx_function, op, reference
 
 __all__ = ["VARIANT", "op"]
 
@@ -15,6 +15,7 @@ VARIANT = Variant(
     reference=reference.selective_synchronization_attention,
     body=onnx_function.write_body,
     weights=reference.synchronization_weights,
+    hazards=hazards.measure,
     floor=ErrorFloor(factor=0.1, power=0.5),
     selection="top_k",
 )

@@ -40,7 +40,7 @@ def order_parameter(theta: Tensor, counts: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """What the coupling of the query rows needs, in the compute type and grouped heads."""
 
     omega_q: Tensor  # (B, Hkv, G, N, D)
@@ -50,29 +50,39 @@ class _Rows:
     counts: Tensor | None  # (B or 1, N), None when every row sees every key
     top_k: int
 
-    def strength(self, part: slice) -> Tensor:
-        """Kept S of some rows, (B, Hkv, G, rows, M)."""
-        omega_q, lock_square = self.omega_q[..., part, :], self.lock_square
-        if lock_square.shape[-2] != 1:
-            lock_square = lock_square[..., part, :]
+    def distance(self, part: slice) -> Tensor:
+        """D2 of some rows, (B, Hkv, G, rows, M)."""
+        omega_q = self.omega_q[..., part, :]
         squares = omega_q.square().sum(-1)[..., None] + self.omega_k.square().sum(-1)[..., None, :]
-        distance = (squares - 2.0 * (omega_q @ self.omega_k.transpose(-1, -2))).clamp(min=0.0)
+        return (squares - 2.0 * (omega_q @ self.omega_k.transpose(-1, -2))).clamp(min=0.0)
+
+    def mask(self, part: slice) -> Tensor | None:
+        """Which keys some rows see, (B or 1, 1, 1, rows, M); None when they see all."""
+        if self.counts is None:
+            return None
+        columns = torch.arange(self.omega_k.shape[-2], device=self.omega_k.device)
+        return columns < self.counts[:, None, None, part, None]
+
+    def strength(self, part: slice, distance: Tensor) -> Tensor:
+        """S of some rows at that distance from the keys, 0 where they see none, (B, Hkv, G, rows, M)."""
+        lock_square = self.lock_square if self.lock_square.shape[-2] == 1 else self.lock_square[..., part, :]
         inner = torch.exp(-2.0 * self.alpha * distance) - distance / lock_square
-        locked = inner > 0
-        mask = None
-        if self.counts is not None:
-            columns = torch.arange(distance.shape[-1], device=distance.device)
-            mask = columns < self.counts[:, None, None, part, None]
-            locked = locked & mask
-        strength = torch.where(locked, inner, 1.0).sqrt().where(locked, 0.0)
-        kept = top_k_mask(strength, self.top_k, mask) if self.top_k else None
+        mask = self.mask(part)
+        locked = inner > 0 if mask is None else (inner > 0) & mask
+        return torch.where(locked, inner, 1.0).sqrt().where(locked, 0.0)
+
+    def kept_strength(self, part: slice) -> Tensor:
+        """The top_k largest S of some rows, (B, Hkv, G, rows, M)."""
+        strength = self.strength(part, self.distance(part))
+        kept = top_k_mask(strength, self.top_k, self.mask(part)) if self.top_k else None
         return strength if kept is None else strength.masked_fill(~kept, 0.0)
 
 
-def _rows(
+def coupled_rows(
     omega_q: Tensor, omega_k: Tensor, theta: Tensor, v: Tensor, coupling: Tensor, alpha: Tensor,
     top_k: int, causal: bool, kv_lengths: Tensor | None, q_start: Tensor | None,
-) -> _Rows:  # fmt: skip
+) -> Rows:  # fmt: skip
+    """The operator's arguments, ready to be coupled row by row."""
     heads, kv_heads = omega_q.shape[1], omega_k.shape[1]
     dtype = compute_dtype(v)
     counts = visible_counts(
@@ -85,7 +95,7 @@ def _rows(
     )
     order = order_parameter(zero_hidden(theta.to(dtype), kv_lengths), counts if causal else counts[:, :1])
     lock_square = (coupling.to(dtype) * order).square().clamp(min=SMALLEST_LOCK_SQUARE)
-    return _Rows(
+    return Rows(
         omega_q=group_heads(omega_q.to(dtype), kv_heads),
         omega_k=zero_hidden(omega_k.to(dtype), kv_lengths)[:, :, None],
         alpha=per_head(alpha.to(dtype), heads, kv_heads),
@@ -101,12 +111,12 @@ def selective_synchronization_attention(
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator. A top_k of 0 means none."""
-    rows = _rows(omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, kv_lengths, q_start)
+    rows = coupled_rows(omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, kv_lengths, q_start)
     v_wide = zero_hidden(v.to(compute_dtype(v)), kv_lengths)[:, :, None]
     per_row = omega_q.shape[0] * omega_q.shape[1] * omega_k.shape[2]
     parts = []
     for part in row_chunks(omega_q.shape[2], per_row, v.device):
-        strength = rows.strength(part)
+        strength = rows.kept_strength(part)
         parts.append(strength @ v_wide / (strength.sum(-1, keepdim=True) + eps))
     return torch.cat(parts, dim=-2).flatten(1, 2).to(v.dtype)
 
@@ -117,6 +127,6 @@ def synchronization_weights(
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Dense normalised weights (B, H, N, M) of the operator, in the compute type."""
-    rows = _rows(omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, kv_lengths, q_start)
-    strength = rows.strength(slice(0, omega_q.shape[2])).flatten(1, 2)
+    rows = coupled_rows(omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, kv_lengths, q_start)
+    strength = rows.kept_strength(slice(0, omega_q.shape[2])).flatten(1, 2)
     return strength / (strength.sum(-1, keepdim=True) + eps)

@@ -1,7 +1,7 @@
 """Top-N attention and the geometry of its selection."""
 
 from attnexport.variants.spec import Variant
-from attnexport.variants.topn import onnx_function, op, reference
+from attnexport.variants.topn import hazards, onnx_function, op, reference
 
 __all__ = ["VARIANT", "op"]
 
@@ -15,5 +15,6 @@ VARIANT = Variant(
     reference=reference.top_n_attention,
     body=onnx_function.write_body,
     weights=reference.top_n_weights,
+    hazards=hazards.measure,
     selection="n",
 )

@@ -1,0 +1,64 @@
+"""What can go wrong in a call of Krause attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from attnexport.variants.dense import group_heads, per_head, row_chunks
+from attnexport.variants.hazards import Figure, ScoreSums
+from attnexport.variants.krause.neighbourhood import grid_mask, window_mask
+from attnexport.variants.krause.reference import grid_of
+from attnexport.variants.visibility import row_positions, visible_counts
+
+
+def measure(
+    q: Tensor, k: Tensor, v: Tensor, sigma: Tensor,
+    window: int, top_k: int, causal: bool,
+    grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    *, precision: torch.dtype,
+) -> tuple[Figure, ...]:  # fmt: skip
+    """Largest score inside the neighbourhoods, before and after the division by sigma², rows without keys, ties."""
+    batch, heads, rows, _ = q.shape
+    kv_heads, keys = k.shape[1], k.shape[2]
+    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device)
+    positions = row_positions(rows, keys, q_start, q.device)
+    grid = grid_of(grid_height, grid_width, grid_radius, grid_metric, grid_prefix)
+    on_grid = None if grid is None else grid_mask(grid, q.device)
+
+    queries, wide = group_heads(q.double(), kv_heads), k.double()[:, :, None]
+    variance = per_head(sigma.double().square(), heads, kv_heads)
+    sums = ScoreSums(heads, precision, keep=top_k)
+    for part in _parts(rows, keys, window, batch * heads, q.device):
+        first, last = _reach(positions[:, part], window, keys)
+        near = wide[..., first:last, :]
+        columns = torch.arange(first, last, device=q.device)
+        mask = columns < counts[:, None, part, None]
+        if window:
+            mask = mask & window_mask(positions[:, part] - first, last - first, window)
+        if on_grid is not None:
+            mask = mask & on_grid[part]
+        dots = queries[..., part, :] @ near.transpose(-1, -2) - 0.5 * near.square().sum(-1)[..., None, :]
+        scores = dots / variance
+        sums.add(scores.flatten(1, 2), mask, torch.maximum(dots.abs(), scores.abs()).flatten(1, 2))
+    return sums.figures()
+
+
+def _parts(rows: int, keys: int, window: int, heads: int, device: torch.device) -> Iterator[slice]:
+    """Rows that are measured at once: a window's length at most, so that they look at few keys."""
+    block = max(128, window) if window else max(rows, 1)
+    for start in range(0, rows, block):
+        length = min(block, rows - start)
+        for part in row_chunks(length, heads * min(length + 2 * block, keys), device):
+            yield slice(start + part.start, start + part.stop)
+
+
+def _reach(positions: Tensor, window: int, keys: int) -> tuple[int, int]:
+    """The run of keys that the windows of rows at these positions cover, all keys without a window."""
+    if not window or not positions.numel():
+        return 0, keys
+    first = min(max(int(positions.min()) - window + 1, 0), keys)
+    return first, max(min(int(positions.max()) + window, keys), first)

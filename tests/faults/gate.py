@@ -1,0 +1,52 @@
+"""The gate as ``attnexport check --bisect`` runs it, on a file in ONNX Runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.export import ExportedProgram
+
+from attnexport.accuracy.bisect.search import bisect
+from attnexport.accuracy.check import check
+from attnexport.accuracy.contenders import BackendContender
+from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
+from attnexport.accuracy.precision import onnx_precision
+from attnexport.accuracy.results import ContenderFacts, LayerError
+from attnexport.accuracy.torch_runs import TorchRuns
+from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate said of a file.
+
+    Attributes:
+        passed: whether every output was within its budget.
+        share: of the budget that the worst output used.
+        guilty: the first tensor outside its budget, or None.
+    """
+
+    passed: bool
+    share: float
+    guilty: LayerError | None
+
+
+def judge(program: ExportedProgram, path: Path, kinds: str | None = None) -> Verdict:
+    """Checks the file on generated inputs, and bisects it on the kind of inputs that used most of the budget.
+
+    Args:
+        program: the model.
+        path: the ONNX file.
+        kinds: of inputs. Default: None, all.
+    """
+    runs, backend = TorchRuns(program), OnnxRuntimeBackend(path)
+    precision = onnx_precision(path) or runs.own
+    facts = ContenderFacts(str(path), backend.description, precision, "most weights of the file", str(path))
+    contender = BackendContender(facts, backend, program)
+    report = check(runs, [contender], generated_inputs(program, chosen_kinds(kinds), seeds=1))
+    (result,) = report.contenders
+    worst = max((output.worst_kind for output in result.outputs), key=lambda kind: kind.share)
+    batch = next(iter(generated_inputs(program, chosen_kinds(worst.kind), seeds=1)))
+    found = bisect(program, path, batch, OnnxRuntimeBackend, precision=precision)
+    return Verdict(report.passed, worst.share, found.guilty)
