@@ -1,0 +1,91 @@
+"""Numbers and sentences that the reports share."""
+
+from __future__ import annotations
+
+import math
+
+from attnexport.accuracy.measures import KindErrors
+from attnexport.accuracy.results import CheckReport, ContenderResult, LayerError
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits; from a thousand to a million the whole units too."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if 1e3 <= abs(value) < 1e6:
+        return f"{value:,.{max(digits - 1 - int(math.log10(abs(value))), 0)}f}"
+    return f"{value:.{digits}g}"
+
+
+def share(value: float) -> str:
+    """A share of the error budget: percent, or times it from ten on."""
+    if not math.isfinite(value):
+        return number(value)
+    if value >= 10:
+        return f"{number(value)} times"
+    return f"{value:.0%}" if value >= 0.01 or value == 0 else "< 1%"
+
+
+def used(kind: KindErrors) -> str:
+    """How much of its budget a kind of inputs uses, or why that is no number."""
+    if kind.not_finite:
+        return "not finite"
+    return share(kind.share) if kind.judged else "not judged"
+
+
+def seconds(value: float) -> str:
+    """A duration."""
+    if value < 1:
+        return f"{value * 1e3:.3g} ms"
+    return f"{value:.3g} s" if value < 100 else f"{int(value) // 60} min {int(value) % 60} s"
+
+
+def count(amount: int, noun: str) -> str:
+    """An amount of things, as ``2 contenders``."""
+    plural = f"{noun}es" if noun.endswith(("s", "ch")) else f"{noun}s"
+    return f"{amount:,} {noun if amount == 1 else plural}"
+
+
+def layer_name(layer: LayerError) -> str:
+    """Path of the module, which is empty for the model."""
+    return layer.layer or "the model itself"
+
+
+def verdict(passed: bool) -> str:
+    """One word."""
+    return "passed" if passed else "failed"
+
+
+def headline(report: CheckReport) -> str:
+    """What came out, in one sentence without a full stop."""
+    contenders = len(report.contenders)
+    if report.passed:
+        return f"{count(contenders, 'contender')} within the error budget"
+    failed = sum(not contender.passed for contender in report.contenders)
+    return f"{failed} of {count(contenders, 'contender')} failed, in {count(len(report.failures), 'place')}"
+
+
+def model_facts(report: CheckReport) -> dict[str, str]:
+    """What was checked and with what."""
+    model = report.model
+    return {
+        "model": model.name,
+        "model SHA-256": model.sha256,
+        "hash of graph and weights": model.source_hash,
+        "model precision": model.precision,
+        "attention": ", ".join(model.variants) or "none of attnexport's",
+        **report.environment,
+    }
+
+
+def contender_facts(result: ContenderResult) -> dict[str, str]:
+    """What a contender is."""
+    facts = result.facts
+    found = {"runtime": facts.runtime, "precision": f"{facts.precision}, {facts.precision_source}"}
+    if facts.path is not None:
+        found["file"] = facts.path
+    if facts.sha256 is not None:
+        found["SHA-256"] = facts.sha256
+    return found

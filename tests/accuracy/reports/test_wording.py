@@ -1,0 +1,46 @@
+"""Numbers as reports spell them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from attnexport.accuracy.reports.wording import count, number, seconds, share, used
+from tests.accuracy.reports.made_reports import failing_report
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "spelled"),
+    [
+        (0.0, 3, "0"),
+        (1.23456e-7, 3, "1.23e-07"),
+        (-12.3456, 3, "-12.3"),
+        (65504.0, 3, "65,504"),
+        (1234.5678, 9, "1,234.56780"),
+        (-999999.0, 3, "-999,999"),
+        (1e6, 3, "1e+06"),
+        (math.nan, 3, "NaN"),
+        (-math.inf, 3, "-∞"),
+    ],
+)
+def test_numbers(value: float, digits: int, spelled: str):
+    assert number(value, digits) == spelled
+
+
+@pytest.mark.parametrize(
+    ("value", "spelled"),
+    [(0.0, "0%"), (0.004, "< 1%"), (0.5, "50%"), (3.25, "325%"), (900.0, "900 times"), (math.inf, "∞")],
+)
+def test_shares(value: float, spelled: str):
+    assert share(value) == spelled
+
+
+def test_budget_used_is_no_number_where_it_means_nothing():
+    spelled = {kind.kind: used(kind) for kind in failing_report().contenders[1].outputs[0].kinds}
+    assert (spelled["large"], spelled["one-hot"], spelled["normal"]) == ("not finite", "not judged", "70%")
+
+
+def test_durations_and_amounts():
+    assert [seconds(value) for value in (0.0123, 2.5, 99.96, 754.0)] == ["12.3 ms", "2.5 s", "100 s", "12 min 34 s"]
+    assert [count(1, "batch"), count(2, "batch"), count(1200, "layer")] == ["1 batch", "2 batches", "1,200 layers"]
