@@ -1,26 +1,24 @@
-"""Inputs for the accuracy check: generated, or read from .npz files, in batches."""
+"""Inputs for the accuracy check, read from .npz files in batches."""
 
 from __future__ import annotations
 
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.export import ExportedProgram
 
 from attnexport.errors import InputError
-from attnexport.inputs import generator, like_example
-from attnexport.program import Size, TensorSpec, dynamic_dims, example_inputs, input_specs, shapes_at, size_choices
+from attnexport.npz_files import read_arrays
+from attnexport.program import Size, TensorSpec, dynamic_dims, input_specs, shapes_at
 
+DATA = "data"
 LABELS = "labels"
 BATCH = 64
 """Rows of a data file that run at once where the batch is dynamic."""
@@ -35,29 +33,21 @@ class Batch:
         tensors: in the order of the program's inputs.
         labels: the right class of every prediction, or None.
         rows: how many samples these are, where known.
+        kind: the kind of inputs that they are of; ``data`` for data that the user gave.
+        name: of the file that outputs for them are in, without its suffix.
+        first_row, file_rows: where they begin in their file, and how many rows that has.
+        done: share of all inputs that has run after them, for a progress bar.
     """
 
     source: str
     tensors: tuple[Tensor, ...]
     labels: NDArray[Any] | None = field(default=None, compare=False)
     rows: int = 1
-
-
-def generated_batches(program: ExportedProgram, seeds: int) -> Iterator[Batch]:
-    """One batch a seed: at the example's shape, then, where dims are dynamic, in turn at smaller and larger ones.
-
-    Raises:
-        InputError: the program carries no example inputs.
-    """
-    if program.example_inputs is None:
-        raise InputError("the model carries no example inputs: give --inputs or --data")
-    examples = example_inputs(program)
-    sizes = size_choices(program)
-    for seed in range(seeds):
-        random = generator(1000 + seed)
-        shapes = shapes_at(program, sizes[seed % len(sizes)])
-        tensors = tuple(like_example(example, shape, random) for example, shape in zip(examples, shapes, strict=True))
-        yield Batch(f"seed {seed}", tensors)
+    kind: str = DATA
+    name: str = ""
+    first_row: int = 0
+    file_rows: int = 1
+    done: float = 1.0
 
 
 def data_files(path: str | os.PathLike[str]) -> list[Path]:
@@ -97,24 +87,42 @@ def data_batches(
     """
     specs = input_specs(program)
     left = limit
-    for file in data_files(path):
+    files = data_files(path)
+    for position, file in enumerate(files):
         reader = _Reader(file, program, specs, dim_names or {})
-        for batch in reader.batches(_read(file), left):
-            yield batch
+        for batch in reader.batches(read_arrays(file), left):
+            yield replace(batch, done=(position + batch.done) / len(files))
             left = None if left is None else left - batch.rows
         if left is not None and left <= 0:
             return
 
 
-def _read(file: Path) -> dict[str, NDArray[Any]]:
-    try:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("a single array without a name")
-        with archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{file}: expected an .npz archive of plain arrays: {error}") from error
+def whole_file(
+    program: ExportedProgram,
+    file: Path,
+    *,
+    labels: Path | None = None,
+    kind: str = DATA,
+    done: float = 1.0,
+    dim_names: Mapping[str, Mapping[int, str]] | None = None,
+) -> Batch:
+    """All rows of an .npz file as one batch.
+
+    Args:
+        program: the model.
+        file: arrays by the inputs' names.
+        labels: a file with an array ``labels``. Default: None.
+        kind, done: of the batch.
+        dim_names: as for :func:`data_batches`.
+
+    Raises:
+        InputError: a file that is no .npz, lacks an input, or whose shapes, sizes or dtypes do not fit.
+    """
+    arrays = read_arrays(file)
+    if labels is not None:
+        arrays[LABELS] = read_arrays(labels)[LABELS]
+    reader = _Reader(file, program, input_specs(program), dim_names or {})
+    return replace(reader.whole(arrays), kind=kind, done=done)
 
 
 def _batch_size(specs: Sequence[TensorSpec]) -> Size | None:
@@ -148,7 +156,23 @@ class _Reader:
             piece = tuple(tensor[start:stop] if cut else tensor for tensor, cut in zip(tensors, shared, strict=True))
             self._check_sizes(piece)
             ours = labels[start:stop] if labels is not None and named else labels
-            yield Batch(f"{self.file}[{start}:{stop}]", piece, ours, rows=stop - start)
+            yield Batch(
+                f"{self.file}[{start}:{stop}]",
+                piece,
+                ours,
+                rows=stop - start,
+                name=self.file.stem,
+                first_row=start,
+                file_rows=rows,
+                done=stop / rows,
+            )
+
+    def whole(self, arrays: Mapping[str, NDArray[Any]]) -> Batch:
+        """The file's rows at once."""
+        tensors = tuple(self._fitted(spec, arrays, None) for spec in self.specs)
+        self._check_sizes(tensors)
+        labels = self._labels(arrays.get(LABELS), None)
+        return Batch(self.file.stem, tensors, labels, name=self.file.stem)
 
     def _fitted(self, spec: TensorSpec, arrays: Mapping[str, NDArray[Any]], batch: Size | None) -> Tensor:
         """One input's array as a tensor of its dtype, its rank and fixed sizes checked."""

@@ -1,4 +1,4 @@
-"""Runs an exported program in float64, whatever precision it was exported in."""
+"""Runs an exported program at any precision, whatever it was exported in; in float64 it is the reference."""
 
 from __future__ import annotations
 
@@ -14,55 +14,85 @@ from torch.export import ExportedProgram
 
 from attnexport.program import call_leaves
 
-_NARROW = {torch.float16, torch.bfloat16, torch.float32}
+_FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 
-def _widen(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.dtype in _NARROW:
-        return value.double()
-    if isinstance(value, torch.dtype) and value in _NARROW:
-        return torch.float64
-    return value
+class PrecisionInterpreter(torch.fx.Interpreter):
+    """Interprets a graph with every floating tensor, and every floating dtype it names, as one dtype.
 
+    Args:
+        graph: the module of an exported program.
+        dtype: the floating dtype.
+    """
 
-class _WideInterpreter(torch.fx.Interpreter):
-    """Interprets a graph with every floating tensor, and every floating dtype it names, as float64."""
+    def __init__(self, graph: torch.fx.GraphModule, dtype: torch.dtype) -> None:
+        super().__init__(graph)
+        self._dtype = dtype
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         value = super().get_attr(target, args, kwargs)
         if isinstance(value, torch.fx.GraphModule):
-            return _interpreted(value)
-        return _widen(value)
+            return self._nested(value)
+        return self._cast(value)
 
     def placeholder(self, target: Any, args: Any, kwargs: Any) -> Any:
-        return _widen(super().placeholder(target, args, kwargs))
+        return self._cast(super().placeholder(target, args, kwargs))
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if target is torch.ops.aten._assert_tensor_metadata.default:
             return None
-        args, kwargs = pytree.tree_map(_widen, (args, kwargs))
+        args, kwargs = pytree.tree_map(self._cast, (args, kwargs))
         if target is torch.ops.higher_order.wrap_with_autocast:
             device, dtype, _, *rest = args
             args = (device, dtype, False, *rest)
         return super().call_function(target, args, kwargs)
 
+    def _cast(self, value: Any) -> Any:
+        if isinstance(value, Tensor) and value.dtype in _FLOATS:
+            return value.to(self._dtype)
+        if isinstance(value, torch.dtype) and value in _FLOATS:
+            return self._dtype
+        return value
 
-def _interpreted(graph: torch.fx.GraphModule) -> Callable[..., Any]:
-    """A nested graph, as of torch.no_grad blocks, as a function."""
-    return lambda *args: _WideInterpreter(graph).run(*args)
+    def _nested(self, graph: torch.fx.GraphModule) -> Callable[..., Any]:
+        """A nested graph, as of torch.no_grad blocks, as a function."""
+        return lambda *args: type(self)(graph, self._dtype).run(*args)
 
 
 @contextlib.contextmanager
-def _float64_by_default() -> Iterator[None]:
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """What torch makes floating tensors of while nobody names a dtype."""
     previous = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(dtype)
     try:
         yield
     finally:
         torch.set_default_dtype(previous)
 
 
-class Reference:
+class Evaluator:
+    """A program with every floating tensor in one dtype.
+
+    Args:
+        program: the exported program; it is not changed.
+        dtype: the floating dtype of inputs, weights and everything between.
+    """
+
+    def __init__(self, program: ExportedProgram, dtype: torch.dtype) -> None:
+        self._program, self._dtype = program, dtype
+        graph = program.module(check_guards=False)
+        assert isinstance(graph, torch.fx.GraphModule)
+        self._interpreter = PrecisionInterpreter(graph, dtype)
+
+    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Output tensors for the input tensors, given in the order of the program's inputs."""
+        leaves = call_leaves(self._program, tensors)
+        with torch.no_grad(), default_dtype(self._dtype):
+            outputs = pytree.tree_leaves(self._interpreter.run(*leaves, enable_io_processing=False))
+        return [value for value in outputs if isinstance(value, Tensor)]
+
+
+class Reference(Evaluator):
     """The float64 reference of a program.
 
     Args:
@@ -70,14 +100,4 @@ class Reference:
     """
 
     def __init__(self, program: ExportedProgram) -> None:
-        self._program = program
-        graph = program.module(check_guards=False)
-        assert isinstance(graph, torch.fx.GraphModule)
-        self._interpreter = _WideInterpreter(graph)
-
-    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Output tensors for the input tensors, given in the order of the program's inputs."""
-        leaves = call_leaves(self._program, tensors)
-        with torch.no_grad(), _float64_by_default():
-            outputs = pytree.tree_leaves(self._interpreter.run(*leaves, enable_io_processing=False))
-        return [value for value in outputs if isinstance(value, Tensor)]
+        super().__init__(program, torch.float64)

@@ -10,10 +10,14 @@ import click
 
 _COMMANDS = {
     "analyze": "Geometry of top-N selections per layer and head.",
-    "check": "Compare an ONNX file with its PyTorch reference.",
+    "build": "Build a TensorRT engine from an ONNX file.",
+    "check": "Hold model files to their PyTorch reference.",
     "convert": "Convert a PyTorch model to ONNX and prove the file by running it.",
     "inspect": "Show what is in an ONNX file.",
     "plugins": "Build and inspect the TensorRT plugin library.",
+    "record": "Record inputs and reference outputs for a device without PyTorch.",
+    "run": "Run and time an ONNX file or an engine.",
+    "runtime": "Compile and inspect attnrt, the C++ runtime for engines of TensorRT.",
     "targets": "Show the devices that --target knows.",
     "variants": "Show the attention variants.",
 }

@@ -3,79 +3,154 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from attnexport.cli.console import debug_option, out, report_errors, write_json
+from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
 from attnexport.cli.model import load, model_options, options_of
-from attnexport.files import check_not_same, check_output
+from attnexport.cli.reports import report_options, report_paths, write_reports
+
+if TYPE_CHECKING:
+    from attnexport.accuracy.judge import Plan
+    from attnexport.accuracy.opening import ContenderText
+    from attnexport.accuracy.results import CheckReport
+    from attnexport.cli.model import Loaded
+
+_PRECISIONS = click.Choice(["fp64", "fp32", "fp16", "bf16"])
 
 
 @click.command(name="check")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("onnx_file", metavar="OUT.onnx", type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="An .npz, or a folder of them: arrays by input name, and labels. Default: generated inputs.",
-)
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Generated inputs to run.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the report here too.")
+@click.argument("contenders", metavar="CONTENDER…", nargs=-1, required=True)
+@input_options
+@click.option("--precision", type=_PRECISIONS, help="Hold contenders to PyTorch at it. Default: each to its own.")
+@click.option("--plugins", type=click.Path(path_type=Path), metavar="LIB", help="The plugin library for engines.")
+@click.option("--budget", type=click.Path(path_type=Path), help="A TOML file of outputs or layers that may err more.")
+@click.option("--metric", "metrics", multiple=True, help="accuracy, top5, perplexity or module:function. Repeatable.")
+@click.option("--max-drop", type=float, help="How much worse than the reference's a contender's metrics may be.")
+@click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each batch.")
+@click.option("--bisect", is_flag=True, help="Name the layer where an ONNX file goes wrong first.")
+@click.option("--hazards", is_flag=True, help="Measure attention's own hazards: scores, ties, empty rows.")
+@click.option("--rebuild", type=click.IntRange(min=2), metavar="N", help="Build N engines from each ONNX file.")
+@click.option("--target", metavar="NAME", help="The device that --rebuild builds for.")
+@click.option("--shapes", multiple=True, metavar="X=MIN:OPT:MAX", help="Shapes that --rebuild builds for, as build's.")
+@click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="Default: ~/.cache/attnexport/reference.")
+@click.option("--no-cache", is_flag=True, help="Neither read nor keep the reference's outputs.")
+@click.option("--warn-only", is_flag=True, help="Exit code 0 outside the budget too.")
+@report_options
 @model_options
 @debug_option
 @report_errors
-def command(model: Path, onnx_file: Path, data: Path | None, seeds: int, json_path: Path | None, **given: Any) -> None:
-    """Compare an ONNX file with its PyTorch reference.
+def command(model: Path, contenders: tuple[str, ...], **given: Any) -> None:
+    """Hold model files to their PyTorch reference.
 
-    ONNX Runtime's outputs are held to the float64 reference: the largest error may be twice PyTorch's own at the
-    model's precision plus a floor of a few roundings. With --data the predictions are compared too.
+    A CONTENDER is an .onnx file (ONNX Runtime on the CPU; ort-cuda:FILE on a GPU), an engine, recorded outputs (an
+    .npz or a folder), or torch:fp16. Each is held to the float64 reference: its largest error may be twice
+    PyTorch's own at its precision, plus a floor of a few roundings.
 
     Exit codes: 0 within budget, 1 outside it, 2 unusable input.
     """
-    from attnexport.accuracy.check import check
-    from attnexport.accuracy.data import data_batches, generated_batches
-    from attnexport.accuracy.report import as_json, table, task_line
-    from attnexport.backends.onnxruntime import OnnxRuntimeBackend
-    from attnexport.graph.inspection import inspect_model
-    from attnexport.graph.metadata import source_hash
+    from attnexport.accuracy.opening import parse_contender
 
-    check_output(json_path)
-    check_not_same(json_path, model, onnx_file, data, given["weights"])
-    loaded = load(options_of(model, given))
-    facts = inspect_model(onnx_file)
-    backend = OnnxRuntimeBackend(onnx_file)
-    program = loaded.program
-    if data is None:
-        batches = generated_batches(program, seeds)
-    else:
-        batches = data_batches(program, data, dim_names=loaded.dim_names)
-    with out().status("running"):
-        report = check(program, backend, batches, compare_task=data is not None)
-    out().print(table(report))
-    line = task_line(report)
-    if line:
-        out().print(line)
-    notes = list(report.notes)
-    written_for = facts.metadata.get("source_hash")
-    if written_for is not None and written_for != source_hash(program):
-        notes.append(f"{onnx_file} was converted from another model, or from other weights, than {model}")
-    for note in notes:
-        out().print(f"note: {note}")
-    if json_path is not None:
-        write_json(
-            json_path,
-            {
-                "model": str(model),
-                "model_sha256": loaded.sha256,
-                "file": str(onnx_file),
-                "file_sha256": facts.sha256,
-                **as_json(report),
-                "notes": notes,
-            },
-        )
-    for output in report.outputs:
-        if not output.passed:
-            click.echo(f"attnexport: {output.failure}", err=True)
-    if not report.passed:
+    parsed = [parse_contender(text) for text in contenders]
+    files = (contender.path for contender in parsed)
+    paths = report_paths(given, model, given["data"], given["weights"], given["budget"], *files)
+    report = _checked(model, parsed, given)
+    _show(report)
+    write_reports(report, paths)
+    for failure in report.failures:
+        click.echo(f"attnexport: {failure}", err=True)
+    if not report.passed and not given["warn_only"]:
         raise SystemExit(1)
+
+
+def _checked(model: Path, contenders: list[ContenderText], given: dict[str, Any]) -> CheckReport:
+    """Loads everything, runs it and compares."""
+    from attnexport.accuracy.cache import OutputCache, default_folder
+    from attnexport.accuracy.check import check
+    from attnexport.accuracy.contenders import BackendContender
+    from attnexport.accuracy.data import Batch
+    from attnexport.accuracy.diagnosis import with_guilty_layers, with_hazards, with_rebuilds
+    from attnexport.accuracy.opening import RECORDED, Opener
+    from attnexport.accuracy.torch_runs import TorchRuns
+    from attnexport.engines.building import BuildOptions
+    from attnexport.engines.shapes import parse_shapes
+    from attnexport.errors import InputError
+
+    if (given["rebuild"] is None) != (given["target"] is None):
+        raise InputError("--rebuild: expected together with --target, given one of them")
+    for contender in contenders:
+        if contender.kind == RECORDED and given["data"] is None:
+            raise InputError(f"{contender.text}: recorded outputs: expected the inputs that they are of in --data")
+    loaded = load(options_of(model, given))
+    folder = None if given["no_cache"] else given["cache"] or default_folder()
+    runs = TorchRuns(loaded.program, OutputCache(folder))
+    plan = _plan(str(model), loaded, given)
+    opener = Opener(runs, given["precision"], given["plugins"])
+    opened = [opener.open(contender) for contender in contenders]
+    engines = [contender.profiles for contender in opened if isinstance(contender, BackendContender)]
+    inputs = chosen_inputs(loaded, runs, options_of_inputs(given), engines)
+    suspects: dict[str, Batch] = {}
+    with progress_bar("checking") as progress:
+        report = check(
+            runs, opened, inputs.batches, plan, left_out=inputs.left_out, suspects=suspects, progress=progress
+        )
+    runs.cache.trim()
+    with out().status("looking into layers"):
+        if given["bisect"]:
+            report = with_guilty_layers(report, contenders, loaded.program, suspects, plan.budget.layers)
+        if given["hazards"]:
+            report = with_hazards(report, loaded.program, inputs.batches)
+        if given["rebuild"]:
+            options = BuildOptions(given["target"], plugins=given["plugins"], shapes=parse_shapes(given["shapes"]))
+            report = with_rebuilds(report, contenders, loaded.program, inputs.batches, options, given["rebuild"])
+    return report
+
+
+def _plan(model: str, loaded: Loaded, given: dict[str, Any]) -> Plan:
+    from attnexport.accuracy.budget_file import BudgetFile, module_paths, read_budget_file
+    from attnexport.accuracy.judge import Plan
+    from attnexport.accuracy.metrics import find_metric
+    from attnexport.errors import InputError
+    from attnexport.program import output_names
+
+    metrics = tuple(find_metric(name) for name in given["metrics"])
+    if given["max_drop"] is not None and not metrics:
+        raise InputError("--max-drop: expected beside --metric, given without")
+    budget = BudgetFile()
+    if given["budget"] is not None:
+        budget = read_budget_file(given["budget"], output_names(loaded.program), module_paths(loaded.program))
+    return Plan(
+        model=model,
+        model_sha256=loaded.sha256,
+        predictions=given["data"] is not None,
+        metrics=metrics,
+        max_drop=given["max_drop"],
+        repeat=given["repeat"],
+        budget=budget,
+    )
+
+
+def _show(report: CheckReport) -> None:
+    from attnexport.accuracy.report import contender_table, hazard_lines, inputs_line, layers_table, result_lines
+
+    console = out()
+    for result in report.contenders:
+        console.print(contender_table(result))
+        for line in result_lines(result):
+            console.print(line)
+        for note in result.notes:
+            console.print(f"note: {note}")
+        if result.bisection is not None:
+            console.print(layers_table(result.bisection))
+            for note in result.bisection.notes:
+                console.print(f"note: {note}")
+    for line in hazard_lines(report):
+        console.print(line)
+    console.print(inputs_line(report))
+    for override in report.overrides:
+        console.print(f"budget: {override.name} is allowed {override.allowance}: {override.reason}")
+    for note in report.notes:
+        console.print(f"note: {note}")

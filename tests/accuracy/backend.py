@@ -1,14 +1,21 @@
-"""A backend that is PyTorch itself, with faults on request."""
+"""A backend that is PyTorch itself, with faults on request, and checks of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from torch.export import ExportedProgram
 
+from attnexport.accuracy.check import check
+from attnexport.accuracy.contenders import BackendContender
+from attnexport.accuracy.data import Batch
+from attnexport.accuracy.judge import Plan
+from attnexport.accuracy.results import CheckReport, ContenderFacts
+from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.arrays import as_array
+from attnexport.backends import Backend, TensorInfo
 from attnexport.program import example_inputs, input_specs, output_names, run_program
 
 Fault = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
@@ -23,10 +30,17 @@ class TorchBackend:
         inputs: names of the file's inputs. Default: None, the program's.
     """
 
+    description = "PyTorch"
+
     def __init__(self, program: ExportedProgram, fault: Fault | None = None, inputs: tuple[str, ...] = ()) -> None:
         self._program, self._module = program, program.module()
         self._fault = fault or (lambda outputs: outputs)
-        self.input_names = inputs or tuple(spec.name for spec in input_specs(program))
+        specs = input_specs(program)
+        self.input_names = inputs or tuple(spec.name for spec in specs)
+        self.inputs = tuple(
+            TensorInfo(name, str(spec.dtype).removeprefix("torch."), spec.shape)
+            for name, spec in zip(self.input_names, specs, strict=True)
+        )
         self.output_names = tuple(self._outputs(example_inputs(program)))
         self.feeds: list[dict[str, np.ndarray]] = []
 
@@ -38,5 +52,17 @@ class TorchBackend:
         values = map(as_array, run_program(self._program, self._module, tensors))
         return self._fault(dict(zip(output_names(self._program), values, strict=True)))
 
-    def time(self, inputs, repeats):
-        raise NotImplementedError
+
+def contender(
+    program: ExportedProgram, backend: Backend, precision: str | None = None, name: str = "file"
+) -> BackendContender:
+    """The backend as a contender, of the program's own precision unless another is given."""
+    own = TorchRuns(program).own
+    return BackendContender(
+        ContenderFacts(name, "PyTorch", precision or own, "as given", f"{name}.onnx", "5e" * 32), backend, program
+    )
+
+
+def checked(program: ExportedProgram, backend: Backend, batches: Iterable[Batch], **plan) -> CheckReport:
+    """Holds one backend to the program."""
+    return check(TorchRuns(program), [contender(program, backend)], batches, Plan(**plan))

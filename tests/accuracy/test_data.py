@@ -1,4 +1,4 @@
-"""Inputs for check: generated at several sizes, or cut from .npz files."""
+"""Inputs for check cut from .npz files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from attnexport.accuracy.data import BATCH, data_batches, data_files, generated_batches
+from attnexport.accuracy.data import BATCH, data_batches, data_files, whole_file
 from attnexport.errors import InputError
 
 DIM_NAMES = {"x": {0: "batch", 1: "tokens"}, "lengths": {0: "batch"}}
@@ -67,41 +67,6 @@ def saved(tmp_path, name="data.npz", **content):
 
 def sizes_of(batches) -> list[int]:
     return [batch.rows for batch in batches]
-
-
-def test_generated_batches_take_the_example_and_other_sizes(dynamic):
-    batches = list(generated_batches(dynamic, 4))
-    shapes = [tuple(batch.tensors[0].shape) for batch in batches]
-    assert [batch.source for batch in batches] == ["seed 0", "seed 1", "seed 2", "seed 3"]
-    assert shapes[0] == shapes[3] == (4, 5)
-    assert min(shapes[1]) <= 2
-    assert all(size > example for size, example in zip(shapes[2], (4, 5), strict=True))
-    assert len(set(shapes)) == 3
-    for batch in batches:
-        x, lengths, table = batch.tensors
-        assert lengths.shape == x.shape[:1]
-        assert set(lengths.tolist()) <= {1, 2, 3, 4}
-        assert [tensor.dtype for tensor in batch.tensors] == [torch.float32, torch.int64, torch.float16]
-        assert table.shape == (3, 2)
-    assert not torch.equal(batches[0].tensors[0], batches[3].tensors[0])
-
-
-def test_generated_batches_are_the_same_every_time(dynamic):
-    first, second = (next(generated_batches(dynamic, 1)).tensors[0] for _ in range(2))
-    assert torch.equal(first, second)
-
-
-def test_generated_batches_stay_in_the_declared_range():
-    program = sum_program(Dim("batch", min=3, max=6), Dim("tokens", min=2, max=7))
-    shapes = [tuple(batch.tensors[0].shape) for batch in generated_batches(program, 3)]
-    assert shapes == [(4, 5), (3, 2), (6, 7)]
-
-
-def test_program_without_examples_asks_for_inputs(dynamic):
-    bare = sum_program()
-    bare.example_inputs = None
-    with pytest.raises(InputError, match="carries no example inputs: give --inputs or --data"):
-        next(generated_batches(bare, 1))
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(1, [1]), (BATCH, [64]), (150, [64, 64, 22])])
@@ -209,3 +174,28 @@ def test_arrays_of_another_kind_are_refused(dynamic, tmp_path, kind):
     content = arrays(3) | {"lengths": np.zeros(3, kind)}
     with pytest.raises(InputError, match=r"data\.npz"):
         list(data_batches(dynamic, saved(tmp_path, **content)))
+
+
+def test_batches_say_where_in_their_file_they_are_and_how_much_is_done(dynamic, tmp_path):
+    for name in ("a.npz", "b.npz"):
+        saved(tmp_path, name, **arrays(100))
+    batches = list(data_batches(dynamic, tmp_path))
+    places = [(batch.name, batch.first_row, batch.file_rows, batch.kind) for batch in batches]
+    assert places == [("a", 0, 100, "data"), ("a", 64, 100, "data"), ("b", 0, 100, "data"), ("b", 64, 100, "data")]
+    assert [batch.done for batch in batches] == pytest.approx([0.32, 0.5, 0.82, 1.0])
+
+
+def test_whole_file_is_one_batch(dynamic, tmp_path):
+    content = arrays(150)
+    batch = whole_file(dynamic, saved(tmp_path, **content), kind="normal", done=0.5)
+    assert np.array_equal(batch.tensors[0], content["x"])
+    assert (batch.name, batch.kind, batch.done) == ("data", "normal", 0.5)
+    with pytest.raises(InputError, match=r"input x: expected .* given \(3, 5, 1\) float32"):
+        whole_file(dynamic, saved(tmp_path, **arrays(3) | {"x": np.ones((3, 5, 1), np.float32)}))
+
+
+def test_bfloat16_comes_as_two_raw_bytes(dynamic, tmp_path):
+    content = arrays(3)
+    bits = torch.from_numpy(content["x"]).bfloat16().view(torch.int16).numpy().view("V2")
+    (batch,) = data_batches(dynamic, saved(tmp_path, **content | {"x": bits}))
+    assert torch.equal(batch.tensors[0], torch.from_numpy(content["x"]).bfloat16().float())

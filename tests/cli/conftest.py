@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 
 import attnexport
+import attnexport.accuracy.cache
 from attnexport.cli import main
 from tests.cli.models import WIDTH, small
 
@@ -41,6 +42,14 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(f"{record.name}: {record.getMessage()}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(folder: Path) -> Iterator[None]:
+    """Keeps the reference outputs of the tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attnexport.accuracy.cache, "default_folder", lambda: folder / "cache")
+        yield
 
 
 @pytest.fixture(scope="session")

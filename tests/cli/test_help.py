@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("analyze", "check", "convert", "inspect", "plugins", "targets", "variants")
+COMMANDS = ("analyze", "build", "check", "convert", "inspect", "plugins", "record", "run", "targets", "variants")
 
 
 def test_help_answers_in_under_two_fifths_of_a_second():

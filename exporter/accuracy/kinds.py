@@ -1,0 +1,267 @@
+"""Generated inputs of several kinds: ordinary values, extreme ones, and every declared dynamic dim at its ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from attnexport.accuracy.data import Batch
+from attnexport.accuracy.scaling import is_scalable, largest_scale, scaled
+from attnexport.accuracy.sizes import Profiles, SizeRange, size_ranges
+from attnexport.backends.onnxruntime import first_line
+from attnexport.errors import InputError
+from attnexport.inputs import generator, like_example
+from attnexport.program import example_inputs, input_specs, shapes_at
+
+LONGEST = 1024
+"""Size up to which dynamic dims are generated, unless the example's is larger."""
+
+_FIRST_SEED = 1000
+
+
+class NotApplicable(Exception):
+    """A kind that a model has no inputs of; the message says why."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What kinds are generated from.
+
+    Attributes:
+        program: the model, with example inputs.
+        seeds: how many batches of each kind of values.
+        seed: number of the first.
+        longest: size up to which dynamic dims are generated.
+        engines: shapes that engines take, which sizes are kept within.
+    """
+
+    program: ExportedProgram
+    seeds: int
+    seed: int = 0
+    longest: int = LONGEST
+    engines: Sequence[Profiles] = ()
+
+    @cached_property
+    def ranges(self) -> tuple[SizeRange, ...]:
+        """The dynamic dims."""
+        return size_ranges(self.program, self.longest, self.engines)
+
+    @cached_property
+    def large_scale(self) -> float:
+        """What values like the example's are multiplied by for large ones.
+
+        Raises:
+            NotApplicable: they cannot be, or are large already.
+        """
+        tensors = self.like_examples({}, generator(_FIRST_SEED + self.seed))
+        if not any(is_scalable(tensor) and tensor.any() for tensor in tensors):
+            raise NotApplicable("no floating input that is not zero")
+        try:
+            scale = largest_scale(self.program, tensors)
+        except Exception as error:
+            raise NotApplicable(f"PyTorch cannot run the model in fp64: {first_line(error)}") from error
+        if scale <= 1:
+            raise NotApplicable("products of the example's own values come near half's limit")
+        return scale
+
+    def like_examples(self, sizes: Mapping[str, int], random: torch.Generator) -> list[Tensor]:
+        """Inputs with values like the example's; dynamic dims that are not in ``sizes`` have the example's."""
+        chosen = {**{size.symbol: size.example for size in self.ranges}, **sizes}
+        shapes = shapes_at(self.program, chosen)
+        pairs = zip(example_inputs(self.program), shapes, strict=True)
+        return [like_example(example, shape, random) for example, shape in pairs]
+
+
+Maker = Callable[[Generation, torch.Generator], list[Tensor]]
+Sizes = Callable[[Generation], list[dict[str, int]]]
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """A kind of generated inputs.
+
+    Attributes:
+        name: as ``--kinds`` takes it.
+        title: what it is, in words.
+        values: makes the tensors of one batch, for kinds of values.
+        sizes: sizes of the dynamic dims of every batch, for kinds of sizes.
+    """
+
+    name: str
+    title: str
+    values: Maker | None = None
+    sizes: Sizes | None = None
+
+    def make(self, generation: Generation) -> Iterator[list[Tensor]]:
+        """The inputs, batch by batch.
+
+        Raises:
+            NotApplicable: the model has no inputs of this kind.
+        """
+        if self.values is not None:
+            for seed in range(generation.seeds):
+                yield self.values(generation, generator(_FIRST_SEED + generation.seed + seed))
+        if self.sizes is not None:
+            for position, sizes in enumerate(self.sizes(generation)):
+                yield generation.like_examples(sizes, generator(_FIRST_SEED + generation.seed + position))
+
+
+def _normal(generation: Generation, random: torch.Generator) -> list[Tensor]:
+    return generation.like_examples({}, random)
+
+
+def _large(generation: Generation, random: torch.Generator) -> list[Tensor]:
+    return scaled(generation.like_examples({}, random), generation.large_scale)
+
+
+def _constant(generation: Generation, random: torch.Generator) -> list[Tensor]:
+    tensors = generation.like_examples({}, random)
+    return [tensor.flatten()[:1].expand_as(tensor).contiguous() if tensor.numel() else tensor for tensor in tensors]
+
+
+def _one_hot(generation: Generation, random: torch.Generator) -> list[Tensor]:
+    tensors = generation.like_examples({}, random)
+    if not any(is_scalable(tensor) and tensor.dim() for tensor in tensors):
+        raise NotApplicable("no floating input with a last axis")
+    return [_as_one_hot(tensor, random) if is_scalable(tensor) and tensor.dim() else tensor for tensor in tensors]
+
+
+def _as_one_hot(tensor: Tensor, random: torch.Generator) -> Tensor:
+    """One element of the last axis keeps the largest magnitude of the tensor, the others are zero."""
+    place = torch.randint(tensor.shape[-1], (*tensor.shape[:-1], 1), generator=random)
+    return torch.zeros_like(tensor).scatter_(-1, place, float(tensor.abs().max()) or 1.0)
+
+
+def _each_dim(choose: Callable[[SizeRange], int]) -> Sizes:
+    """One batch for every dynamic dim at the chosen size, the others as in the example."""
+
+    def sizes(generation: Generation) -> list[dict[str, int]]:
+        if not generation.ranges:
+            raise NotApplicable("no dynamic dims")
+        return [{size.symbol: choose(size)} for size in generation.ranges]
+
+    return sizes
+
+
+def _lengths(choose: Callable[[SizeRange, int], int]) -> Sizes:
+    """One batch with every dynamic dim but the batch at the chosen size."""
+
+    def sizes(generation: Generation) -> list[dict[str, int]]:
+        lengths = {size.symbol: choose(size, generation.longest) for size in generation.ranges if not size.is_batch}
+        if not lengths:
+            raise NotApplicable("no dynamic dim besides the batch")
+        return [lengths]
+
+    return sizes
+
+
+def _long(size: SizeRange, longest: int) -> int:
+    wanted = max(longest, size.example)
+    return wanted if size.upper is None else min(size.upper, wanted)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        InputKind("normal", "values like the example's", values=_normal),
+        InputKind("large", "scaled until products of two values come near half's limit", values=_large),
+        InputKind("constant", "every value of an input the same", values=_constant),
+        InputKind("one-hot", "one value of the last axis, the others zero", values=_one_hot),
+        InputKind("length-1", "lengths of 1, or the least declared", sizes=_lengths(lambda size, _: size.smallest)),
+        InputKind("long", "the longest lengths", sizes=_lengths(_long)),
+        InputKind("minimum", "each dynamic dim at its least", sizes=_each_dim(lambda size: size.smallest)),
+        InputKind("middle", "each dynamic dim at its middle", sizes=_each_dim(lambda size: size.middle)),
+        InputKind("maximum", "each dynamic dim at its most", sizes=_each_dim(lambda size: size.largest)),
+    )
+}
+
+
+def title_of(name: str) -> str:
+    """What inputs of this kind are, in words."""
+    return KINDS[name].title if name in KINDS else "data that was given"
+
+
+def is_extreme(name: str) -> bool:
+    """Whether inputs of this kind are generated ones that a model may never see."""
+    return name in KINDS and name != "normal"
+
+
+def chosen_kinds(text: str | None) -> tuple[InputKind, ...]:
+    """The kinds that ``--kinds normal,large`` names; all of them without.
+
+    Raises:
+        InputError: a name that is none of them.
+    """
+    names = list(KINDS) if text is None else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in KINDS:
+            raise InputError(f"--kinds: expected some of {', '.join(KINDS)}, given {name!r}")
+    return tuple(KINDS[name] for name in dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class GeneratedInputs:
+    """Batches of every chosen kind; iterating fills ``left_out``.
+
+    Attributes:
+        generation: what they are made from.
+        kinds: in order.
+        left_out: why, for every kind that the model has no inputs of.
+    """
+
+    generation: Generation
+    kinds: Sequence[InputKind]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One batch a seed for kinds of values, one a size for kinds of sizes but for shapes that ran already."""
+        ran: set[tuple[torch.Size, ...]] = set()
+        for position, kind in enumerate(self.kinds):
+            try:
+                made = list(kind.make(self.generation))
+            except NotApplicable as reason:
+                self.left_out[kind.name] = str(reason)
+                continue
+            if kind.sizes is not None:
+                made = [tensors for tensors in made if tuple(tensor.shape for tensor in tensors) not in ran]
+            if not made:
+                self.left_out[kind.name] = "other kinds have these sizes"
+            for number, tensors in enumerate(made):
+                ran.add(tuple(tensor.shape for tensor in tensors))
+                name = f"{kind.name}-{number}"
+                done = (position + (number + 1) / len(made)) / len(self.kinds)
+                yield Batch(name, tuple(tensors), kind=kind.name, name=name, done=done)
+
+
+def generated_inputs(
+    program: ExportedProgram,
+    kinds: Sequence[InputKind],
+    *,
+    seeds: int = 3,
+    seed: int = 0,
+    longest: int = LONGEST,
+    engines: Sequence[Profiles] = (),
+) -> GeneratedInputs:
+    """Inputs of these kinds, the same for the same seed.
+
+    Args:
+        program: the model.
+        kinds: which, in order.
+        seeds: batches of each kind of values. Default: 3.
+        seed: of the first. Default: 0.
+        longest: size up to which dynamic dims go, unless the example's is larger. Default: LONGEST.
+        engines: shapes that engines take, which sizes are kept within. Default: none.
+
+    Raises:
+        InputError: the program carries no example inputs.
+    """
+    if program.example_inputs is None:
+        raise InputError("the model carries no example inputs: give --inputs or --data")
+    if not input_specs(program):
+        raise InputError("the model has no tensor inputs")
+    return GeneratedInputs(Generation(program, seeds, seed, longest, engines), kinds)

@@ -1,0 +1,1 @@
+"""Recorded sets: inputs, reference outputs and budgets as plain files, for devices without PyTorch."""

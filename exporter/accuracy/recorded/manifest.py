@@ -1,0 +1,128 @@
+"""manifest.json of a recorded set: which model it is from, and the hash of every file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from attnexport.errors import InputError
+from attnexport.files import sha256
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class RecordedBatch:
+    """One batch of a set.
+
+    Attributes:
+        name: of its files inputs/NAME.npz and reference/NAME.npz, and labels/NAME.npz where it has labels.
+        kind: the kind of inputs.
+        files: SHA-256 by path below the set.
+    """
+
+    name: str
+    kind: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What is allowed for one output, kind of inputs and precision.
+
+    Attributes:
+        torch_error: PyTorch's largest error at that precision; 0 for outputs that must be equal.
+        limit: largest allowed absolute error; 0 for outputs that must be equal, None where only values that are not
+            finite count, because PyTorch itself has lost half of its digits.
+        mismatches: elements that may differ, for outputs that must be equal.
+    """
+
+    torch_error: float
+    limit: float | None
+    mismatches: int
+
+
+@dataclass(frozen=True)
+class SetManifest:
+    """What a set says of itself.
+
+    Attributes:
+        model: name of the model's file.
+        model_sha256: of that file.
+        source_hash: of the model's graph and weights, as ONNX files carry it.
+        seed: of the generated inputs; None for data that the user gave.
+        outputs: types of the outputs by name, in order.
+        batches: in order.
+        allowed: by precision, kind of inputs and output.
+        environment: what the set was made with, by name and version.
+        format: version of this layout.
+    """
+
+    model: str
+    model_sha256: str
+    source_hash: str
+    seed: int | None
+    outputs: Mapping[str, str]
+    batches: tuple[RecordedBatch, ...]
+    allowed: Mapping[str, Mapping[str, Mapping[str, Allowed]]]
+    environment: Mapping[str, str]
+    format: int = FORMAT
+
+    def write(self, folder: Path) -> None:
+        """Writes it into the set's folder."""
+        text = json.dumps(asdict(self), indent=2, allow_nan=False)
+        (folder / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+
+
+def is_recorded_set(path: Path) -> bool:
+    """Whether a path is a recorded set, though its manifest may be missing."""
+    return (path / MANIFEST).is_file() or (path / "inputs").is_dir()
+
+
+def read_manifest(folder: Path) -> SetManifest:
+    """The manifest of a set all of whose files are as they were written.
+
+    Raises:
+        InputError: a manifest that is none, of another format, or a set that was cut off or altered.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = _parsed(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: expected the manifest of a recorded set: {error}") from error
+    if manifest.format != FORMAT:
+        raise InputError(f"{path}: expected format {FORMAT}, given {manifest.format}")
+    for batch in manifest.batches:
+        for name, wanted in batch.files.items():
+            _check_file(folder, name, wanted)
+    return manifest
+
+
+def _parsed(content: Any) -> SetManifest:
+    allowed = {
+        precision: {
+            kind: {output: Allowed(**entry) for output, entry in outputs.items()} for kind, outputs in kinds.items()
+        }
+        for precision, kinds in content.pop("allowed").items()
+    }
+    batches = tuple(
+        RecordedBatch(entry["name"], entry["kind"], dict(entry["files"])) for entry in content.pop("batches")
+    )
+    return SetManifest(**content, batches=batches, allowed=allowed)
+
+
+def _check_file(folder: Path, name: str, wanted: str) -> None:
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{folder / MANIFEST}: expected files inside the set, given {name}")
+    if not file.is_file():
+        raise InputError(f"{folder}: the recorded set was cut off: expected {name}, found none")
+    given = sha256(file)
+    if given != wanted:
+        raise InputError(
+            f"{file}: the recorded set was cut off or altered: expected sha256 {wanted[:12]}…, given {given[:12]}…"
+        )

@@ -1,0 +1,130 @@
+"""Writes a recorded set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attnexport.accuracy.data import DATA, LABELS, Batch
+from attnexport.accuracy.environment import environment
+from attnexport.accuracy.recorded import compare
+from attnexport.accuracy.recorded.manifest import Allowed, RecordedBatch, SetManifest
+from attnexport.accuracy.results import DataKind
+from attnexport.accuracy.tally import YardstickTally
+from attnexport.accuracy.torch_runs import TorchRuns
+from attnexport.accuracy.yardsticks import TorchOutputs, Yardsticks
+from attnexport.arrays import as_array
+from attnexport.files import replacing, sha256
+from attnexport.npz_files import write_arrays
+from attnexport.program import input_specs, output_names
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a set is recorded from.
+
+    Attributes:
+        runs: the model in PyTorch.
+        model, model_sha256: name and hash of its file.
+        seed: of generated inputs; None for data that the user gave.
+    """
+
+    runs: TorchRuns
+    model: str
+    model_sha256: str
+    seed: int | None
+
+
+def record(
+    source: Source,
+    batches: Iterable[Batch],
+    precisions: Sequence[str],
+    folder: Path,
+    *,
+    left_out: Mapping[str, str] | None = None,
+    progress: Callable[[Batch], None] | None = None,
+) -> tuple[DataKind, ...]:
+    """Writes inputs, reference outputs, budgets and the script that compares, whole or not at all.
+
+    Args:
+        source: the model.
+        batches: its inputs.
+        precisions: to give budgets for.
+        folder: the set, which must not exist yet.
+        left_out: why, for kinds of inputs that the model has none of; read at the end. Default: None.
+        progress: called after each batch. Default: None.
+
+    Returns:
+        The kinds of inputs, those left out too.
+
+    Raises:
+        InputError: nothing to record, a folder that cannot be written, or a reference that is not finite for data
+            that the user gave.
+        BackendError: PyTorch cannot run the model at one of the precisions.
+    """
+    runs = source.runs
+    yardsticks = Yardsticks(runs, precisions)
+    with replacing(folder) as staging:
+        target = staging / folder.name
+        target.mkdir()
+        recorded = []
+        for batch in batches:
+            outputs = yardsticks.take(batch)
+            if outputs is not None:
+                recorded.append(_write_batch(target, runs, batch, outputs))
+                for precision in precisions:
+                    yardsticks.measure(outputs, precision)
+                    yardsticks.look_again(outputs, precision, draws=1)
+            if progress is not None:
+                progress(batch)
+        kinds = yardsticks.kinds(left_out or {})
+        (target / "compare.py").write_bytes(Path(compare.__file__).read_bytes())
+        SetManifest(
+            model=source.model,
+            model_sha256=source.model_sha256,
+            source_hash=runs.source_hash,
+            seed=source.seed,
+            outputs={name: runs.output_dtype(name) for name in output_names(runs.program)},
+            batches=tuple(recorded),
+            allowed={precision: _allowed(yardsticks.tallies[precision]) for precision in precisions},
+            environment=environment(),
+        ).write(target)
+    return kinds
+
+
+def _write_batch(folder: Path, runs: TorchRuns, batch: Batch, outputs: TorchOutputs) -> RecordedBatch:
+    name = f"{batch.name}-{batch.first_row}" if batch.kind == DATA else batch.name
+    inputs = {spec.name: _raw(tensor) for spec, tensor in zip(input_specs(runs.program), batch.tensors, strict=True)}
+    parts: dict[str, Mapping[str, NDArray[Any]]] = {"inputs": inputs, "reference": outputs.exact}
+    if batch.labels is not None:
+        parts["labels"] = {LABELS: batch.labels}
+    files = {}
+    for part, arrays in parts.items():
+        path = folder / part / f"{name}.npz"
+        path.parent.mkdir(exist_ok=True)
+        write_arrays(path, arrays)
+        files[f"{part}/{path.name}"] = sha256(path)
+    return RecordedBatch(name, batch.kind, files)
+
+
+def _raw(tensor: Tensor) -> NDArray[Any]:
+    """An input as attnrt reads it: bfloat16 as two raw bytes."""
+    array = as_array(tensor)
+    return array.view("V2") if tensor.dtype == torch.bfloat16 else array
+
+
+def _allowed(tallies: Mapping[tuple[str, str], YardstickTally]) -> dict[str, dict[str, Allowed]]:
+    """What a contender may err, by kind of inputs and output."""
+    allowed: dict[str, dict[str, Allowed]] = {}
+    for (kind, output), tally in tallies.items():
+        budget = tally.budget
+        error, limit = (0.0, 0.0) if budget is None else (budget.torch_error, budget.limit)
+        entry = Allowed(error, limit if tally.judged else None, tally.allowed_mismatches)
+        allowed.setdefault(kind, {})[output] = entry
+    return allowed

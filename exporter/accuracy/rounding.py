@@ -1,0 +1,70 @@
+"""How far rounding alone can move a model's result: the float64 program with every value rounded at random.
+
+Monte Carlo arithmetic (D. S. Parker, "Monte Carlo Arithmetic: exploiting randomness in floating-point arithmetic",
+UCLA CSD-970002, 1997) applied to the values between operators. PyTorch's error at a precision is one draw from what
+rounding can do. Where a model is unstable, as at keys whose scores nearly tie, another correct implementation can be
+much further off than twice that draw; these runs tell such places from faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.fx
+import torch.utils._pytree as pytree
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from attnexport.accuracy.reference import PrecisionInterpreter, default_dtype
+from attnexport.inputs import generator
+from attnexport.program import call_leaves
+
+
+class RoundingInterpreter(PrecisionInterpreter):
+    """Interprets a graph in float64 and moves every value that the precision cannot hold by up to one epsilon.
+
+    Args:
+        graph: the module of an exported program.
+        precision: dtype whose epsilon values move by.
+        random: where the moves are drawn from.
+    """
+
+    def __init__(self, graph: torch.fx.GraphModule, precision: torch.dtype, random: torch.Generator) -> None:
+        super().__init__(graph, torch.float64)
+        self._precision, self._random = precision, random
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        value = super().run_node(n)
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        noise = torch.rand(value.shape, dtype=value.dtype, generator=self._random).mul_(2).sub_(1)
+        moved = value * noise.mul_(torch.finfo(self._precision).eps).add_(1)
+        return torch.where(value.to(self._precision).to(value.dtype) == value, value, moved)
+
+    def _nested(self, graph: torch.fx.GraphModule) -> Callable[..., Any]:
+        return lambda *args: RoundingInterpreter(graph, self._precision, self._random).run(*args)
+
+
+class RandomlyRounded:
+    """The float64 program with values rounded at random to a precision.
+
+    Args:
+        program: the exported program; it is not changed.
+        precision: dtype whose epsilon values move by.
+    """
+
+    def __init__(self, program: ExportedProgram, precision: torch.dtype) -> None:
+        self._program, self._precision = program, precision
+        graph = program.module(check_guards=False)
+        assert isinstance(graph, torch.fx.GraphModule)
+        self._graph = graph
+
+    def run(self, tensors: Sequence[Tensor], seed: int) -> list[Tensor]:
+        """Output tensors of one draw; the same seed gives the same draw."""
+        leaves = call_leaves(self._program, tensors)
+        interpreter = RoundingInterpreter(self._graph, self._precision, generator(seed))
+        with torch.no_grad(), default_dtype(torch.float64):
+            outputs = interpreter.run(*leaves, enable_io_processing=False)
+        return [value for value in pytree.tree_leaves(outputs) if isinstance(value, Tensor)]

@@ -1,0 +1,132 @@
+"""The model in PyTorch: the float64 reference and, at the contenders' precisions, the yardstick of their budgets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from attnexport.accuracy.budget import relative_floor, variants_of
+from attnexport.accuracy.cache import OutputCache, digest_of
+from attnexport.accuracy.precision import PRECISIONS, output_dtypes, own_precision
+from attnexport.accuracy.reference import Evaluator
+from attnexport.accuracy.rounding import RandomlyRounded
+from attnexport.arrays import as_array
+from attnexport.errors import BackendError
+from attnexport.graph.metadata import source_hash
+from attnexport.program import run_program
+
+REFERENCE = "fp64"
+
+
+class _Runner(Protocol):
+    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]: ...
+
+
+class _AsExported:
+    """The program as it is, casts between precisions included."""
+
+    def __init__(self, program: ExportedProgram) -> None:
+        self._program, self._module = program, program.module(check_guards=False)
+
+    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return run_program(self._program, self._module, tensors)
+
+
+def plain_array(tensor: Tensor) -> NDArray[Any]:
+    """An array of a dtype that NumPy has itself: bfloat16 values become float32."""
+    return as_array(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
+
+
+class TorchRuns:
+    """Runs a program at any precision, at its own as it was exported, and keeps the outputs in a cache.
+
+    Args:
+        program: the model.
+        cache: where outputs are kept. Default: None, nowhere.
+
+    Attributes:
+        program: the model.
+        cache: where outputs are kept.
+        source_hash: of the program.
+        own: its own precision.
+        seconds: that runs took, by precision.
+    """
+
+    def __init__(self, program: ExportedProgram, cache: OutputCache | None = None) -> None:
+        self.program, self.cache = program, cache or OutputCache(None)
+        self._runners: dict[str, _Runner] = {}
+        self._rounded: dict[str, RandomlyRounded] = {}
+        self._output_dtypes = output_dtypes(program)
+        self.source_hash = source_hash(program)
+        self.own = own_precision(program)
+        self.seconds: dict[str, float] = {}
+
+    def floors(self, precision: str) -> dict[str, float | None]:
+        """By output, the share of max|ref64| that a contender of this precision may always err.
+
+        None for outputs that must be equal.
+        """
+        variants = variants_of(self.program)
+        return {
+            name: relative_floor(variants, dtype if precision == self.own else PRECISIONS[precision])
+            if dtype.is_floating_point
+            else None
+            for name, dtype in self._output_dtypes.items()
+        }
+
+    def output_dtype(self, name: str) -> str:
+        """Type of an output, as float32."""
+        return str(self._output_dtypes[name]).removeprefix("torch.")
+
+    def digest(self, tensors: Sequence[Tensor]) -> str:
+        """What the cache knows a batch by."""
+        return digest_of(tensors)
+
+    def run(self, tensors: Sequence[Tensor], precision: str, digest: str) -> list[NDArray[Any]]:
+        """Outputs in order, from the cache where it has them.
+
+        Args:
+            tensors: in the order of the program's inputs.
+            precision: fp64 for the reference, fp32, fp16 or bf16.
+            digest: of the tensors.
+
+        Raises:
+            BackendError: PyTorch cannot run the model on these inputs.
+        """
+        start = time.perf_counter()
+        try:
+            return self.cache.outputs((self.source_hash, precision, digest), lambda: self.compute(tensors, precision))
+        finally:
+            self.seconds[precision] = self.seconds.get(precision, 0.0) + time.perf_counter() - start
+
+    def compute(self, tensors: Sequence[Tensor], precision: str) -> list[NDArray[Any]]:
+        """Outputs in order, always of a run of their own.
+
+        Raises:
+            BackendError: PyTorch cannot run the model on these inputs.
+        """
+        try:
+            return [plain_array(value) for value in self._runner(precision).run(tensors)]
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise BackendError(f"PyTorch cannot run the model in {precision}: {reason}") from error
+
+    def rounded(self, tensors: Sequence[Tensor], precision: str, seed: int) -> list[NDArray[Any]]:
+        """Outputs of the float64 program with every value rounded at random to a precision."""
+        if precision not in self._rounded:
+            self._rounded[precision] = RandomlyRounded(self.program, PRECISIONS[precision])
+        return [plain_array(value) for value in self._rounded[precision].run(tensors, seed)]
+
+    def _runner(self, precision: str) -> _Runner:
+        if precision not in self._runners:
+            exported = precision == self.own and precision != REFERENCE
+            self._runners[precision] = (
+                _AsExported(self.program) if exported else Evaluator(self.program, PRECISIONS[precision])
+            )
+        return self._runners[precision]

@@ -1,0 +1,55 @@
+"""``attnexport record``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
+from attnexport.cli.model import load, model_options, options_of
+from attnexport.errors import InputError
+from attnexport.files import check_output
+
+
+@click.command(name="record")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="SET", help="A new folder.")
+@click.option(
+    "--precisions",
+    default="fp32,fp16,bf16",
+    show_default=True,
+    metavar="PRECISION,…",
+    help="Precisions to record error budgets for.",
+)
+@input_options
+@model_options
+@debug_option
+@report_errors
+def command(model: Path, output: Path, precisions: str, **given: Any) -> None:
+    """Record inputs and reference outputs for a device without PyTorch.
+
+    SET holds .npz files, the error budget at each precision, the hash of every file, and compare.py, which needs
+    Python and NumPy alone and holds an engine's outputs to them.
+    """
+    from attnexport.accuracy.precision import chosen_precisions
+    from attnexport.accuracy.recorded.writing import Source, record
+    from attnexport.accuracy.torch_runs import TorchRuns
+
+    if output.exists():
+        raise InputError(f"{output}: expected a new folder, given one that exists")
+    check_output(output)
+    wanted = chosen_precisions(precisions)
+    loaded = load(options_of(model, given))
+    runs = TorchRuns(loaded.program)
+    inputs = chosen_inputs(loaded, runs, options_of_inputs(given))
+    source = Source(runs, model.name, loaded.sha256, inputs.seed)
+    with progress_bar("recording") as progress:
+        kinds = record(source, inputs.batches, wanted, output, left_out=inputs.left_out, progress=progress)
+    for kind in kinds:
+        if kind.left_out:
+            out().print(f"note: {kind.name} left out: {kind.left_out}")
+    batches = sum(kind.batches for kind in kinds)
+    out().print(f"wrote {output}: {batches} batches, budgets for {', '.join(wanted)}")
