@@ -8,22 +8,27 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from attnexport.accuracy.check import CheckReport, check
+from attnexport.accuracy.check import check
 from attnexport.accuracy.data import data_batches
-from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.accuracy.judge import Plan
+from attnexport.accuracy.opening import Opener, parse_contender
+from attnexport.accuracy.results import ContenderResult
+from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.conversion import Conversion, convert
 from attnexport.loading import as_program, load_model
 
 SAMPLES = Path(__file__).parent
 
 
-def convert_and_check(model: Path, output: Path) -> tuple[Conversion, CheckReport]:
+def convert_and_check(model: Path, output: Path) -> tuple[Conversion, ContenderResult]:
     """One sample, with the test data beside it."""
     loaded = load_model(model)
     program = as_program(loaded)
     conversion = convert(program, None, output, dim_names=loaded.dim_names)
     batches = data_batches(program, model.parent / "test.npz")
-    return conversion, check(program, OnnxRuntimeBackend(output), batches, compare_task=True)
+    runs = TorchRuns(program)
+    contender = Opener(runs).open(parse_contender(str(output)))
+    return conversion, check(runs, [contender], batches, Plan(predictions=True)).contenders[0]
 
 
 def main(folder: Path) -> int:
@@ -41,9 +46,9 @@ def main(folder: Path) -> int:
         name = f"{model.parent.name}/{model.stem}"
         with console.status(f"{name}: converting and checking"):
             output = folder / f"{model.parent.name}-{model.stem}.onnx"
-            conversion, report = convert_and_check(model, output)
-        result, task = report.outputs[0], report.task
-        passed &= report.passed
+            conversion, checked = convert_and_check(model, output)
+        result, task = checked.outputs[0].worst_kind, checked.predictions
+        passed &= checked.passed
         table.add_row(
             name,
             ", ".join(f"{count} {op_type}" for op_type, count in conversion.variants.items()),
@@ -51,9 +56,9 @@ def main(folder: Path) -> int:
             f"{result.relative_l2:.1e}",
             f"{result.largest_error:.1e}",
             f"{result.budget.limit:.1e}" if result.budget else "",
-            f"{task.accuracy_torch:.2%}" if task and task.accuracy_torch is not None else "",
-            f"{task.accuracy_file:.2%}" if task and task.accuracy_file is not None else "",
-            "within" if report.passed else "OUTSIDE",
+            f"{task.accuracy_reference:.2%}" if task and task.accuracy_reference is not None else "",
+            f"{task.accuracy_contender:.2%}" if task and task.accuracy_contender is not None else "",
+            "within" if checked.passed else "OUTSIDE",
         )
         console.print(f"wrote {output}")
     console.print(table)
