@@ -88,13 +88,14 @@ def find_metric(name: str) -> MetricSpec:
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         raise InputError(f"--metric: expected {', '.join(BUILT_IN)} or module:function, given {name!r}")
-    sys.path.insert(0, os.getcwd())
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
         raise InputError(f"--metric {name}: cannot import {module_name}: {told(error)}") from None
     finally:
-        sys.path.pop(0)
+        sys.path.remove(folder)
     function = getattr(module, attribute, None)
     if not callable(function):
         raise InputError(f"--metric {name}: {module_name} has no function {attribute}")

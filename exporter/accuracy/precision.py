@@ -33,7 +33,7 @@ def chosen_precisions(text: str) -> tuple[str, ...]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in PRECISIONS:
-            raise InputError(f"expected precisions among {', '.join(PRECISIONS)}, given {name!r}")
+            raise InputError(f"--precisions: expected some of {', '.join(PRECISIONS)}, given {name!r}")
     return tuple(dict.fromkeys(names))
 
 

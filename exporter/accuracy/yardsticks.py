@@ -110,7 +110,10 @@ class Yardsticks:
         if precision in outputs.plain:
             return
         self._measured.add((precision, outputs.batch.kind, outputs.batch.source))
-        plain = outputs.plain[precision] = self._outputs(outputs.batch, precision, outputs.digest)
+        try:
+            plain = outputs.plain[precision] = self._outputs(outputs.batch, precision, outputs.digest)
+        except BackendError as error:
+            raise BackendError(f"{error}; choose another precision to hold contenders to") from error
         for name in self._names:
             self._tally(precision, outputs.batch.kind, name).add(plain[name], outputs.exact[name])
 

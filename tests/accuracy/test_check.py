@@ -424,6 +424,21 @@ def counting(run, ran: list[str]):
     return counted
 
 
+class Masked(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.masked_fill(x < 0, -1e9).softmax(-1)
+
+
+def test_precision_that_pytorch_cannot_run_the_model_at_is_said():
+    program = export(Masked(), draw())
+    half = contender(program, TorchBackend(program), "fp16")
+    wanted = (
+        "PyTorch cannot run the model in fp16: value cannot be converted to type .*; choose another precision to hold"
+    )
+    with pytest.raises(BackendError, match=wanted):
+        check(TorchRuns(program), [half], batches_of(1))
+
+
 class TopOfTies(nn.Module):
     """The value beside the larger of two scores that rounding alone orders."""
 

@@ -112,7 +112,7 @@ class Cast(nn.Module):
 
 def test_precisions_are_chosen_by_name():
     assert chosen_precisions("fp16, fp32,fp16") == ("fp16", "fp32")
-    with pytest.raises(InputError, match="expected precisions among fp64, fp32, fp16, bf16, given 'int8'"):
+    with pytest.raises(InputError, match="--precisions: expected some of fp64, fp32, fp16, bf16, given 'int8'"):
         chosen_precisions("fp16,int8")
 
 
