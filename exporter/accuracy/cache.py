@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import attnexport
 from attnexport.arrays import as_array
 from attnexport.errors import InputError
 from attnexport.files import replacing
@@ -65,7 +66,9 @@ class OutputCache:
         """
         if self._folder is None:
             return compute()
-        key = hashlib.sha256("\n".join((torch.__version__, _operators(), *parts)).encode()).hexdigest()
+        key = hashlib.sha256(
+            "\n".join((attnexport.__version__, torch.__version__, _operators(), *parts)).encode()
+        ).hexdigest()
         path = self._folder / f"{key}.npz"
         if path.is_file():
             kept = _read(path)
@@ -113,7 +116,7 @@ def _read(path: Path) -> Outputs | None:
             outputs = [archive[f"output_{position}"] for position in range(len(archive.files) - 1)]
             whole = archive[_CHECKSUM].tobytes().hex() == _digest(outputs)
         os.utime(path)
-    except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
     return outputs if whole else None
 

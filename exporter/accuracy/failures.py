@@ -31,7 +31,7 @@ def output_failure(facts: ContenderFacts, output: OutputErrors) -> Failure | Non
 
 
 def unstable_notes(facts: ContenderFacts, output: OutputErrors) -> Iterator[str]:
-    """Says where rounding alone moves a result so far that the budget is wider, or that there is none."""
+    """Says where rounding alone moves a result so far that the budget is wider, says nothing, or does not count."""
     for kind in output.kinds:
         budget = kind.budget
         if budget is None:
@@ -41,10 +41,16 @@ def unstable_notes(facts: ContenderFacts, output: OutputErrors) -> Iterator[str]
                 f"output {output.name}, {kind.kind} inputs: not judged by size: PyTorch at {facts.precision} errs by "
                 f"{budget.torch_error:.3g} itself, values are up to {kind.largest_reference:.3g}"
             )
-        elif budget.override is None and budget.unstable:
+            continue
+        if budget.override is None and budget.unstable:
             yield (
                 f"output {output.name}, {kind.kind} inputs: the model is unstable there: random rounding to "
                 f"{facts.precision} moves it by {budget.rounding_error:.3g}, PyTorch's by {budget.torch_error:.3g}"
+            )
+        if budget.limit >= kind.largest_reference > 0:
+            yield (
+                f"output {output.name}, {kind.kind} inputs: within the budget says nothing there: errors of "
+                f"{budget.limit:.3g} are allowed, values are up to {kind.largest_reference:.3g}"
             )
 
 

@@ -157,9 +157,14 @@ class MetricMeans:
         """Mean of a batch and how many samples it is of."""
         argument = dict(outputs) if scores is None else outputs[scores].astype(np.float64)
         try:
-            values = np.asarray(self._spec.values(argument, batch.labels), np.float64)
+            found = self._spec.values(argument, batch.labels)
         except Exception as error:
             raise InputError(f"--metric {self._spec.name}: {told(error)}") from error
+        try:
+            values = np.asarray(found, np.float64)
+        except (TypeError, ValueError):
+            wanted = "expected a number, or one a sample"
+            raise InputError(f"--metric {self._spec.name}: {wanted}, given {type(found).__name__}") from None
         if values.ndim == 0:
             return float(values), float(batch.rows)
         if not values.size:

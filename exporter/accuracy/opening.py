@@ -114,7 +114,10 @@ class Opener:
             note, (precision, source) = self._origin(path), self._precision(onnx_precision(path), "most weights")
         backend = open_backend(path, plugins=self.plugins, device=contender.device)
         facts = ContenderFacts(contender.text, backend.description, precision, source, str(path), sha256(path))
-        opened = BackendContender(facts, backend, self.runs.program)
+        try:
+            opened = BackendContender(facts, backend, self.runs.program)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         opened.notes = (*opened.notes, *([note] if note else []))
         return opened
 

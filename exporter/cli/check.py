@@ -81,6 +81,8 @@ def _checked(model: Path, contenders: list[ContenderText], given: dict[str, Any]
 
     if (given["rebuild"] is None) != (given["target"] is None):
         raise InputError("--rebuild: expected together with --target, given one of them")
+    if given["shapes"] and given["rebuild"] is None:
+        raise InputError("--shapes: expected beside --rebuild, given without")
     for contender in contenders:
         if contender.kind == RECORDED and given["data"] is None:
             raise InputError(f"{contender.text}: recorded outputs: expected the inputs that they are of in --data")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+SEEDS = 3
+"""Generated batches of each kind of values."""
+
 
 def input_options(command: F) -> F:
     """Adds the options to a command; they arrive as keyword arguments for :func:`options_of_inputs`."""
@@ -28,9 +31,7 @@ def input_options(command: F) -> F:
         click.option(
             "--seeds",
             type=click.IntRange(min=1),
-            default=3,
-            show_default=True,
-            help="Generated batches of each kind of values.",
+            help="Generated batches of each kind of values. Default: 3.",
         ),
         click.option(
             "--kinds",
@@ -54,7 +55,7 @@ class InputOptions:
 
     data: Path | None
     kinds: str | None
-    seeds: int
+    seeds: int | None
     seed: int | None
     longest: int | None
 
@@ -95,7 +96,7 @@ def chosen_inputs(
     """The batches of a recorded set, of data, or generated ones of sizes that every engine takes.
 
     Raises:
-        InputError: kinds that do not exist, or given beside data; a model without example inputs.
+        InputError: kinds that do not exist; options of generated inputs beside data; a model without example inputs.
     """
     from attnexport.accuracy.data import data_batches
     from attnexport.accuracy.kinds import LONGEST, chosen_kinds, generated_inputs
@@ -108,13 +109,21 @@ def chosen_inputs(
         seed = options.seed or 0
         longest = LONGEST if options.longest is None else options.longest
         made = generated_inputs(
-            program, chosen_kinds(options.kinds), seeds=options.seeds, seed=seed, longest=longest, engines=engines
+            program,
+            chosen_kinds(options.kinds),
+            seeds=options.seeds or SEEDS,
+            seed=seed,
+            longest=longest,
+            engines=engines,
         )
         return ChosenInputs(made, seed, made.left_out)
-    if options.kinds is not None:
-        raise InputError("--kinds: expected without --data, which has its own inputs")
     data = options.data
-    if is_recorded_set(data):
+    is_set = is_recorded_set(data)
+    generating = {"--kinds": options.kinds, "--seeds": options.seeds, "--longest": options.longest}
+    for name, value in {**generating, "--seed": None if is_set else options.seed}.items():
+        if value is not None:
+            raise InputError(f"{name}: expected without --data, which has its own inputs")
+    if is_set:
         recorded = partial(recorded_batches, data, program, runs.source_hash, seed=options.seed, dim_names=names)
         return ChosenInputs(_Read(recorded), None)
     return ChosenInputs(_Read(partial(data_batches, program, data, dim_names=names)), None)

@@ -56,10 +56,16 @@ def flip(data: bytes) -> bytes:
     return data[:middle] + b"\x01" + data[middle + 1 :]
 
 
+def encrypt(data: bytes) -> bytes:
+    """Sets the flag of encryption in every entry of the archive's directory."""
+    parts = data.split(b"PK\x01\x02")
+    return b"PK\x01\x02".join([parts[0], *(part[:4] + bytes([part[4] | 1]) + part[5:] for part in parts[1:])])
+
+
 @pytest.mark.parametrize(
     "damage",
-    [lambda data: data[:-40], lambda data: data[:10], lambda data: b"", lambda data: b"noise" * 99, flip],
-    ids=["cut", "cut early", "empty", "noise", "one bit"],
+    [lambda data: data[:-40], lambda data: data[:10], lambda data: b"", lambda data: b"noise" * 99, flip, encrypt],
+    ids=["cut", "cut early", "empty", "noise", "one bit", "marked as encrypted"],
 )
 def test_damaged_entry_is_computed_again_and_said(tmp_path, damage):
     OutputCache(tmp_path).outputs(("a",), Counted())

@@ -334,6 +334,21 @@ def test_each_contender_is_held_to_pytorch_at_its_own_precision(program):
     assert limits[1] < limits[0] / 100 < limits[2] / 100
 
 
+class Cancelling(nn.Module):
+    """Loses in half precision what it adds to."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + 3000) - 3000
+
+
+def test_budget_beyond_the_values_themselves_is_said():
+    program = export(Cancelling(), draw())
+    zeros = TorchBackend(program, lambda outputs: {name: value * 0 for name, value in outputs.items()})
+    report = check(TorchRuns(program), [contender(program, zeros, precision="fp16")], batches_of(1))
+    assert report.passed
+    assert "within the budget says nothing there" in " ".join(report.contenders[0].notes)
+
+
 def test_repetitions_are_compared_to_the_bit_and_each_is_held_to_the_budget(program):
     assert report_of(program).contenders[0].repeatability is None
     steady = report_of(program, repeat=3).contenders[0].repeatability

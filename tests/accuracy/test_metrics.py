@@ -82,6 +82,8 @@ def user_module(tmp_path, monkeypatch):
         "    return float(outputs['logits'].sum()) / len(outputs['logits'])\n"
         "def broken(outputs, labels):\n"
         "    raise KeyError('no such output')\n"
+        "def text(outputs, labels):\n"
+        "    return 'good'\n"
         "def empty(outputs, labels):\n"
         "    return []\n"
         "number = 3\n"
@@ -123,6 +125,7 @@ def test_metrics_that_do_not_exist(name, line):
     [
         ("my_metrics:broken", "--metric my_metrics:broken: KeyError: 'no such output'"),
         ("my_metrics:empty", "--metric my_metrics:empty: expected a value a sample, given none"),
+        ("my_metrics:text", "--metric my_metrics:text: expected a number, or one a sample, given str"),
     ],
 )
 def test_functions_that_fail(name, line):

@@ -205,12 +205,25 @@ def test_manifest_that_is_none(runs, folder, capsys, text):
     assert (code, len(err.splitlines())) == (2, 1)
 
 
-def test_manifest_cannot_name_files_outside_the_set(runs, folder):
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"name": "../../secret"}, "secret"),
+        ({"files": {"../../secret": "00"}}, "inputs/normal-0.npz"),
+        ({"files": {}}, "inputs/normal-0.npz"),
+    ],
+    ids=["name", "file", "no hashes"],
+)
+def test_manifest_cannot_name_files_outside_the_set_or_without_a_hash(runs, folder, capsys, change, line):
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["batches"][0]["files"] = {"../../secret": "00"}
+    manifest["batches"][0].update(change)
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"expected files inside the set, given \.\./\.\./secret"):
+    with pytest.raises(InputError, match=r"manifest\.json: expected") as caught:
         next(recorded_batches(folder, runs.program, runs.source_hash))
+    assert line in str(caught.value)
+    code, _, err = verdict_of_script(capsys, folder, "--set", folder, "--precision", "fp32")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert line in err
 
 
 def test_set_of_another_model_or_seed_is_refused(runs, folder):
@@ -324,6 +337,13 @@ def test_script_copied_into_the_set_drives_attnrt(folder, tmp_path):
     os.remove(attnrt)
     done = subprocess.run([*command, "model.engine"], capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, f"compare.py: {attnrt}: cannot be run: No such file or directory\n")
+
+
+def test_set_without_batches_does_not_pass(folder, tmp_path, capsys):
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "batches": []}))
+    code, _, err = verdict_of_script(capsys, tmp_path, "--set", folder, "--precision", "fp32")
+    assert (code, err) == (2, f"compare.py: {path}: expected batches to compare on, found none\n")
 
 
 def test_set_without_its_manifest(folder):

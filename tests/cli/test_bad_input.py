@@ -229,7 +229,7 @@ def test_onnx_of_a_model_with_other_outputs(refuse: Refuse, saved: Path, convert
     model.graph.output.append(onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, None))
     path = tmp_path / "more.onnx"
     onnx.save(model, path)
-    has(refuse("check", saved, path), "outputs: expected 1 (output), the file has 2")
+    has(refuse("check", saved, path), "more.onnx: outputs: expected 1 (output), the file has 2")
 
 
 def test_onnx_with_an_output_of_another_shape(refuse: Refuse, converted: Path, tmp_path: Path):
@@ -316,6 +316,7 @@ def test_data_that_is_no_npz(refuse: Refuse, saved: Path, converted: Path, tmp_p
         (("analyze", "a.pt2", "--data", "a.npz", "--n", "0"), "--n"),
         (("analyze", "a.pt2", "--data", "a.npz", "--distance", "far"), "--distance"),
         (("check", "a.pt2", "a.onnx", "--rebuild", 2), "--rebuild: expected together with --target"),
+        (("check", "a.pt2", "a.onnx", "--shapes", "x=1:2:3"), "--shapes: expected beside --rebuild"),
         (("check", "a.pt2", "a.onnx", "--kinds", "normal", "--data", "a.npz"), "a.pt2: no such file"),
         (("check", "a.pt2", "torch:int8"), "torch:int8: expected torch: and one of fp64, fp32, fp16, bf16"),
         (("record", "a.pt2"), "--output"),

@@ -98,6 +98,9 @@ def test_set_of_other_weights(refuse: Refuse, recorded: Path, converted: Path, t
         (("--precisions", "fp32,int8"), "--precisions: expected some of fp64, fp32, fp16, bf16, given 'int8'"),
         (("--kinds", "huge"), "--kinds: expected some of normal, large"),
         (("--kinds", "normal", "--data", "x.npz"), "--kinds: expected without --data"),
+        (("--seeds", 2, "--data", "x.npz"), "--seeds: expected without --data"),
+        (("--seed", 2, "--data", "x.npz"), "--seed: expected without --data"),
+        (("--longest", 64, "--data", "x.npz"), "--longest: expected without --data"),
     ],
 )
 def test_options_that_do_not_fit(refuse: Refuse, saved: Path, tmp_path: Path, options, line):

@@ -85,18 +85,29 @@ def read_set(folder: Path) -> Any:
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        files = [(name, wanted) for batch in manifest["batches"] for name, wanted in batch["files"].items()]
+        files = [entry for batch in manifest["batches"] for entry in files_of(batch)]
         known = manifest["format"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"{path}: expected the manifest of a recorded set: {error}") from error
     if known != FORMAT:
         raise Unusable(f"{path}: expected format {FORMAT}, given {known}")
+    if not files:
+        raise Unusable(f"{path}: expected batches to compare on, found none")
     for name, wanted in files:
         if not (folder / name).is_file():
             raise Unusable(f"{folder}: the recorded set was cut off: expected {name}, found none")
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != wanted:
             raise Unusable(f"{folder / name}: the recorded set was cut off or altered: its sha256 is another")
     return manifest
+
+
+def files_of(batch: Any) -> list[tuple[str, str]]:
+    """The files of a batch, all inside the set, with their hashes."""
+    name = batch["name"]
+    if Path(name).name != name:
+        raise ValueError(f"batch {name}: expected the name of a file")
+    needed = [f"{part}/{name}.npz" for part in ("inputs", "reference")]
+    return [(file, batch["files"][file]) for file in needed]
 
 
 def run_engine(options: argparse.Namespace, manifest: Any) -> None:
@@ -140,7 +151,16 @@ def read(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: widened(archive[name]) for name in archive.files}
-    except (ValueError, TypeError, OSError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        ValueError,
+        TypeError,
+        OSError,
+        EOFError,
+        AttributeError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise Unusable(f"{path}: expected an .npz archive of plain arrays: {error}") from error
 
 

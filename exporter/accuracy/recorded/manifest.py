@@ -92,13 +92,14 @@ def read_manifest(folder: Path) -> SetManifest:
     path = folder / MANIFEST
     try:
         manifest = _parsed(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: expected the manifest of a recorded set: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: expected the manifest of a recorded set: {error}") from error
     if manifest.format != FORMAT:
         raise InputError(f"{path}: expected format {FORMAT}, given {manifest.format}")
     for batch in manifest.batches:
-        for name, wanted in batch.files.items():
-            _check_file(folder, name, wanted)
+        _check_batch(folder, batch)
     return manifest
 
 
@@ -115,10 +116,20 @@ def _parsed(content: Any) -> SetManifest:
     return SetManifest(**content, batches=batches, allowed=allowed)
 
 
+def _check_batch(folder: Path, batch: RecordedBatch) -> None:
+    """Refuses a batch that names files elsewhere, or whose files are not as they were written."""
+    if Path(batch.name).name != batch.name:
+        raise InputError(f"{folder / MANIFEST}: expected names of files inside the set, given {batch.name}")
+    needed = {f"{part}/{batch.name}.npz" for part in ("inputs", "reference")}
+    optional = {f"labels/{batch.name}.npz"}
+    if not needed <= set(batch.files) <= needed | optional:
+        raise InputError(f"{folder / MANIFEST}: expected hashes of {', '.join(sorted(needed))}")
+    for name, wanted in batch.files.items():
+        _check_file(folder, name, wanted)
+
+
 def _check_file(folder: Path, name: str, wanted: str) -> None:
     file = folder / name
-    if not file.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{folder / MANIFEST}: expected files inside the set, given {name}")
     if not file.is_file():
         raise InputError(f"{folder}: the recorded set was cut off: expected {name}, found none")
     given = sha256(file)

@@ -43,11 +43,11 @@ def recorded_batches(
         raise InputError(f"{folder}: expected a set of seed {seed}, given {given}")
     for position, batch in enumerate(manifest.batches, 1):
         inputs = folder / "inputs" / f"{batch.name}.npz"
-        labels = folder / "labels" / f"{batch.name}.npz"
+        labels = f"labels/{batch.name}.npz"
         yield whole_file(
             program,
             inputs,
-            labels=labels if labels.is_file() else None,
+            labels=folder / labels if labels in batch.files else None,
             kind=batch.kind,
             done=position / len(manifest.batches),
             dim_names=dim_names,
