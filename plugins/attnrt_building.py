@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnexport.errors import InputError
-from attnexport.files import replacing
 from attnexport.plugins.attnrt import LIBRARY, PROGRAM
 from attnexport.plugins.building import check_folder
-from attnexport.plugins.compiling import CompileError, Compiler, Progress, Step, default_jobs
+from attnexport.plugins.compiling import Compiler, Progress, Step, compiling_into, default_jobs
 from attnexport.plugins.tensorrt_headers import TensorRtHeaders, find_headers
 from attnexport.plugins.toolchain import Nvcc, find_nvcc
 
@@ -112,14 +111,8 @@ def build_runtime(
     nvcc = find_nvcc()
     plan = _Plan(__version__, nvcc, headers, _find_parser(parser_include, headers), _has_zlib(nvcc))
     compiler = Compiler(progress, jobs or default_jobs())
-    folder.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="attnexport-") as work, replacing(folder / LIBRARY) as staging:
-        try:
-            _compile(plan, compiler, Path(work), staging)
-        except CompileError as error:
-            (folder / LOG_NAME).write_text(compiler.log)
-            raise CompileError(f"{error}; the full log is {folder / LOG_NAME}") from None
-        (staging / LOG_NAME).write_text(compiler.log)
+    with compiling_into(folder, LIBRARY, LOG_NAME, compiler) as (work, staging):
+        _compile(plan, compiler, work, staging)
     return BuiltRuntime(folder / LIBRARY, folder / PROGRAM, headers.name, _notes(plan))
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from attnexport.errors import InputError
-from attnexport.files import check_output, replacing
+from attnexport.files import check_output
 from attnexport.plugins.architectures import choose_architectures, gencode
 from attnexport.plugins.build_info import BuildInfo
-from attnexport.plugins.compiling import CompileError, Compiler, Progress, Step, default_jobs, object_name
+from attnexport.plugins.compiling import Compiler, Progress, Step, compiling_into, default_jobs, object_name
 from attnexport.plugins.selection import Selection, select_for
 from attnexport.plugins.sources import APIS, Recipe, Sources
 from attnexport.plugins.tensorrt_headers import TensorRtHeaders, choose_api, find_headers
@@ -97,16 +96,9 @@ def build(
     check_folder(folder)
     plan = _plan(__version__, architectures, models, tensorrt_include, api, sources or Sources())
     compiler = Compiler(progress, jobs or default_jobs())
-    folder.mkdir(exist_ok=True)
-    main = folder / plan.recipes[0].file_name
     start = time.time()
-    with tempfile.TemporaryDirectory(prefix="attnexport-") as work, replacing(main) as staging:
-        try:
-            _compile(plan, compiler, Path(work), staging)
-        except CompileError as error:
-            (folder / LOG_NAME).write_text(compiler.log)
-            raise CompileError(f"{error}; the full log is {folder / LOG_NAME}") from None
-        (staging / LOG_NAME).write_text(compiler.log)
+    with compiling_into(folder, plan.recipes[0].file_name, LOG_NAME, compiler) as (work, staging):
+        _compile(plan, compiler, work, staging)
     libraries = []
     for recipe in plan.recipes:
         facts = (folder / recipe.file_name).stat()

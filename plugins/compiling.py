@@ -8,15 +8,17 @@ import re
 import shlex
 import signal
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from attnexport.errors import AttnexportError
+from attnexport.files import replacing
 
 
 class CompileError(AttnexportError):
@@ -135,3 +137,23 @@ def default_jobs() -> int:
 def object_name(source: Path) -> str:
     """Name of a source's object file."""
     return f"{source.name}.o"
+
+
+@contextlib.contextmanager
+def compiling_into(folder: Path, main: str, log_name: str, compiler: Compiler) -> Iterator[tuple[Path, Path]]:
+    """A folder to work in, and a staging folder whose files move into ``folder`` when the block succeeds.
+
+    The folder is made where its parent exists. What the compilers said is left in it under ``log_name``, after a
+    failure too.
+
+    Raises:
+        CompileError: a compiler failed; names the log.
+    """
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="attnexport-") as work, replacing(folder / main) as staging:
+        try:
+            yield Path(work), staging
+        except CompileError as error:
+            (folder / log_name).write_text(compiler.log)
+            raise CompileError(f"{error}; the full log is {folder / log_name}") from None
+        (staging / log_name).write_text(compiler.log)

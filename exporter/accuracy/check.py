@@ -10,9 +10,10 @@ from attnexport.accuracy.contenders import Contender
 from attnexport.accuracy.data import Batch
 from attnexport.accuracy.environment import environment
 from attnexport.accuracy.judge import Judge, Plan
-from attnexport.accuracy.results import CheckedModel, CheckReport, DataKind, Times
+from attnexport.accuracy.results import CheckedModel, CheckReport, ContenderResult, DataKind, Times
 from attnexport.accuracy.torch_runs import REFERENCE, TorchRuns
 from attnexport.accuracy.yardsticks import Yardsticks
+from attnexport.errors import InputError
 
 Progress = Callable[[Batch], None]
 
@@ -43,8 +44,8 @@ def check(
         progress: called after each batch. Default: None.
 
     Raises:
-        InputError: nothing to compare on, outputs of another shape, labels that do not fit, or a reference that is
-            not finite: for data that the user gave, or for every kind of generated inputs.
+        InputError: nothing to compare or to judge on, outputs of another shape, labels that do not fit, or a
+            reference that is not finite: for data that the user gave, or for every kind of generated inputs.
         BackendError: PyTorch cannot run the model at a contender's precision, or a contender runs on no batch.
     """
     plan, started = plan or Plan(), time.perf_counter()
@@ -60,6 +61,8 @@ def check(
     kinds = yardsticks.kinds(left_out or {})
     yardsticks.measure_rest(batches, _doubted(judges, yardsticks, kinds))
     results = tuple(judge.result(yardsticks) for judge in judges)
+    for result in results:
+        _refuse_unjudged(result)
     if suspects is not None:
         pairs = zip(judges, results, strict=True)
         suspects.update(
@@ -95,3 +98,14 @@ def _doubted(judges: Sequence[Judge], yardsticks: Yardsticks, kinds: Sequence[Da
         outside = {kind.name for kind in kinds if judge.outside(kind.name, yardsticks)}
         found.setdefault(judge.facts.precision, set()).update(outside)
     return found
+
+
+def _refuse_unjudged(result: ContenderResult) -> None:
+    """Refuses to pass an output when no kind of inputs says anything about it."""
+    for output in result.outputs:
+        if output.passed and not any(kind.judged for kind in output.kinds):
+            kinds = ", ".join(kind.kind for kind in output.kinds)
+            raise InputError(
+                f"output {output.name}: expected inputs on which PyTorch at {result.facts.precision} keeps its digits, "
+                f"given {kinds} alone: add the kind normal, or give --data"
+            )

@@ -349,6 +349,16 @@ def test_budget_beyond_the_values_themselves_is_said():
     assert "within the budget says nothing there" in " ".join(report.contenders[0].notes)
 
 
+def test_output_that_no_kind_of_inputs_says_anything_about_does_not_pass():
+    program = export(Cancelling(), draw())
+    zeros = TorchBackend(program, lambda outputs: {name: value * 0 for name, value in outputs.items()})
+    backend = contender(program, zeros, precision="fp16")
+    line = "output output: expected inputs on which PyTorch at fp16 keeps its digits, given large alone"
+    with pytest.raises(InputError, match=line):
+        check(TorchRuns(program), [backend], batches_of(1, kind="large"))
+    assert check(TorchRuns(program), [backend], batches_of(1, kind="large") + batches_of(1, kind="normal")).passed
+
+
 def test_repetitions_are_compared_to_the_bit_and_each_is_held_to_the_budget(program):
     assert report_of(program).contenders[0].repeatability is None
     steady = report_of(program, repeat=3).contenders[0].repeatability

@@ -15,6 +15,7 @@ from attnexport.plugins.library import load_library
 from attnexport.plugins.sources import Sources
 from attnexport.plugins.tensorrt_headers import TensorRtHeaders, find_headers
 from attnexport.plugins.toolchain import find_tool
+from tests.plugins.libraries import tensorrt_include
 
 pytestmark = pytest.mark.skipif(find_tool("nvcc") is None, reason="needs nvcc")
 
@@ -41,10 +42,7 @@ def output(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def headers() -> TensorRtHeaders:
-    try:
-        return find_headers()
-    except InputError:
-        pytest.skip("needs TensorRT's headers: set TENSORRT_ROOT")
+    return find_headers(tensorrt_include())
 
 
 def test_kernels_alone(sources: Sources, output: Path):
@@ -67,7 +65,7 @@ def test_kernels_alone(sources: Sources, output: Path):
 
 @pytest.mark.slow
 def test_plugins_of_the_headers_here(sources: Sources, output: Path, headers: TensorRtHeaders):
-    result = build(output, progress=Recorder(), architectures=[87], sources=sources)
+    result = build(output, progress=Recorder(), architectures=[87], tensorrt_include=headers.include, sources=sources)
     assert result.info.tensorrt == headers.name
     for library in result.libraries:
         assert load_library(library.path).info == result.info
