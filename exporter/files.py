@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from attnexport.errors import InputError
+from attnexport.staging import staging_folder
 
 
 @contextmanager
@@ -17,7 +16,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A staging folder beside the output, whose files move there when the block succeeds.
 
     The caller writes files into the yielded folder under their final names; the file named like ``path`` moves
-    last. When the block fails, nothing is left.
+    last. When the block fails, nothing is left; what a killed process leaves is swept by the next that writes there.
 
     Raises:
         InputError: the folder does not exist, cannot be written or runs full.
@@ -25,20 +24,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     check_output(path)
     target = Path(path)
     folder = target.parent
-    staging: Path | None = None
     try:
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=folder))
-        yield staging
-        written = sorted(staging.iterdir(), key=lambda file: file.name == target.name)
-        for file in written:
-            os.replace(file, folder / file.name)
+        with staging_folder(folder, target.name) as staging:
+            yield staging
+            written = sorted(staging.iterdir(), key=lambda file: file.name == target.name)
+            for file in written:
+                os.replace(file, folder / file.name)
     except OSError as error:
-        if error.filename is not None and staging is not None and not _below(error.filename, folder):
+        if error.filename is not None and not _below(error.filename, folder):
             raise
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
 
 
 def check_not_same(output: Path | None, *inputs: Path | None) -> None:

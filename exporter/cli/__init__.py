@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from attnexport.cli.stopping import Terminated, stoppable
+
 _COMMANDS = {
     "analyze": "Geometry of top-N selections per layer and head.",
     "build": "Build a TensorRT engine from an ONNX file.",
@@ -37,7 +39,8 @@ class _Commands(click.Group):
         if not standalone_mode:
             return run(*args, standalone_mode=False, **extra)
         try:
-            code = run(*args, standalone_mode=False, **extra)
+            with stoppable():
+                code = run(*args, standalone_mode=False, **extra)
         except click.ClickException as error:
             if isinstance(error, _HELP_SHOWN):
                 error.show()
@@ -49,6 +52,9 @@ class _Commands(click.Group):
         except click.Abort:
             click.echo("attnexport: interrupted", err=True)
             code = 130
+        except Terminated as ended:
+            click.echo(f"attnexport: ended by {ended}", err=True)
+            code = ended.code
         sys.exit(code)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

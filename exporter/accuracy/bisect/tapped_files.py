@@ -14,13 +14,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from attnexport.staging import staging_folder
+
 
 @contextlib.contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
     """A folder beside the file, so that weights can be linked, or where temporary files go; gone at the end."""
-    beside = path.parent if os.access(path.parent, os.W_OK | os.X_OK) else None
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=beside) as folder:
-        yield Path(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(staging_folder(path.parent, path.name))
+        except OSError:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attnexport-")))
+        yield folder
 
 
 @contextlib.contextmanager

@@ -1,0 +1,61 @@
+"""Ctrl-C and the signals that ask a command to end: it unwinds, says one line and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_SAME_REQUEST_S = 1.0
+
+
+class Terminated(BaseException):
+    """Raised where a command is when SIGTERM or SIGHUP arrives, as KeyboardInterrupt is for SIGINT.
+
+    Attributes:
+        code: the exit code, 128 and the signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Lets the signals raise in the block; those that somebody else handles, or that are ignored, stay as they are.
+
+    What a terminal and a parent both send is one request, so that it does not disturb its own cleaning up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    ours = {number: old for number, old in handlers.items() if old in (signal.SIG_DFL, signal.default_int_handler)}
+    raise_once = _RaiseOnce()
+    for number in ours:
+        signal.signal(number, raise_once)
+    try:
+        yield
+    finally:
+        for number, old in ours.items():
+            signal.signal(number, old)
+
+
+class _RaiseOnce:
+    """A handler; a second signal within a second of the first does nothing."""
+
+    def __init__(self) -> None:
+        self._last = -_SAME_REQUEST_S
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        before, self._last = self._last, time.monotonic()
+        if self._last - before < _SAME_REQUEST_S:
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Terminated(number)

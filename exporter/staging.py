@@ -1,0 +1,91 @@
+"""Staging folders beside outputs: locked while their owner lives, swept by the next command once it is dead."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_SUFFIX = ".attnexport"
+_NAME = re.compile(r"\..+\.[a-z0-9_]{8}" + re.escape(_SUFFIX), re.DOTALL)
+_LONGEST_NAME = 60
+
+
+@contextmanager
+def staging_folder(folder: Path, name: str) -> Iterator[Path]:
+    """A new folder, gone at the end; those that killed processes left in the same place are swept first.
+
+    Args:
+        folder: where it is made.
+        name: what it is for, a part of its own name.
+
+    Raises:
+        OSError: nothing can be made there.
+    """
+    with suppress(OSError):
+        _sweep_once(folder.absolute())
+    path, lock = _made(folder, name)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes staging folders whose owner is dead; what is not named as ours, is locked or is a link stays.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    for path in [Path(entry.path) for entry in os.scandir(folder) if _NAME.fullmatch(entry.name)]:
+        with suppress(OSError):
+            lock = _lock(path)
+            if lock is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(lock)
+
+
+_sweep_once = functools.cache(sweep)
+
+
+def _made(folder: Path, name: str) -> tuple[Path, int | None]:
+    """A folder and its lock, which is None where the file system has no locks: nobody sweeps there."""
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=f".{name[:_LONGEST_NAME]}.", suffix=_SUFFIX, dir=folder))
+        try:
+            lock = _lock(path)
+        except OSError:
+            return path, None
+        if lock is not None:
+            return path, lock
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor that holds the folder's lock until it is closed; None when another has it or the folder is gone.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # One who sweeps may have been between the making of the folder and its lock.
+        os.stat(path)
+    except (BlockingIOError, FileNotFoundError):
+        os.close(held)
+        return None
+    except OSError:
+        os.close(held)
+        raise
+    return held
