@@ -42,6 +42,8 @@ from attnexport.targets import Target, find_target
 from attnexport.verification import verify_shapes
 
 DEFAULT_OPSET = 20
+BFLOAT16_OPSET = 22
+"""From here on most operators take bfloat16."""
 LOWEST_OPSET, HIGHEST_OPSET = 17, 23
 EXTERNAL_DATA_BYTES = int(1.5 * 2**30)
 """Weights beyond this size are written beside the model; protobuf ends at 2 GiB."""
@@ -102,7 +104,7 @@ def convert(
         path: the file to write; external data of more than 1.5 GiB goes to ``<path>.data``.
         dynamic_shapes: as for torch.export.export, names allowed in place of Dim; None for a program, whose dims
             are fixed. Default: None, all static.
-        opset: 17 to 23. Default: None, the target's, or 20.
+        opset: 17 to 23. Default: None, the target's, or 20, or 22 for a model that holds bfloat16.
         target: a name of ``attnexport.targets.TARGETS``. Default: None.
         nodes: "plugin" keeps one node per call, with its body beside it; "body" writes the body in its place;
             "auto" keeps nodes unless the target's TensorRT knows no local functions. Default: "auto".
@@ -117,8 +119,8 @@ def convert(
         ConversionError: an operator ONNX lacks, or a dim that did not stay dynamic.
     """
     chosen = find_target(target) if target is not None else None
-    version = _choose_opset(opset, chosen.opset if chosen else None)
     program = _program(model, args, kwargs, dynamic_shapes)
+    version = _choose_opset(opset, chosen.opset if chosen else None, program)
     if dim_names is None and not isinstance(model, ExportedProgram):
         dim_names = dim_names_from(dynamic_shapes, as_inputs(args, kwargs)[0], model, kwargs)
     symbols = _symbol_names(program, dim_names or {})
@@ -181,13 +183,18 @@ def _program(
     return export_module(model, args, kwargs, dynamic_shapes)
 
 
-def _choose_opset(asked: int | None, for_target: int | None) -> int:
-    version = asked if asked is not None else for_target if for_target is not None else DEFAULT_OPSET
+def _choose_opset(asked: int | None, for_target: int | None, program: ExportedProgram) -> int:
+    version = next((opset for opset in (asked, for_target) if opset is not None), _default_opset(program))
     if not LOWEST_OPSET <= version <= HIGHEST_OPSET:
         raise ConversionError(f"opset: expected {LOWEST_OPSET} to {HIGHEST_OPSET}, given {version}")
     if for_target is not None and version > for_target:
         raise ConversionError(f"opset: the target parses up to {for_target}, given {version}")
     return version
+
+
+def _default_opset(program: ExportedProgram) -> int:
+    dtypes = {tensor.dtype for tensor in program.state_dict.values()} | {spec.dtype for spec in input_specs(program)}
+    return BFLOAT16_OPSET if torch.bfloat16 in dtypes else DEFAULT_OPSET
 
 
 def _inlines(nodes: str, target: Target | None) -> bool:

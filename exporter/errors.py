@@ -15,3 +15,8 @@ class ConversionError(AttnexportError):
 
 class BackendError(AttnexportError):
     """A model file that a backend cannot load or run."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from attnexport.arrays import as_array
-from attnexport.backends.onnxruntime import OnnxRuntimeBackend, first_line
-from attnexport.errors import BackendError, ConversionError
+from attnexport.backends import fed
+from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.backends.onnxruntime_sessions import says_no_kernel
+from attnexport.errors import BackendError, ConversionError, first_line
 from attnexport.inputs import generator, like_example
 from attnexport.program import example_inputs, run_program, shapes_at, size_choices
 
@@ -85,7 +87,8 @@ def verify_shapes(path: str | os.PathLike[str], program: ExportedProgram, dim_na
                 ) from error
             notes.append(f"not run {at}: PyTorch itself fails there: {first_line(error)}")
             continue
-        feeds = dict(zip(backend.input_names, map(as_array, examples if seed == 0 else tensors), strict=True))
+        pairs = zip(backend.inputs, examples if seed == 0 else tensors, strict=True)
+        feeds = {info.name: fed(as_array(tensor), info) for info, tensor in pairs}
         text = _shapes_text(backend.input_names, shapes)
         _compare(backend, feeds, expected, text, at)
         ran.append(text)
@@ -94,7 +97,7 @@ def verify_shapes(path: str | os.PathLike[str], program: ExportedProgram, dim_na
 
 def lacks_kernel(error: BackendError) -> bool:
     """Whether ONNX Runtime has no kernel for a type, as for bfloat16 on the CPU, and nothing is wrong with the file."""
-    return "NOT_IMPLEMENTED" in str(error) or "Could not find an implementation" in str(error)
+    return says_no_kernel(str(error))
 
 
 def _loaded(path: str | os.PathLike[str]) -> OnnxRuntimeBackend:
@@ -105,7 +108,8 @@ def _loaded(path: str | os.PathLike[str]) -> OnnxRuntimeBackend:
             raise
         _, invalid, what = str(error).partition("Type Error: ")
         if invalid:
-            raise ConversionError(f"the model's types do not fit together in ONNX: {what}") from error
+            advice = "; most operators take bfloat16 from opset 22 on: give --opset 22" if "bfloat16" in what else ""
+            raise ConversionError(f"the model's types do not fit together in ONNX: {what}{advice}") from error
         reason = str(error).removeprefix(f"{path}: ")
         raise ConversionError(f"the file that came out is not valid: {reason}") from error
 
@@ -120,7 +124,7 @@ def _compare(
     try:
         outputs = backend.run(feeds)
     except BackendError as error:
-        if lacks_kernel(error) or "Unexpected input data type" in str(error):
+        if lacks_kernel(error):
             raise
         reason = str(error).removeprefix(f"{backend.path}: ")
         raise ConversionError(f"a dynamic dim was specialised: the file fails {at} ({text}): {reason}") from error

@@ -13,7 +13,7 @@ from attnexport.accuracy.data import Batch
 from attnexport.accuracy.results import ContenderFacts
 from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.arrays import as_array
-from attnexport.backends import Backend, TensorInfo
+from attnexport.backends import Backend, fed
 from attnexport.errors import InputError
 from attnexport.npz_files import read_arrays
 from attnexport.program import input_specs, output_names
@@ -100,17 +100,6 @@ class BackendContender:
         """The inputs by the file's names, in its types."""
         pairs = zip(self._inputs, batch.tensors, strict=True)
         return {info.name: fed(as_array(tensor), info) for info, tensor in pairs}
-
-
-def fed(array: NDArray[Any], info: TensorInfo) -> NDArray[Any]:
-    """An input in the dtype that the file wants, as half in place of single precision."""
-    if info.dtype == array.dtype.name:
-        return array
-    if info.dtype == "bfloat16":
-        import ml_dtypes
-
-        return array.astype(ml_dtypes.bfloat16)
-    return array.astype(info.dtype)
 
 
 class TorchContender:

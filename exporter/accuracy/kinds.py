@@ -13,8 +13,7 @@ from torch.export import ExportedProgram
 from attnexport.accuracy.data import Batch
 from attnexport.accuracy.scaling import is_scalable, largest_scale, scaled
 from attnexport.accuracy.sizes import Profiles, SizeRange, size_ranges
-from attnexport.backends.onnxruntime import first_line
-from attnexport.errors import InputError
+from attnexport.errors import InputError, first_line
 from attnexport.inputs import generator, like_example
 from attnexport.program import example_inputs, input_specs, shapes_at
 

@@ -70,3 +70,14 @@ class Backend(Protocol):
 
     def memory(self) -> Mapping[str, int]:
         """Bytes held now, by what holds them: the process, or weights and activations of an engine."""
+
+
+def fed(array: NDArray[Any], info: TensorInfo) -> NDArray[Any]:
+    """An input in the dtype that the file wants, as half in place of single precision."""
+    if info.dtype == array.dtype.name:
+        return array
+    if info.dtype == "bfloat16":
+        import ml_dtypes
+
+        return array.astype(ml_dtypes.bfloat16)
+    return array.astype(info.dtype)

@@ -13,7 +13,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, TensorInfo
-from attnexport.errors import BackendError
+from attnexport.backends.onnxruntime_sessions import open_session
+from attnexport.errors import BackendError, first_line
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -44,13 +45,8 @@ class OnnxRuntimeBackend:
 
     def __init__(self, path: str | os.PathLike[str], providers: Sequence[str] = (_PROVIDERS["cpu"],)) -> None:
         self.path = Path(path)
-        options = onnxruntime.SessionOptions()
-        # Errors are raised; a log would say them a second time.
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(str(self.path), options, providers=list(providers))
-        except Exception as error:
-            raise BackendError(f"{self.path}: ONNX Runtime cannot load it: {first_line(error)}") from error
+        opened = open_session(self.path, providers)
+        self._session, self._reading = opened.session, opened.reading
         for value in (*self._session.get_inputs(), *self._session.get_outputs()):
             if value.type not in _DTYPES:
                 raise BackendError(f"{self.path}: {value.name}: expected a tensor of numbers, given {value.type}")
@@ -77,9 +73,9 @@ class OnnxRuntimeBackend:
 
     @property
     def description(self) -> str:
-        """ONNX Runtime, its version and its first provider."""
+        """ONNX Runtime, its version, its first provider, and what is not run as ONNX Runtime would by default."""
         provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
-        return f"ONNX Runtime {onnxruntime.__version__} ({provider})"
+        return f"ONNX Runtime {onnxruntime.__version__} ({', '.join((provider, *self._reading))})"
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -134,8 +130,3 @@ def _info(value: Any) -> TensorInfo:
     """A tensor's facts from ONNX Runtime's, where an unknown size is None or an empty name."""
     shape = tuple(-1 if size in (None, "") else size for size in value.shape)
     return TensorInfo(value.name, _DTYPES[value.type], shape)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -17,7 +17,7 @@ from attnexport.files import check_not_same, check_output
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The ONNX file to write.")
 @model_options
-@click.option("--opset", type=int, help="ONNX opset, 17 to 23. Default: the target's, or 20.")
+@click.option("--opset", type=int, help="ONNX opset, 17 to 23. Default: the target's, or 20, or 22 for bfloat16.")
 @click.option("--target", metavar="NAME", help="The device the file is for, as jetson-orin-jp6.2.")
 @click.option(
     "--nodes",

@@ -147,6 +147,17 @@ def external_data(model: ir.Model) -> tuple[str, ...]:
     return tuple(sorted({str(tensor.location) for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}))
 
 
+def check_external_data(path: Path) -> None:
+    """Refuses a model whose weights lie elsewhere than in its own folder.
+
+    Raises:
+        InputError: naming the file that holds them.
+    """
+    for name in external_data(read_model(path)):
+        if not (path.parent / name).resolve().is_relative_to(path.parent.resolve()):
+            raise InputError(f"{path}: external data: expected a file in the model's folder, given {name}")
+
+
 def _size_beside(path: Path, name: str) -> int:
     beside = (path.parent / name).resolve()
     inside = beside.is_relative_to(path.parent.resolve())

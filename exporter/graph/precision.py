@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,8 +63,14 @@ def precision_of(model: ir.Model) -> str:
 
 
 def is_quantized(model: ir.Model) -> bool:
-    """Whether the model holds Q/DQ nodes."""
-    return any(node.op_type in _QUANTIZERS for node in ir.traversal.RecursiveGraphIterator(model.graph))
+    """Whether the model, or a function in it, holds Q/DQ nodes."""
+    return any(node.op_type in _QUANTIZERS for node in _nodes(model))
+
+
+def _nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Every node of the graph and its functions, with those of subgraphs."""
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        yield from ir.traversal.RecursiveGraphIterator(graph)
 
 
 def check_precision(model: ir.Model, precision: str) -> None:

@@ -206,11 +206,11 @@ def test_double_model_converts_and_stays_double(tmp_path):
     assert error_at(model, result.path, example(3, 40).double()) < 1e-13
 
 
-def test_bfloat16_converts_and_says_that_it_did_not_run(tmp_path):
-    model = Stack(attnexport.TopNAttention(WIDTH, 2, 3)).to(torch.bfloat16)
-    result = attnexport.convert(model, (example().bfloat16(),), tmp_path / "m.onnx")
-    assert result.verified == ()
-    assert any(note.startswith("not run: ") for note in result.notes)
+def test_bfloat16_takes_an_opset_that_has_it(tmp_path):
+    model = Stack(attnexport.HadamardLinearAttention(WIDTH, 2, features=4)).to(torch.bfloat16)
+    assert attnexport.convert(model, (example().bfloat16(),), tmp_path / "m.onnx").opset == 22
+    with pytest.raises(attnexport.ConversionError, match=r"Softplus.*give --opset 22"):
+        attnexport.convert(model, (example().bfloat16(),), tmp_path / "m.onnx", opset=20)
 
 
 def test_saved_program_converts_to_the_same_numbers_and_names(tmp_path):

@@ -19,14 +19,14 @@ from attnexport.accuracy.bisect.interpreters import WatchedProgram
 from attnexport.accuracy.bisect.tapped_files import TensorStore, scratch_folder, tapped_copy
 from attnexport.accuracy.bisect.taps import Tap, tap_at
 from attnexport.accuracy.budget import Override, relative_floor, variants_of
-from attnexport.accuracy.contenders import fed, match_names
+from attnexport.accuracy.contenders import match_names
 from attnexport.accuracy.data import Batch
 from attnexport.accuracy.precision import PRECISIONS, own_precision
 from attnexport.accuracy.results import LayerError
 from attnexport.accuracy.torch_runs import plain_array
 from attnexport.accuracy.yardsticks import DRAWS
 from attnexport.arrays import as_array
-from attnexport.backends import Backend
+from attnexport.backends import Backend, fed
 from attnexport.program import input_specs, output_names
 from attnexport.variants import Variant, variant_of_torch_op
 

@@ -1,0 +1,108 @@
+"""Opens an ONNX file so that ONNX Runtime computes what is written in it, and nothing else.
+
+Two kinds of files need more than a plain session. Those with Q/DQ nodes: ONNX Runtime's default optimisation fuses them
+into integer kernels, which round elsewhere, saturate on processors without VNNI, and do not exist for 8-bit floats.
+And those in bfloat16, for which its CPU kernels are missing: they run as rounded float32.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+import onnxruntime
+
+from attnexport.errors import BackendError, InputError, first_line
+from attnexport.graph.inspection import check_external_data, read_model
+from attnexport.graph.precision import is_quantized
+from attnexport.graph.widening import holds_bfloat16, widen_bfloat16
+
+AS_WRITTEN = "Q/DQ nodes as they are written"
+WIDENED = "bfloat16 as rounded float32"
+
+_AS_WRITTEN_ENTRIES = {"session.x64quantprecision": "1", "session.disable_quant_qdq": "1"}
+_INLINE_BYTES = 2**30
+"""Weights beyond this size are written beside a rewritten model; protobuf ends at 2 GiB."""
+
+
+@dataclass(frozen=True)
+class OpenedSession:
+    """A session and how it reads its file.
+
+    Attributes:
+        session: ready to run.
+        reading: what a report should say of how the file is run, one phrase each; empty for a plain session.
+    """
+
+    session: onnxruntime.InferenceSession
+    reading: tuple[str, ...] = ()
+
+
+def open_session(path: Path, providers: Sequence[str]) -> OpenedSession:
+    """A session for the file.
+
+    Args:
+        path: the .onnx file; external data is found beside it.
+        providers: execution providers in order of preference.
+
+    Raises:
+        BackendError: ONNX Runtime refuses the file, or has no kernel for it.
+    """
+    reading = (AS_WRITTEN,) if _is_quantized(path) else ()
+    try:
+        return OpenedSession(_session(path, providers, reading), reading)
+    except Exception as error:
+        if not says_no_kernel(str(error)) or not _can_be_widened(path):
+            raise BackendError(f"{path}: ONNX Runtime cannot load it: {first_line(error)}") from error
+    try:
+        return OpenedSession(_widened_session(path, providers, reading), (*reading, WIDENED))
+    except Exception as error:
+        raise BackendError(f"{path}: ONNX Runtime cannot load it as {WIDENED}: {first_line(error)}") from error
+
+
+def says_no_kernel(message: str) -> bool:
+    """Whether ONNX Runtime says that it has no kernel for a type, and nothing is wrong with the file."""
+    return "NOT_IMPLEMENTED" in message or "Could not find an implementation" in message
+
+
+def _is_quantized(path: Path) -> bool:
+    """Whether the file holds Q/DQ nodes; False for what is no model, which ONNX Runtime then says itself."""
+    try:
+        return is_quantized(read_model(path))
+    except InputError:
+        return False
+
+
+def _can_be_widened(path: Path) -> bool:
+    try:
+        return holds_bfloat16(read_model(path))
+    except InputError:
+        return False
+
+
+def _session(path: Path, providers: Sequence[str], reading: Sequence[str]) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # Errors are raised; a log would say them a second time.
+    options.log_severity_level = 4
+    if AS_WRITTEN in reading:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        for name, value in _AS_WRITTEN_ENTRIES.items():
+            options.add_session_config_entry(name, value)
+    return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+
+
+def _widened_session(path: Path, providers: Sequence[str], reading: Sequence[str]) -> onnxruntime.InferenceSession:
+    check_external_data(path)
+    model = ir.load(path)
+    widen_bfloat16(model)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "widened.onnx"
+        ir.save(model, copy, external_data="widened.data" if _weight_bytes(model) > _INLINE_BYTES else None)
+        return _session(copy, providers, reading)
+
+
+def _weight_bytes(model: ir.Model) -> int:
+    return sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
