@@ -1,8 +1,18 @@
 """The errors a user can cause, each one line that names the thing, what was expected and what was given."""
 
+from __future__ import annotations
+
+from attnexport.printable import printable_line
+
 
 class AttnexportError(Exception):
-    """Base of every error that the command line reports in one line with exit code 2."""
+    """Base of every error that the command line reports in one line with exit code 2.
+
+    Its text is one line in which names from files are escaped, wherever it is shown.
+    """
+
+    def __str__(self) -> str:
+        return printable_line(super().__str__())
 
 
 class InputError(AttnexportError):

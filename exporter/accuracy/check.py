@@ -63,6 +63,7 @@ def check(
     results = tuple(judge.result(yardsticks) for judge in judges)
     for result in results:
         _refuse_unjudged(result)
+        _refuse_empty(result, batches)
     if suspects is not None:
         pairs = zip(judges, results, strict=True)
         suspects.update(
@@ -109,3 +110,12 @@ def _refuse_unjudged(result: ContenderResult) -> None:
                 f"output {output.name}: expected inputs on which PyTorch at {result.facts.precision} keeps its digits, "
                 f"given {kinds} alone: add the kind normal, or give --data"
             )
+
+
+def _refuse_empty(result: ContenderResult, batches: Iterable[Batch]) -> None:
+    """Refuses to pass when no output has a value, as where every sequence has length 0."""
+    if not result.outputs or any(kind.elements for output in result.outputs for kind in output.kinds):
+        return
+    for batch in batches:
+        if batch.empty:
+            raise InputError(f"{batch.source}: expected outputs with values to compare, given none: {batch.empty}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.arrays import as_array
 from attnexport.backends import Backend, fed
 from attnexport.errors import InputError
-from attnexport.npz_files import read_arrays
+from attnexport.npz_files import open_arrays
 from attnexport.program import input_specs, output_names
 
 Outputs = dict[str, NDArray[Any]]
@@ -138,7 +137,7 @@ class RecordedContender:
     def __init__(self, facts: ContenderFacts, path: Path, program: ExportedProgram) -> None:
         self.facts, self._path, self._names = facts, path, output_names(program)
         self._noted: dict[str, None] = {}
-        self._open: tuple[Path, Mapping[str, NDArray[Any]]] | None = None
+        self._open: tuple[Path, Outputs] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -151,17 +150,18 @@ class RecordedContender:
         Raises:
             InputError: no file for it, or one with other outputs or rows.
         """
-        arrays = self._arrays(batch)
-        matched, notes = match_names("output", self._names, tuple(arrays))
-        self._noted.update(dict.fromkeys(notes))
-        return {name: self._rows(arrays[theirs], theirs, batch) for name, theirs in matched.items()}
+        return {name: self._rows(array, name, batch) for name, array in self._arrays(batch).items()}
 
-    def _arrays(self, batch: Batch) -> Mapping[str, NDArray[Any]]:
+    def _arrays(self, batch: Batch) -> Outputs:
+        """The file's arrays by the model's names."""
         path = self._path / f"{batch.name}.npz" if self._path.is_dir() else self._path
         if self._open is None or self._open[0] != path:
             if not path.is_file():
                 raise InputError(f"{self._path}: expected {path.name} with the outputs for {batch.source}, found none")
-            self._open = path, read_arrays(path)
+            with open_arrays(path) as stored:
+                matched, notes = match_names("output", self._names, tuple(stored))
+                self._open = path, {name: stored[theirs].read() for name, theirs in matched.items()}
+            self._noted.update(dict.fromkeys(notes))
         return self._open[1]
 
     def _rows(self, array: NDArray[Any], name: str, batch: Batch) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from attnexport.errors import InputError
-from attnexport.npz_files import read_arrays
+from attnexport.npz_files import StoredArray, open_arrays
 from attnexport.program import Size, TensorSpec, dynamic_dims, input_specs, shapes_at
 
 DATA = "data"
@@ -37,6 +37,7 @@ class Batch:
         name: of the file that outputs for them are in, without its suffix.
         first_row, file_rows: where they begin in their file, and how many rows that has.
         done: share of all inputs that has run after them, for a progress bar.
+        empty: which input has a size of 0 and on which axis, for messages; empty where none has.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Batch:
     first_row: int = 0
     file_rows: int = 1
     done: float = 1.0
+    empty: str = ""
 
 
 def data_files(path: str | os.PathLike[str]) -> list[Path]:
@@ -90,7 +92,9 @@ def data_batches(
     files = data_files(path)
     for position, file in enumerate(files):
         reader = _Reader(file, program, specs, dim_names or {})
-        for batch in reader.batches(read_arrays(file), left):
+        with open_arrays(file) as stored:
+            content = reader.content(stored)
+        for batch in reader.batches(content, left):
             yield replace(batch, done=(position + batch.done) / len(files))
             left = None if left is None else left - batch.rows
         if left is not None and left <= 0:
@@ -118,11 +122,13 @@ def whole_file(
     Raises:
         InputError: a file that is no .npz, lacks an input, or whose shapes, sizes or dtypes do not fit.
     """
-    arrays = read_arrays(file)
-    if labels is not None:
-        arrays[LABELS] = read_arrays(labels)[LABELS]
     reader = _Reader(file, program, input_specs(program), dim_names or {})
-    return replace(reader.whole(arrays), kind=kind, done=done)
+    with open_arrays(file) as stored:
+        batch = reader.whole(stored)
+    if labels is not None:
+        with open_arrays(labels) as stored:
+            batch = replace(batch, labels=reader.labels(stored))
+    return replace(batch, kind=kind, done=done)
 
 
 def _batch_size(specs: Sequence[TensorSpec]) -> Size | None:
@@ -130,6 +136,14 @@ def _batch_size(specs: Sequence[TensorSpec]) -> Size | None:
     leading = [spec.shape[0] for spec in specs if spec.shape]
     dynamic = [size for size in leading if isinstance(size, str)]
     return (dynamic or leading or [None])[0]
+
+
+@dataclass(frozen=True)
+class _Content:
+    """A file's arrays that the program takes: its inputs in their order, and labels."""
+
+    tensors: list[Tensor]
+    labels: NDArray[Any] | None
 
 
 @dataclass(frozen=True)
@@ -141,17 +155,25 @@ class _Reader:
     specs: Sequence[TensorSpec]
     dim_names: Mapping[str, Mapping[int, str]]
 
-    def batches(self, arrays: Mapping[str, NDArray[Any]], limit: int | None) -> Iterator[Batch]:
-        """The file's rows, about ``limit`` of them."""
+    def content(self, stored: Mapping[str, StoredArray]) -> _Content:
+        """The inputs and labels of an open file; other arrays are not read."""
         size = _batch_size(self.specs)
-        tensors = [self._fitted(spec, arrays, size) for spec in self.specs]
+        return _Content([self._fitted(spec, stored, size) for spec in self.specs], self.labels(stored))
+
+    def batches(self, content: _Content, limit: int | None) -> Iterator[Batch]:
+        """The rows, about ``limit`` of them."""
+        size, tensors = _batch_size(self.specs), content.tensors
         shared = [bool(spec.shape) and spec.shape[0] == size for spec in self.specs]
         named = [(spec.name, len(tensor)) for spec, tensor, cut in zip(self.specs, tensors, shared, strict=True) if cut]
         first, rows = named[0] if named else ("", 1)
         for name, given in named:
             if given != rows:
                 raise InputError(f"{self.file}: input {name}: expected {rows} rows as in {first}, given {given}")
-        labels = self._labels(arrays.get(LABELS), rows if named else None)
+        if rows == 0:
+            raise InputError(f"{self.file}: input {first}: expected at least one row (axis 0), given none")
+        labels = content.labels
+        if labels is not None and named and (labels.ndim == 0 or len(labels) != rows):
+            raise InputError(f"{self.file}: {LABELS}: expected {rows} rows, given {labels.shape} {labels.dtype}")
         for start, stop in self._pieces(size, rows, limit):
             piece = tuple(tensor[start:stop] if cut else tensor for tensor, cut in zip(tensors, shared, strict=True))
             self._check_sizes(piece)
@@ -165,35 +187,39 @@ class _Reader:
                 first_row=start,
                 file_rows=rows,
                 done=stop / rows,
+                empty=self._empty(piece),
             )
 
-    def whole(self, arrays: Mapping[str, NDArray[Any]]) -> Batch:
+    def whole(self, stored: Mapping[str, StoredArray]) -> Batch:
         """The file's rows at once."""
-        tensors = tuple(self._fitted(spec, arrays, None) for spec in self.specs)
+        tensors = tuple(self._fitted(spec, stored, None) for spec in self.specs)
         self._check_sizes(tensors)
-        labels = self._labels(arrays.get(LABELS), None)
-        return Batch(self.file.stem, tensors, labels, name=self.file.stem)
+        return Batch(self.file.stem, tensors, name=self.file.stem, empty=self._empty(tensors))
 
-    def _fitted(self, spec: TensorSpec, arrays: Mapping[str, NDArray[Any]], batch: Size | None) -> Tensor:
-        """One input's array as a tensor of its dtype, its rank and fixed sizes checked."""
-        if spec.name not in arrays:
+    def _empty(self, tensors: Sequence[Tensor]) -> str:
+        for spec, tensor in zip(self.specs, tensors, strict=True):
+            if 0 in tensor.shape:
+                axis = tuple(tensor.shape).index(0)
+                return f"input {spec.name} of shape {tuple(tensor.shape)} has size 0 on axis {axis}"
+        return ""
+
+    def _fitted(self, spec: TensorSpec, stored: Mapping[str, StoredArray], batch: Size | None) -> Tensor:
+        """One input's array as a tensor of its dtype; read once its rank and fixed sizes were checked."""
+        if spec.name not in stored:
             raise InputError(
-                f"{self.file}: expected an array for input {spec.name}, given {', '.join(sorted(arrays)) or 'none'}"
+                f"{self.file}: expected an array for input {spec.name}, given {', '.join(sorted(stored)) or 'none'}"
             )
-        array = arrays[spec.name]
-        kinds = "f" if spec.dtype.is_floating_point else "biu"
+        array = stored[spec.name]
+        kinds = "fV" if spec.dtype.is_floating_point else "biu"
         fits = array.dtype.kind in kinds and array.ndim == len(spec.shape)
         for axis, (size, given) in enumerate(zip(spec.shape, array.shape, strict=False)):
             cut = axis == 0 and size == batch
             fits &= isinstance(size, str) or size == given or (cut and size > 0 and given % size == 0)
         if not fits:
             raise self._misfit(spec, f"{array.shape} {array.dtype}")
-        if array.size == 0:
-            raise InputError(
-                f"{self.file}: input {spec.name}: expected at least one row, given {array.shape} {array.dtype}"
-            )
+        values = array.read()
         try:
-            return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C")).to(spec.dtype)
+            return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), order="C")).to(spec.dtype)
         except TypeError:
             raise self._misfit(spec, f"{array.shape} {array.dtype}") from None
 
@@ -203,15 +229,14 @@ class _Reader:
         wanted = f"({sizes}) {str(spec.dtype).removeprefix('torch.')}"
         return InputError(f"{self.file}: input {spec.name}: expected {wanted}, given {given}")
 
-    def _labels(self, labels: NDArray[Any] | None, rows: int | None) -> NDArray[Any] | None:
-        if labels is None:
+    def labels(self, stored: Mapping[str, StoredArray]) -> NDArray[Any] | None:
+        """The labels of an open file, None where it has none."""
+        if LABELS not in stored:
             return None
-        given = f"{labels.shape} {labels.dtype}"
+        labels = stored[LABELS]
         if labels.dtype.kind not in "biu":
-            raise InputError(f"{self.file}: {LABELS}: expected integers, given {given}")
-        if rows is not None and (labels.ndim == 0 or labels.shape[0] != rows):
-            raise InputError(f"{self.file}: {LABELS}: expected {rows} rows, given {given}")
-        return labels
+            raise InputError(f"{self.file}: {LABELS}: expected integers, given {labels.shape} {labels.dtype}")
+        return labels.read()
 
     def _pieces(self, size: Size | None, rows: int, limit: int | None) -> Iterator[tuple[int, int]]:
         """Where to cut: a static batch at its size, a dynamic one at BATCH rows or what its range allows."""

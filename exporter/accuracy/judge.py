@@ -168,6 +168,8 @@ class Judge:
         try:
             outputs = self._contender.outputs(torch.batch)
         except BackendError as error:
+            if torch.batch.empty:
+                error = BackendError(f"{error}; {torch.batch.source}: {torch.batch.empty}")
             self._first_error = self._first_error or error
             self._failures.append(run_failure(self.facts, torch.batch, torch.shapes, error))
             return None

@@ -85,7 +85,7 @@ class Yardsticks:
             outputs = self._exact(batch)
         except (BackendError, InputError) as error:
             if batch.kind == DATA:
-                raise InputError(f"{batch.source}: {error}") from error
+                raise InputError(f"{batch.source}: {error}{batch.empty and f'; {batch.empty}'}") from error
             kind.left_out = str(error)
             return None
         for precision in self.tallies:

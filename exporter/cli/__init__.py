@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from attnexport.cli.stopping import Terminated, stoppable
+from attnexport.printable import printable_line
 
 _COMMANDS = {
     "analyze": "Geometry of top-N selections per layer and head.",
@@ -47,7 +48,7 @@ class _Commands(click.Group):
             else:
                 context = getattr(error, "ctx", None)
                 hint = f" (see {context.command_path} --help)" if context is not None else ""
-                click.echo(f"attnexport: {' '.join(error.format_message().split())}{hint}", err=True)
+                click.echo(f"attnexport: {printable_line(error.format_message())}{hint}", err=True)
             code = error.exit_code
         except click.Abort:
             click.echo("attnexport: interrupted", err=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.console import debug_option, out, report_errors, say
 from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
 from attnexport.cli.model import load, model_options, options_of
 from attnexport.cli.reports import report_options, report_paths, write_reports
@@ -61,7 +61,7 @@ def command(model: Path, contenders: tuple[str, ...], **given: Any) -> None:
     _show(report)
     write_reports(report, paths)
     for failure in report.failures:
-        click.echo(f"attnexport: {failure}", err=True)
+        say(str(failure))
     if not report.passed and not given["warn_only"]:
         raise SystemExit(1)
 

@@ -7,6 +7,10 @@ import sys
 from collections.abc import Iterator
 
 from rich.console import Console
+from rich.text import Text
+
+from attnexport.cli.console import PlainConsole
+from attnexport.printable import printable
 
 
 class CompileProgress:
@@ -29,7 +33,7 @@ class CompileProgress:
         self._show()
 
     def _show(self) -> None:
-        self._status.update(f"compiling {', '.join(self._running)}")
+        self._status.update(Text(printable(f"compiling {', '.join(self._running)}")))
 
     def __enter__(self) -> CompileProgress:
         self._status.start()
@@ -42,5 +46,5 @@ class CompileProgress:
 @contextlib.contextmanager
 def compile_progress() -> Iterator[CompileProgress]:
     """Progress for a build of this command."""
-    with CompileProgress(Console(file=sys.stderr, highlight=False, markup=False, emoji=False)) as progress:
+    with CompileProgress(PlainConsole(file=sys.stderr)) as progress:
         yield progress

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.status import Status
+from rich.text import Text
 
 from attnexport.errors import AttnexportError
 from attnexport.files import replacing
+from attnexport.printable import printable, printable_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,9 +29,29 @@ R = TypeVar("R")
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error, and what libraries log.")
 
 
-def out() -> Console:
-    """The console for results, 140 columns where stdout is no terminal; names from files are plain text to it."""
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False, emoji=False)
+class PlainConsole(Console):
+    """A console to which every text is a name from a file: no markup, and nothing in it that a terminal obeys."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What rich makes of every text that it is given, in tables too."""
+        return super().render_str(printable(text), **options)
+
+    def status(self, status: RenderableType, **options: Any) -> Status:
+        """A line about what is being done, on a terminal."""
+        return super().status(Text(printable(status)) if isinstance(status, str) else status, **options)
+
+
+def out() -> PlainConsole:
+    """The console for results, 140 columns where stdout is no terminal."""
+    return PlainConsole(width=None if sys.stdout.isatty() else 140)
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    click.echo(f"attnexport: {printable_line(message)}", err=True)
 
 
 def report_errors(command: Callable[P, R]) -> Callable[P, R]:
@@ -44,14 +67,19 @@ def report_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise
         except Exception as error:
             if debug:
-                traceback.print_exc()
-            message = " ".join(str(error).split()) or type(error).__name__
+                _print_traceback()
+            message = printable_line(str(error)) or type(error).__name__
             if not isinstance(error, (AttnexportError, ValueError, OSError)):
                 message = f"unexpected {type(error).__name__}: {message} (--debug shows where)"
-            click.echo(f"attnexport: {message}", err=True)
+            say(message)
             raise SystemExit(2) from None
 
     return wrapped
+
+
+def _print_traceback() -> None:
+    for line in traceback.format_exc().splitlines():
+        click.echo(printable(line), err=True)
 
 
 @contextlib.contextmanager

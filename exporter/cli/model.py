@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from attnexport.cli.console import say
+
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
@@ -95,7 +97,7 @@ def load(options: ModelOptions) -> Loaded:
         factory=options.factory,
         weights=options.weights,
         trust_pickle=options.trust_pickle,
-        warn=lambda message: click.echo(f"attnexport: warning: {message}", err=True),
+        warn=lambda message: say(f"warning: {message}"),
     )
     if loaded.program is not None:
         if options.dynamic:

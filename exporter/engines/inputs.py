@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +12,48 @@ from numpy.typing import NDArray
 from attnexport.backends import Arrays, TensorInfo
 from attnexport.backends.building import Profile
 from attnexport.errors import InputError
+from attnexport.npz_files import StoredArray
 
 
-def fit_inputs(infos: Sequence[TensorInfo], arrays: Arrays, source: Path) -> dict[str, NDArray[Any]]:
+def fit_inputs(infos: Sequence[TensorInfo], stored: Mapping[str, StoredArray], source: Path) -> dict[str, NDArray[Any]]:
     """An array for each input, in the input's type; float32 for bfloat16, which NumPy lacks.
 
     Args:
         infos: the inputs of a model file.
-        arrays: by name.
+        stored: the arrays of an open file by name; those that no input takes are not read.
         source: the file that they are from, for messages.
 
     Raises:
-        InputError: an input without an array, or one of another kind, rank or size, outside the engine's profile or
-            empty, or a named size that differs between inputs.
+        InputError: an input without an array, or one of another kind, rank or size, or outside the engine's
+            profile, or a named size that differs between inputs.
     """
-    fitted = {info.name: _fit(info, arrays, source) for info in infos}
+    fitted = {info.name: _fit(info, stored, source) for info in infos}
     _check_named_sizes(infos, fitted, source)
     return fitted
 
 
-def _fit(info: TensorInfo, arrays: Arrays, source: Path) -> NDArray[Any]:
-    if info.name not in arrays:
-        given = ", ".join(sorted(arrays)) or "none"
+def _fit(info: TensorInfo, stored: Mapping[str, StoredArray], source: Path) -> NDArray[Any]:
+    if info.name not in stored:
+        given = ", ".join(sorted(stored)) or "none"
         raise InputError(f"{source}: expected an array for input {info}, given {given}")
-    array = arrays[info.name]
+    array = stored[info.name]
     wanted = np.dtype("float32" if info.dtype == "bfloat16" else info.dtype)
     fits = array.ndim == len(info.shape) and all(
         size in (-1, given) for size, given in zip(info.shape, array.shape, strict=True) if isinstance(size, int)
     )
-    if not fits or not _same_kind(array, wanted):
-        raise InputError(f"{source}: expected {info}, given {array.shape} {array.dtype}")
+    misfit = InputError(f"{source}: expected {info}, given {array.shape} {array.dtype}")
+    if not fits or not _same_kind(array.dtype, wanted):
+        raise misfit
     if info.profile is not None:
-        _check_profile(info.name, info.profile, array, source)
-    if array.size == 0 and 0 not in info.shape:
-        raise InputError(f"{source}: input {info.name}: expected sizes of 1 or more, given {array.shape}")
-    return array.astype(wanted)
+        _check_profile(info.name, info.profile, array.shape, source)
+    values = array.read()
+    if not _holds(wanted, values):
+        raise misfit
+    return values.astype(wanted)
 
 
-def _check_profile(name: str, profile: Profile, array: NDArray[Any], source: Path) -> None:
-    limits = zip(profile.minimum, profile.maximum, array.shape, strict=True)
+def _check_profile(name: str, profile: Profile, shape: tuple[int, ...], source: Path) -> None:
+    limits = zip(profile.minimum, profile.maximum, shape, strict=True)
     for axis, (low, high, size) in enumerate(limits):
         if not low <= size <= high:
             raise InputError(
@@ -72,9 +75,16 @@ def _check_named_sizes(infos: Sequence[TensorInfo], arrays: Arrays, source: Path
                 )
 
 
-def _same_kind(array: NDArray[Any], wanted: np.dtype[Any]) -> bool:
-    """Whether the array's values have a place in the wanted type, rounding of floats apart."""
-    if wanted.kind in "iu" and array.dtype.kind in "biu":
-        limits = np.iinfo(wanted)
-        return array.size == 0 or (limits.min <= int(array.min()) and int(array.max()) <= limits.max)
-    return array.dtype.kind == wanted.kind
+def _same_kind(given: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
+    """Whether values have a place in the wanted type, rounding of floats apart; bfloat16 comes as two raw bytes."""
+    if wanted.kind in "iu":
+        return given.kind in "biu"
+    return given.kind == wanted.kind or (wanted.kind == "f" and given == np.dtype("V2"))
+
+
+def _holds(wanted: np.dtype[Any], values: NDArray[Any]) -> bool:
+    """Whether whole numbers are within the range of the wanted type; other values are."""
+    if wanted.kind not in "iu" or not values.size:
+        return True
+    limits = np.iinfo(wanted)
+    return limits.min <= int(values.min()) and int(values.max()) <= limits.max

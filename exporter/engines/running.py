@@ -17,7 +17,7 @@ from attnexport.files import check_not_same, check_output
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import precision_of
-from attnexport.npz_files import read_arrays, write_arrays
+from attnexport.npz_files import open_arrays, write_arrays
 
 LABELS = "labels"
 """Data files hold an array of this name beside the inputs; that no input takes it needs no note."""
@@ -91,13 +91,13 @@ def run_file(
     check_not_same(output, path, data, plugins)
     if plugins is not None and path.suffix not in ENGINE_SUFFIXES:
         raise InputError(f"--plugins: engines alone use a plugin library, {path} runs through its bodies")
-    arrays = read_arrays(data)
-    backend = open_backend(path, plugins=plugins, device=device)
-    inputs = fit_inputs(backend.inputs, arrays, data)
+    with open_arrays(data) as stored:
+        backend = open_backend(path, plugins=plugins, device=device)
+        inputs = fit_inputs(backend.inputs, stored, data)
+        unused = sorted(set(stored) - set(inputs) - {LABELS})
     outputs = backend.run(inputs)
     timing = _timing(backend, inputs, repeats) if repeats else None
     attention, precision = _what_ran(path)
-    unused = sorted(set(arrays) - set(inputs) - {LABELS})
     if output is not None:
         write_arrays(output, outputs)
     return RunReport(

@@ -17,6 +17,7 @@ from attnexport.errors import InputError
 from attnexport.loading.kinds import Kind, read_model_file, recognise
 from attnexport.loading.modules import fill_weights, module_from_factory, read_checkpoint
 from attnexport.loading.programs import DimNames, dim_names_of_note, export_module, load_audited
+from attnexport.printable import printable_line
 from attnexport.pt2_safety import audit_pt2_bytes
 
 __all__ = ["LoadedModel", "as_program", "export_module", "load_model"]
@@ -44,7 +45,7 @@ class LoadedModel:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=4)
+    warnings.warn(printable_line(message), UserWarning, stacklevel=4)
 
 
 def load_model(

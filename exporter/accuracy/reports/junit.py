@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -10,11 +9,10 @@ from xml.etree.ElementTree import Element, SubElement
 from attnexport.accuracy.measures import KindErrors, OutputErrors
 from attnexport.accuracy.reports.wording import contender_facts, model_facts, number, used
 from attnexport.accuracy.results import CheckReport, ContenderResult, Failure
+from attnexport.printable import printable
 
 WHOLE = "the contender as a whole"
 """Name of the case for what is wrong with a contender and not with one output: a metric, a run that failed."""
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(report: CheckReport) -> str:
@@ -23,7 +21,7 @@ def render(report: CheckReport) -> str:
     Every case carries the figures of each kind of inputs in ``system-out``; a case that fails has one ``failure``
     with the line that stderr has, and all lines in its text. Hashes and environment are properties of the suites.
     """
-    root = Element("testsuites", {"name": _text(f"attnexport check {report.model.name}")})
+    root = Element("testsuites", {"name": printable(f"attnexport check {report.model.name}")})
     for result in report.contenders:
         root.append(_suite(report, result))
     for attribute in ("tests", "failures", "errors"):
@@ -34,7 +32,7 @@ def render(report: CheckReport) -> str:
 
 
 def _suite(report: CheckReport, result: ContenderResult) -> Element:
-    suite = Element("testsuite", {"name": _text(result.facts.name)})
+    suite = Element("testsuite", {"name": printable(result.facts.name)})
     _add_properties(suite, model_facts(report) | contender_facts(result))
     for output in result.outputs:
         suite.append(_case(result, output.name, _failures(result, output.name), _figures(output)))
@@ -56,7 +54,7 @@ def _suite(report: CheckReport, result: ContenderResult) -> Element:
 def _add_properties(suite: Element, facts: Mapping[str, str]) -> None:
     properties = SubElement(suite, "properties")
     for name, value in facts.items():
-        SubElement(properties, "property", {"name": _text(name), "value": _text(value)})
+        SubElement(properties, "property", {"name": printable(name), "value": printable(value)})
 
 
 def _failures(result: ContenderResult, output: str) -> tuple[Failure, ...]:
@@ -64,18 +62,18 @@ def _failures(result: ContenderResult, output: str) -> tuple[Failure, ...]:
 
 
 def _case(result: ContenderResult, name: str, failures: Sequence[Failure], figures: str) -> Element:
-    case = Element("testcase", {"classname": _text(result.facts.name), "name": _text(name)})
+    case = Element("testcase", {"classname": printable(result.facts.name), "name": printable(name)})
     if failures:
         # GitLab shows the text and not the message, and one failure a case.
-        failure = SubElement(case, "failure", {"message": _text(str(failures[0])), "type": "accuracy"})
-        failure.text = _text("\n".join(str(failure) for failure in failures))
+        failure = SubElement(case, "failure", {"message": printable(str(failures[0])), "type": "accuracy"})
+        failure.text = "\n".join(printable(str(failure)) for failure in failures)
     if figures:
-        SubElement(case, "system-out").text = _text(figures)
+        SubElement(case, "system-out").text = figures
     return case
 
 
 def _figures(output: OutputErrors) -> str:
-    return "\n".join(f"{kind.kind}: {_line(kind)}" for kind in output.kinds)
+    return "\n".join(printable(f"{kind.kind}: {_line(kind)}") for kind in output.kinds)
 
 
 def _line(kind: KindErrors) -> str:
@@ -86,8 +84,3 @@ def _line(kind: KindErrors) -> str:
         f"allowed {number(kind.budget.limit)}, budget used: {used(kind)}, "
         f"relative L2 {number(kind.relative_l2)}, cosine {kind.cosine:.9f}, {kind.not_finite} NaN or infinite"
     )
-
-
-def _text(text: str) -> str:
-    """Text without the characters that XML cannot hold."""
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

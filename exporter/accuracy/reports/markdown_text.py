@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from attnexport.printable import printable_line
+
 _SPECIAL = re.compile(r"([!#$&()*+\-.:<=>@\[\\\]^_`{|}~])")
 _REFERENCE = re.compile(r"([@#])(?=\w)")
 
 
 def plain(text: str) -> str:
     """A sentence on one line in which nothing is markup, a link, a mention or a reference to an issue."""
-    escaped = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    escaped = _SPECIAL.sub(r"\\\1", printable_line(text))
     # GitHub finds mentions after it has read the Markdown, so escaping does not hide them.
     return _REFERENCE.sub("\\1\N{ZERO WIDTH SPACE}", escaped)
 
 
 def code(text: str) -> str:
     """A name in code type, on one line."""
-    line = " ".join(text.split()) or " "
+    line = printable_line(text) or " "
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     fence = "`" * (longest + 1)
     space = " " if line.startswith("`") or line.endswith("`") else ""

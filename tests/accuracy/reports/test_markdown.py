@@ -12,6 +12,7 @@ from markdown_it.token import Token
 from attnexport.accuracy.reports.markdown import render
 from attnexport.accuracy.reports.markdown_text import code, plain
 from attnexport.accuracy.results import Bisection
+from attnexport.printable import printable_line
 from tests.accuracy.reports.made_reports import HOSTILE, failing_report, hostile_report, passing_report
 
 COMMENT_LIMIT = 65536
@@ -90,7 +91,7 @@ def test_only_our_own_html_and_no_links_or_images(made):
 
 
 def test_hostile_names_read_as_they_are():
-    spelled = " ".join(HOSTILE.split())
+    spelled = printable_line(HOSTILE)
     texts = [token.content for token in tokens(render(hostile_report())) if token.type == "code_inline"]
     assert spelled in texts
     assert f"logits{spelled}" in texts

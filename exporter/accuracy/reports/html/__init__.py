@@ -12,6 +12,7 @@ from attnexport.accuracy.reports import wording
 from attnexport.accuracy.reports.html.histogram_plot import HistogramPlot, histogram_plot
 from attnexport.accuracy.reports.html.layer_plot import LayerPlot, layer_plot
 from attnexport.accuracy.results import CheckReport, ContenderResult
+from attnexport.printable import printable
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(__name__, "templates"),
         autoescape=True,
+        finalize=_finalized,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -96,6 +98,11 @@ def _environment() -> Environment:
         gauge_width=_gauge_width,
     )
     return environment
+
+
+def _finalized(value: object) -> object:
+    """Every text that a template shows; markup is the templates' own."""
+    return printable(value) if type(value) is str else value
 
 
 def _gauge_width(share: float) -> str:
