@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnexport.errors import InputError
+from attnexport.typed_json import parsed, typed
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,14 @@ def parse_build_info(text: str) -> BuildInfo:
     """Reads the line back; keys it does not know are passed over.
 
     Raises:
-        InputError: no JSON object.
+        InputError: no JSON object, or a value of another type.
     """
     try:
-        given = json.loads(text)
+        given = parsed(text)
+        if not isinstance(given, dict):
+            raise ValueError(f"expected a JSON object, given {text[:80]!r}")
+        names = {field.name for field in dataclasses.fields(BuildInfo)}
+        info: BuildInfo = typed(BuildInfo, {name: value for name, value in given.items() if name in names})
     except ValueError as error:
-        raise InputError(f"build info: expected JSON, given {text[:80]!r}") from error
-    if not isinstance(given, dict):
-        raise InputError(f"build info: expected a JSON object, given {text[:80]!r}")
-    names = {field.name for field in dataclasses.fields(BuildInfo)}
-    known: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if name in names
-    }
-    return BuildInfo(**known)
+        raise InputError(f"build info: {error}") from error
+    return info

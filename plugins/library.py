@@ -276,15 +276,15 @@ def load_library(path: str | os.PathLike[str]) -> Library:
     count = c_int32()
     table = ops(ctypes.byref(count))
     read = [_read(table[index].contents) for index in range(count.value)]
-    return Library(path, {op.name: op for op in read}, parse_build_info(info().decode()), handle)
+    return Library(path, {op.name: op for op in read}, parse_build_info(_text(info())), handle)
 
 
 def _read(op: _Op) -> Op:
     return Op(
-        name=op.name.decode(),
+        name=_text(op.name),
         inputs=tuple(_read_input(op.inputs[index]) for index in range(op.num_inputs)),
         attributes=tuple(
-            Attribute(op.attributes[index].name.decode(), AttributeKind(op.attributes[index].kind))
+            Attribute(_text(op.attributes[index].name), AttributeKind(op.attributes[index].kind))
             for index in range(op.num_attributes)
         ),
         dtypes=tuple(dtype for dtype in Dtype if op.dtypes & 1 << dtype),
@@ -294,4 +294,9 @@ def _read(op: _Op) -> Op:
 
 def _read_input(given: _Input) -> Input:
     count = given.count_attribute
-    return Input(given.name.decode(), None if count is None else count.decode(), bool(given.is_length))
+    return Input(_text(given.name), None if count is None else _text(count), bool(given.is_length))
+
+
+def _text(given: bytes) -> str:
+    """A text of the library, bytes that are no UTF-8 spelled out."""
+    return given.decode("utf-8", "backslashreplace")

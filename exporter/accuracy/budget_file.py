@@ -11,7 +11,6 @@ reason = "scores near the limit of half precision"
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -71,8 +70,10 @@ def read_budget_file(path: str | os.PathLike[str], outputs: Iterable[str], layer
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: expected TOML: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: expected TOML, given one that nests too deeply") from error
     known = {"outputs": list(outputs), "layers": list(layers)}
     found: dict[str, dict[str, Override]] = {"outputs": {}, "layers": {}}
     for table, entries in content.items():
@@ -95,13 +96,15 @@ def _override(place: str, name: str, entry: Any) -> Override:
     for key in ("limit", "factor"):
         value = entry.get(key)
         if value is not None and not _is_allowance(value):
-            raise InputError(f"{place}: expected a positive number for {key}, given {value!r}")
+            raise InputError(f"{place}: expected a positive number for {key}, given {_given(value)}")
     return Override(name, " ".join(reason.split()), entry.get("limit"), entry.get("factor"))
 
 
 def _is_allowance(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return type(value) in (int, float) and 0 < value <= sys.float_info.max
 
 
 def _given(entry: Any) -> str:
-    return ", ".join(entry) or "nothing" if isinstance(entry, dict) else repr(entry)
+    if isinstance(entry, dict):
+        return ", ".join(entry) or "nothing"
+    return "a number of too many digits" if type(entry) is int and abs(entry) >> 1024 else repr(entry)

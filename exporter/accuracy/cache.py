@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,15 @@ from torch import Tensor
 import attnexport
 from attnexport.arrays import as_array
 from attnexport.errors import InputError
-from attnexport.files import replacing
+from attnexport.npz_files import open_arrays, write_arrays
+from attnexport.private_folder import make_private, open_to_others
 
 Outputs = list[NDArray[Any]]
 
 LIMIT = 2 << 30
 """Bytes that a cache folder keeps; the entries unused for longest go first."""
 
-_CHECKSUM = "sha256"
+_CHECKSUM, _KEY = "sha256", "key"
 
 
 def default_folder() -> Path:
@@ -41,10 +40,11 @@ def digest_of(tensors: Sequence[Tensor]) -> str:
 
 
 class OutputCache:
-    """Outputs by key, one .npz an entry.
+    """Outputs by key, one .npz an entry, which holds its whole key and is used for no other.
 
     Args:
-        folder: where they are; it is made when needed. None keeps nothing.
+        folder: where they are; it is made when needed. None keeps nothing, and so does a folder into which others can
+            write.
 
     Attributes:
         hits: entries that were used.
@@ -55,7 +55,9 @@ class OutputCache:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self.hits = self.damaged = 0
-        self.refused = ""
+        self.refused = "" if folder is None else _refusal(folder)
+        if self.refused:
+            self._folder = None
 
     def outputs(self, parts: Sequence[str], compute: Callable[[], Outputs]) -> Outputs:
         """The entry, computed and kept when it is not there.
@@ -66,18 +68,16 @@ class OutputCache:
         """
         if self._folder is None:
             return compute()
-        key = hashlib.sha256(
-            "\n".join((attnexport.__version__, torch.__version__, _operators(), *parts)).encode()
-        ).hexdigest()
-        path = self._folder / f"{key}.npz"
+        key = "\n".join((attnexport.__version__, torch.__version__, _operators(), *parts)).encode()
+        path = self._folder / f"{hashlib.sha256(key).hexdigest()}.npz"
         if path.is_file():
-            kept = _read(path)
+            kept = _read(path, key)
             if kept is not None:
                 self.hits += 1
                 return kept
             self.damaged += 1
         outputs = compute()
-        self._keep(path, outputs)
+        self._keep(path, key, outputs)
         return outputs
 
     @property
@@ -98,25 +98,36 @@ class OutputCache:
             if total > limit:
                 path.unlink(missing_ok=True)
 
-    def _keep(self, path: Path, outputs: Outputs) -> None:
+    def _keep(self, path: Path, key: bytes, outputs: Outputs) -> None:
         arrays: dict[str, Any] = {f"output_{position}": array for position, array in enumerate(outputs)}
+        arrays[_KEY] = np.frombuffer(key, np.uint8)
         arrays[_CHECKSUM] = np.frombuffer(bytes.fromhex(_digest(outputs)), np.uint8)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as staging, open(staging / path.name, "wb") as file:
-                np.savez(file, **arrays)
+            make_private(path.parent)
+            write_arrays(path, arrays)
         except (OSError, InputError) as error:
             self.refused = str(error)
 
 
-def _read(path: Path) -> Outputs | None:
-    """An entry's outputs, None when it is damaged."""
+def _refusal(folder: Path) -> str:
+    """Why a folder is not used, or empty."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            outputs = [archive[f"output_{position}"] for position in range(len(archive.files) - 1)]
-            whole = archive[_CHECKSUM].tobytes().hex() == _digest(outputs)
+        why = open_to_others(folder)
+    except OSError as error:
+        return str(error)
+    return why and f"what is in {folder} is not used either: {why}"
+
+
+def _read(path: Path, key: bytes) -> Outputs | None:
+    """An entry's outputs, None when it is damaged or another key's."""
+    try:
+        with open_arrays(path) as stored:
+            if _KEY not in stored or stored[_KEY].bytes != len(key) or stored[_KEY].read().tobytes() != key:
+                return None
+            outputs = [stored[f"output_{position}"].read() for position in range(len(stored) - 2)]
+            whole = stored[_CHECKSUM].read().tobytes().hex() == _digest(outputs)
         os.utime(path)
-    except (ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+    except (InputError, KeyError, OSError):
         return None
     return outputs if whole else None
 

@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
 
 from attnexport.backends.building import Layer, Profile
 from attnexport.errors import InputError
 from attnexport.files import sha256
+from attnexport.typed_json import read_json, typed
 
 FORMAT = 1
 FLOATS = ("fp32", "fp16", "bf16", "fp8", "fp4")
@@ -151,36 +150,12 @@ def read_manifest(engine: Path) -> Manifest:
     if not path.is_file():
         raise InputError(f"{path}: no such file; attnexport build writes it beside the engine, whose manifest it is")
     try:
-        manifest: Manifest = _as(Manifest, json.loads(path.read_text(encoding="utf-8")))
+        manifest: Manifest = typed(Manifest, read_json(path))
         if manifest.format != FORMAT:
-            raise ValueError("another format")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"{path}: expected a manifest of format {FORMAT} of attnexport build") from error
+            raise ValueError(f"format: expected {FORMAT}, given {manifest.format}")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a manifest of format {FORMAT} of attnexport build: {error}") from error
     given = sha256(engine)
     if given != manifest.engine_sha256:
         raise InputError(f"{engine}: expected SHA-256 {manifest.engine_sha256}, as {path.name} says, given {given}")
     return manifest
-
-
-def _as(kind: Any, given: Any) -> Any:
-    """What was read from JSON as the type that it was written from; anything else is a TypeError or KeyError."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{name: _as(hints[name], value) for name, value in _checked(dict, given).items()})
-    if origin is UnionType:
-        (other,) = (argument for argument in arguments if argument is not NoneType)
-        return None if given is None else _as(other, given)
-    if origin is tuple:
-        return tuple(_as(arguments[0], value) for value in _checked(list, given))
-    if origin is dict:
-        return {name: _as(arguments[1], value) for name, value in _checked(dict, given).items()}
-    if kind is float and type(given) is int:
-        return float(given)
-    return _checked(kind, given)
-
-
-def _checked(kind: type, given: Any) -> Any:
-    if type(given) is not kind:
-        raise TypeError(f"expected {kind.__name__}, given {type(given).__name__}")
-    return given

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from attnexport.errors import InputError
+from attnexport.loading.checkpoint_sizes import check_checkpoint
 
 _CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 _WRAPPERS = ("module.", "_orig_mod.")
@@ -95,6 +96,7 @@ def read_checkpoint(
     Raises:
         InputError: pickled objects without trust_pickle, a damaged file, or something else inside.
     """
+    check_checkpoint(path, data)
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:

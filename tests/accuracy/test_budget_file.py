@@ -67,6 +67,8 @@ def test_rounding_counts_only_beyond_the_limit():
             "outputs.logits: expected a positive number for limit, given -1",
         ),
         ('[outputs.logits]\nfactor = inf\nreason = "a"', "expected a positive number for factor, given inf"),
+        (f'[outputs.logits]\nlimit = 1{400 * "0"}\nreason = "a"', "for limit, given a number of too many digits"),
+        (f"outputs = {10_000 * '['}", "expected TOML"),
         ('[outputs.logits]\nfactor = true\nreason = "a"', "expected a positive number for factor, given True"),
     ],
 )

@@ -91,6 +91,55 @@ def test_entry_whose_values_were_exchanged_is_computed_again(tmp_path):
     assert compute.times == 1
 
 
+def test_entry_of_another_key_is_computed_again(tmp_path):
+    """A whole entry under a name that is not its own, as somebody may copy it."""
+    OutputCache(tmp_path).outputs(("a",), Counted())
+    copied = entry(tmp_path).read_bytes()
+    OutputCache(tmp_path).outputs(("b",), Counted([np.ones(3)]))
+    for path in tmp_path.glob("*.npz"):
+        path.write_bytes(copied)
+    cache, compute = OutputCache(tmp_path), Counted([np.ones(3)])
+    assert same(cache.outputs(("b",), compute), [np.ones(3)])
+    assert (compute.times, cache.damaged) == (1, 1)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
+def test_folder_that_others_can_write_is_neither_read_nor_written(tmp_path, mode):
+    folder = tmp_path / "cache"
+    OutputCache(folder).outputs(("a",), Counted())
+    before = sorted(folder.iterdir())
+    folder.chmod(mode)
+    for key in ("a", "b"):
+        cache, compute = OutputCache(folder), Counted()
+        cache.outputs((key,), compute)
+        assert (compute.times, cache.hits) == (1, 0)
+    (note,) = cache.notes
+    assert note.startswith("the reference was not kept for later: ")
+    assert f"others may write into {folder}" in note
+    assert sorted(folder.iterdir()) == before
+
+
+def test_folder_below_one_that_others_can_write_is_not_used(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    for folder in (tmp_path / "shared" / "cache", tmp_path / "shared" / "new" / "cache"):
+        cache = OutputCache(folder)
+        cache.outputs(("a",), Counted())
+        assert f"others may write into {tmp_path / 'shared'}" in cache.notes[0]
+    (tmp_path / "shared").chmod(0o1777)
+    assert OutputCache(tmp_path / "shared" / "cache").notes == ()
+
+
+def test_folder_is_made_for_the_user_alone(tmp_path):
+    before = os.umask(0)
+    try:
+        OutputCache(tmp_path / "new" / "cache").outputs(("a",), Counted())
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / "new", tmp_path / "new" / "cache"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_cache_that_cannot_be_written_is_a_note(tmp_path):
     (tmp_path / "file").write_text("")
     cache = OutputCache(tmp_path / "file" / "cache")

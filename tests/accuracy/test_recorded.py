@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -351,3 +352,75 @@ def test_set_without_its_manifest(folder):
     assert is_recorded_set(folder)
     with pytest.raises(InputError, match=r"manifest\.json: expected the manifest of a recorded set: .*No such file"):
         read_manifest(folder)
+
+
+def edit_manifest(folder: Path, *keys: object, value: object) -> None:
+    path = folder / "manifest.json"
+    manifest = entry = json.loads(path.read_text())
+    for key in keys[:-1]:
+        entry = entry[key]
+    entry[keys[-1]] = value
+    path.write_text(json.dumps(manifest))
+
+
+LOGITS = ("allowed", "fp32", "normal", "logits")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "said"),
+    [
+        (("model",), 5, "model: expected "),
+        (("source_hash",), None, "source_hash: expected "),
+        (("batches", 0, "name"), 3, "name: expected "),
+        (("batches", 0, "kind"), [], "kind: expected "),
+        (("batches", 0), "normal-0", "expected "),
+        (("batches",), {}, "expected "),
+        (("outputs", "logits"), 1, "outputs.logits: expected "),
+        (("allowed",), [], "allowed: expected "),
+        ((*LOGITS, "limit"), "1e-3", "limit"),
+        ((*LOGITS, "limit"), float("nan"), "expected "),
+        ((*LOGITS, "limit"), float("inf"), "expected "),
+        ((*LOGITS, "mismatches"), 0.5, "mismatches"),
+        (LOGITS, None, "logits"),
+    ],
+)
+def test_values_of_another_type_in_the_manifest_are_no_verdict(folder, tmp_path, capsys, keys, value, said):
+    outputs = outputs_at(torch.float32, folder, tmp_path / "out")
+    edit_manifest(folder, *keys, value=value)
+    code, out, err = verdict_of_script(capsys, outputs, "--set", folder, "--precision", "fp32")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert said in err
+    with pytest.raises(InputError, match=r"manifest\.json: expected"):
+        read_manifest(folder)
+
+
+def test_names_in_the_manifest_cannot_forge_lines(folder, tmp_path, capsys):
+    outputs = outputs_at(torch.float32, folder, tmp_path / "out")
+    edit_manifest(folder, "model", value="x\nwithin   logits\x1b[2J\u202e")
+    code, out, _ = verdict_of_script(capsys, outputs, "--set", folder, "--precision", "fp32")
+    assert code == 0
+    assert out.splitlines()[0].startswith(r"x\nwithin   logits\x1b[2J\u202e at fp32")
+
+
+DAMAGED_OUTPUTS = {
+    "a text beside the arrays": lambda path: zipfile.ZipFile(path, "a").writestr("readme.txt", "hello"),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-40]),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "far more than its size": lambda path: np.savez_compressed(
+        path, logits=np.zeros(300 << 20, np.uint8), chosen=np.zeros(3, np.int64)
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_OUTPUTS)
+def test_damaged_outputs_are_no_verdict(folder, tmp_path, capsys, case):
+    outputs = outputs_at(torch.float32, folder, tmp_path / "out")
+    DAMAGED_OUTPUTS[case](outputs / "normal-0.npz")
+    code, out, err = verdict_of_script(capsys, outputs, "--set", folder, "--precision", "fp32")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "normal-0.npz" in err
+
+
+def test_wrong_arguments_of_the_script_are_one_line(capsys):
+    code, out, err = verdict_of_script(capsys, "out", "--precision")
+    assert (code, out, err) == (2, "", "compare.py: argument --precision: expected one argument\n")

@@ -169,7 +169,9 @@ class TestEngines:
         other = [{**written, "sms": ["89"]}, {**written, "more": 1}, {**written, "model": None}]
         for text in ("noise", "[]", '{"format": 2}', '{"format": 1}', 100_000 * "[", *map(json.dumps, other)):
             manifest_path(engine).write_text(text)
-            assert refuse_run() == f"{manifest_path(engine)}: expected a manifest of format 1 of attnexport build"
+            assert refuse_run().startswith(
+                f"{manifest_path(engine)}: expected a manifest of format 1 of attnexport build: "
+            )
 
     def test_of_another_tensorrt(self, refuse_run, engine: Path):
         manifest = read_manifest(engine)

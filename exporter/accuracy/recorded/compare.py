@@ -4,7 +4,7 @@
     python3 compare.py OUTPUTS --precision fp16 --engine model.engine [--attnrt PATH] [--plugins LIB]
 
 OUTPUTS is a folder with one .npz a batch, named like those in inputs/. With --engine, attnrt computes them first.
-Exit codes: 0 within the budget, 1 outside it, 2 unusable input, with one line on stderr.
+Exit codes: 0 within the budget, 1 outside it; 2 unusable input, as everything damaged is, with one line on stderr.
 """
 
 # It runs under Python 3.8 too, as on JetPack 5, which has no zip(strict=…).
@@ -15,10 +15,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import subprocess
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +26,36 @@ import numpy as np
 
 FORMAT = 1
 
+UNPACKED = 256 << 20  # bytes that the arrays of a file may take, or 20 times the file where that is more
+
 
 class Unusable(Exception):
     """Input that cannot be used; the message is the line that the user reads."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the command line in one line, as everything else is said."""
+
+    def error(self, message: str) -> Any:
+        raise Unusable(message)
+
+
 class Error:
     """Errors of one output on one kind of inputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, floating: bool) -> None:
+        self.floating = floating
         self.largest = 0.0
         self.not_finite = self.differing = self.elements = 0
 
     def add(self, given: Any, exact: Any) -> None:
         """Takes in one batch."""
         self.elements += exact.size
-        if exact.dtype.kind != "f":
+        if not self.floating:
             self.differing += int((given != exact).sum())
             return
-        error = np.abs(given.astype(np.float64) - exact)
+        with np.errstate(all="ignore"):
+            error = np.abs(given.astype(np.float64) - exact)
         finite = error[np.isfinite(error)]
         self.not_finite += error.size - finite.size
         self.largest = max(self.largest, float(finite.max()) if finite.size else 0.0)
@@ -52,24 +63,28 @@ class Error:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
-    options = parse(arguments)
     try:
-        manifest = read_set(options.set)
-        if options.precision not in manifest["allowed"]:
-            known = ", ".join(manifest["allowed"])
-            raise Unusable(f"--precision: expected one of {known}, given {options.precision}")
+        options = parse(arguments)
+        manifest = read_set(options.set, options.precision)
         if options.engine is not None:
             run_engine(options, manifest)
         errors = compare(options.set, manifest, options.outputs)
-    except Unusable as error:
-        print(f"compare.py: {error}", file=sys.stderr)
+        return report(manifest, errors, options.precision)
+    except Exception as error:
+        known = isinstance(error, (Unusable, OSError))
+        said = " ".join(str(error).split()) or type(error).__name__
+        print(f"compare.py: {'' if known else type(error).__name__ + ': '}{plain(said)[:2000]}", file=sys.stderr)
         return 2
-    return report(manifest, errors, options.precision)
+
+
+def plain(text: str) -> str:
+    """A name from a file, in which control and format characters are spelled out."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outputs", type=Path, metavar="OUTPUTS")
     parser.add_argument("--precision", required=True, help="of the engine: fp32, fp16 or bf16")
     parser.add_argument("--set", type=Path, default=Path(__file__).parent, help="default: this script's folder")
@@ -80,19 +95,29 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def read_set(folder: Path) -> Any:
-    """The manifest, after the hash of every file was checked."""
+def read_set(folder: Path, precision: str) -> Any:
+    """The manifest, after its types and the hash of every file were checked."""
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        files = [entry for batch in manifest["batches"] for entry in files_of(batch)]
-        known = manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unusable(f"{path}: expected the manifest of a recorded set: {error}") from error
-    if known != FORMAT:
-        raise Unusable(f"{path}: expected format {FORMAT}, given {known}")
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"expected format {FORMAT}, given {manifest['format']}")
+        allowed = checked(dict, manifest["allowed"], "allowed")
+        files = [entry for batch in checked(list, manifest["batches"], "batches") for entry in files_of(batch)]
+        for key in ("model", "source_hash"):
+            checked(str, manifest[key], key)
+        for name, dtype in checked(dict, manifest["outputs"], "outputs").items():
+            checked(str, dtype, f"outputs.{name}")
+    except Exception as error:
+        said = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else error
+        raise Unusable(f"{path}: expected the manifest of a recorded set: {said}") from error
+    if precision not in allowed:
+        raise Unusable(f"--precision: expected one of {', '.join(allowed)}, given {precision}")
     if not files:
         raise Unusable(f"{path}: expected batches to compare on, found none")
+    for batch in manifest["batches"]:
+        for name in manifest["outputs"]:
+            check_allowance(path, allowed[precision], batch["kind"], name)
     for name, wanted in files:
         if not (folder / name).is_file():
             raise Unusable(f"{folder}: the recorded set was cut off: expected {name}, found none")
@@ -101,13 +126,34 @@ def read_set(folder: Path) -> Any:
     return manifest
 
 
+def checked(kind: Any, value: Any, place: str) -> Any:
+    """A value of JSON that must be of one type."""
+    if type(value) is not kind:
+        raise ValueError(f"{place}: expected {kind.__name__}, given {json.dumps(value)[:80]}")
+    return value
+
+
 def files_of(batch: Any) -> list[tuple[str, str]]:
     """The files of a batch, all inside the set, with their hashes."""
-    name = batch["name"]
-    if Path(name).name != name:
+    name = checked(str, checked(dict, batch, "batches")["name"], "name")
+    checked(str, batch["kind"], "kind")
+    if Path(name).name != name or "\0" in name:
         raise ValueError(f"batch {name}: expected the name of a file")
     needed = [f"{part}/{name}.npz" for part in ("inputs", "reference")]
     return [(file, batch["files"][file]) for file in needed]
+
+
+def check_allowance(path: Path, allowed: Any, kind: str, name: str) -> None:
+    """Refuses a budget that is missing or no number."""
+    try:
+        entry = allowed[kind][name]
+        limit, mismatches = entry["limit"], entry["mismatches"]
+    except (KeyError, TypeError, IndexError):
+        raise Unusable(f"{path}: expected what output {name} is allowed on {kind} inputs, found none") from None
+    if limit is not None and (type(limit) not in (int, float) or not math.isfinite(limit) or limit < 0):
+        raise Unusable(f"{path}: output {name}, {kind} inputs: expected a number for limit, given {limit!r}")
+    if type(mismatches) is not int or mismatches < 0:
+        raise Unusable(f"{path}: output {name}, {kind} inputs: expected a count for mismatches, given {mismatches!r}")
 
 
 def run_engine(options: argparse.Namespace, manifest: Any) -> None:
@@ -122,7 +168,9 @@ def run_engine(options: argparse.Namespace, manifest: Any) -> None:
         if options.allow_host_code:
             command.append("--allow-host-code")
         try:
-            done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            done = subprocess.run(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+            )
         except OSError as error:
             raise Unusable(f"{options.attnrt}: cannot be run: {error.strerror}") from error
         if done.returncode:
@@ -134,34 +182,57 @@ def compare(folder: Path, manifest: Any, outputs: Path) -> dict[tuple[str, str],
     """Errors by kind of inputs and output."""
     errors: dict[tuple[str, str], Error] = {}
     for batch in manifest["batches"]:
-        wanted = read(folder / "reference" / f"{batch['name']}.npz")
+        exact = reference(folder / "reference" / f"{batch['name']}.npz", list(manifest["outputs"]))
         path = outputs / f"{batch['name']}.npz"
         if not path.is_file():
             raise Unusable(f"{outputs}: expected {path.name}, found none: outputs for every file in inputs/")
         given = matched(path, read(path), list(manifest["outputs"]))
-        for name, exact in wanted.items():
-            if given[name].shape != exact.shape:
-                raise Unusable(f"{path}: output {name}: expected shape {exact.shape}, given {given[name].shape}")
-            errors.setdefault((batch["kind"], name), Error()).add(given[name], exact)
+        for name, wanted in exact.items():
+            if given[name].shape != wanted.shape:
+                raise Unusable(f"{path}: output {name}: expected shape {wanted.shape}, given {given[name].shape}")
+            errors.setdefault((batch["kind"], name), Error(wanted.dtype.kind == "f")).add(given[name], wanted)
+    if not any(error.elements for error in errors.values()):
+        raise Unusable(f"{folder}: expected outputs with values to compare, found none")
     return errors
+
+
+def reference(path: Path, names: list[str]) -> dict[str, Any]:
+    """The reference outputs of a batch, all of them numbers."""
+    arrays = read(path)
+    if set(arrays) != set(names):
+        raise Unusable(f"{path}: expected the outputs {', '.join(names)}, given {', '.join(arrays) or 'none'}")
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+            raise Unusable(f"{path}: output {name}: expected finite numbers, given others")
+    return arrays
 
 
 def read(path: Path) -> dict[str, Any]:
     """The arrays of an .npz; bfloat16, which comes as two raw bytes, as float32."""
     try:
+        check_sizes(path)
         with np.load(path, allow_pickle=False) as archive:
-            return {name: widened(archive[name]) for name in archive.files}
-    except (
-        ValueError,
-        TypeError,
-        OSError,
-        EOFError,
-        AttributeError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise Unusable(f"{path}: expected an .npz archive of plain arrays: {error}") from error
+            arrays = {name: archive[name] for name in archive.files}
+            return {name: widened(array) for name, array in arrays.items()}
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        raise Unusable(f"{path}: expected an .npz archive of plain arrays: {said}") from error
+
+
+def check_sizes(path: Path) -> None:
+    """Refuses entries that are no arrays, that come twice, or that would unpack to many times the file."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    others = [name for name in names if not name.endswith(".npy")]
+    if others:
+        raise ValueError(f"expected arrays (.npy) alone, given {others[0]}")
+    if len(set(names)) < len(names):
+        raise ValueError("expected every array once, given one twice")
+    limit = max(UNPACKED, 20 * path.stat().st_size)
+    total = sum(entry.file_size for entry in entries)
+    if total > limit:
+        raise ValueError(f"expected at most {limit} bytes, given {total}")
 
 
 def widened(array: Any) -> Any:
@@ -186,22 +257,22 @@ def matched(path: Path, given: dict[str, Any], names: list[str]) -> dict[str, An
 
 def report(manifest: Any, errors: dict[tuple[str, str], Error], precision: str) -> int:
     """Prints a line an output and kind of inputs, and what failed on stderr; the exit code."""
-    print(f"{manifest['model']} at {precision}, source hash {manifest['source_hash'][:12]}")
+    print(plain(f"{manifest['model']} at {precision}, source hash {manifest['source_hash'][:12]}"))
     failed = []
     for (kind, name), error in errors.items():
         allowed = manifest["allowed"][precision][kind][name]
-        passed, found = judge(error, allowed, manifest["outputs"][name].startswith(("float", "bfloat")))
-        print(f"{'within ' if passed else 'OUTSIDE'}  {name}, {kind} inputs: {found}")
+        passed, found = judge(error, allowed)
+        print(plain(f"{'within ' if passed else 'OUTSIDE'}  {name}, {kind} inputs: {found}"))
         if not passed:
             failed.append(f"compare.py: output {name}, {kind} inputs: {found}; try: attnexport check --bisect")
     for line in failed:
-        print(line, file=sys.stderr)
+        print(plain(line), file=sys.stderr)
     return 1 if failed else 0
 
 
-def judge(error: Error, allowed: Any, floating: bool) -> tuple[bool, str]:
+def judge(error: Error, allowed: Any) -> tuple[bool, str]:
     """Whether an output is within its budget, and by how much."""
-    if not floating:
+    if not error.floating:
         found = f"{error.differing} of {error.elements} values differ, allowed {allowed['mismatches']}"
         return error.differing <= allowed["mismatches"], found
     if error.not_finite:

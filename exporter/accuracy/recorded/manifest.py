@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from attnexport.errors import InputError
 from attnexport.files import sha256
+from attnexport.typed_json import read_json, typed
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -91,10 +91,10 @@ def read_manifest(folder: Path) -> SetManifest:
     """
     path = folder / MANIFEST
     try:
-        manifest = _parsed(json.loads(path.read_text(encoding="utf-8")))
+        manifest: SetManifest = typed(SetManifest, read_json(path))
     except OSError as error:
         raise InputError(f"{path}: expected the manifest of a recorded set: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: expected the manifest of a recorded set: {error}") from error
     if manifest.format != FORMAT:
         raise InputError(f"{path}: expected format {FORMAT}, given {manifest.format}")
@@ -103,22 +103,9 @@ def read_manifest(folder: Path) -> SetManifest:
     return manifest
 
 
-def _parsed(content: Any) -> SetManifest:
-    allowed = {
-        precision: {
-            kind: {output: Allowed(**entry) for output, entry in outputs.items()} for kind, outputs in kinds.items()
-        }
-        for precision, kinds in content.pop("allowed").items()
-    }
-    batches = tuple(
-        RecordedBatch(entry["name"], entry["kind"], dict(entry["files"])) for entry in content.pop("batches")
-    )
-    return SetManifest(**content, batches=batches, allowed=allowed)
-
-
 def _check_batch(folder: Path, batch: RecordedBatch) -> None:
     """Refuses a batch that names files elsewhere, or whose files are not as they were written."""
-    if Path(batch.name).name != batch.name:
+    if Path(batch.name).name != batch.name or "\0" in batch.name:
         raise InputError(f"{folder / MANIFEST}: expected names of files inside the set, given {batch.name}")
     needed = {f"{part}/{batch.name}.npz" for part in ("inputs", "reference")}
     optional = {f"labels/{batch.name}.npz"}

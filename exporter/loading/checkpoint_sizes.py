@@ -1,0 +1,66 @@
+"""What a file of torch.save says of sizes, held to the file before torch allocates anything."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+from collections.abc import Iterator
+from pathlib import Path
+
+from attnexport.errors import InputError
+from attnexport.pt2_safety.archive import Records
+from attnexport.pt2_safety.shapes import Refusal
+
+_PICKLE = "data.pkl"
+_LONGEST_PICKLE = 256 << 20
+_ALLOCATE = {
+    "builtins bytearray",
+    "__builtin__ bytearray",
+    "torch Tensor",
+    "torch._tensor Tensor",
+    "torch.storage UntypedStorage",
+}
+"""What the unpickler of tensors would call with a size of the file's choice."""
+
+
+def check_checkpoint(path: Path, data: bytes) -> None:
+    """Refuses a file of torch.save that would take more memory than it has bytes.
+
+    Args:
+        path: for messages.
+        data: the file.
+
+    Raises:
+        InputError: compressed, overlapping or repeated records, a tensor of more elements than the file has bytes, or
+            something else that allocates.
+    """
+    try:
+        for stream in _pickles(data):
+            _check_pickle(stream, len(data))
+    except Refusal as refusal:
+        raise InputError(f"{path}: {refusal}") from None
+
+
+def _pickles(data: bytes) -> Iterator[io.BytesIO]:
+    """The pickle of a zip archive, or those that follow one another in the format of torch before 1.6."""
+    if data.startswith(b"PK"):
+        yield io.BytesIO(Records(data).read(_PICKLE, _LONGEST_PICKLE))
+        return
+    stream = io.BytesIO(data)
+    for _ in range(4):
+        yield stream
+
+
+def _check_pickle(stream: io.BytesIO, available: int) -> None:
+    last = 0
+    try:
+        for operation, argument, _ in pickletools.genops(stream):
+            if isinstance(argument, int) and operation.name.startswith(("BININT", "LONG", "INT")):
+                last = argument
+            elif operation.name == "BINPERSID" and last > available:
+                raise Refusal(f"a tensor of {last} elements, expected at most the {available} bytes of the file")
+            elif operation.name == "GLOBAL" and argument in _ALLOCATE:
+                raise Refusal(f"calls {argument.replace(' ', '.')}, which no file of weights does")
+    except (ValueError, IndexError, UnicodeDecodeError, OverflowError, MemoryError, pickle.UnpicklingError):
+        return
