@@ -1,4 +1,5 @@
-# make demo: a fresh checkout converts and checks every sample.   make test: the whole test suite.
+# make demo: a fresh checkout converts and checks every sample.
+# make test: the whole test suite; root gets what it compiles with from apt. OPTIONS are pytest's.
 # make plugins SM=87: the whole plugin library for a GPU architecture, or several, and which of its kernels spill.
 # make kernels: every case of the kernels, emulated on the CPU; make test takes a choice.
 PYTHON ?= python3
@@ -17,7 +18,7 @@ $(VENV)/package.stamp: $(SETUP)
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/package.stamp
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,rtx]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,rtx,cuda]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps kernel-lens nvidia-cuda-cuobjdump
 	touch $@
 
@@ -25,9 +26,11 @@ demo: $(VENV)/package.stamp
 	$(BIN)/python samples/demo.py demo
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	$(BIN)/python -m tests.tools
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(OPTIONS)
 
 kernels: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.tools
 	ATTNEXPORT_EVERY_CASE=1 $(BIN)/python -m pytest --numprocesses 2 tests/plugins/test_kernels.py
 
 # The wheel of kernel-lens carries TensorRT's headers.

@@ -142,7 +142,7 @@ def _has_zlib(nvcc: Nvcc) -> bool:
     with tempfile.TemporaryDirectory(prefix="attnexport-") as work:
         probe = Path(work) / "probe.cpp"
         probe.write_text("#include <zlib.h>\nint main() { return zlibVersion() == nullptr; }\n")
-        command = [str(nvcc.path), "-o", str(probe.with_suffix("")), str(probe), "-lz"]
+        command = [*nvcc.command, "-o", str(probe.with_suffix("")), str(probe), "-lz"]
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
@@ -168,7 +168,7 @@ def _object(plan: _Plan, source: Path, work: Path) -> Step:
     # The interfaces of older releases are deprecated in newer headers.
     options = ["-std=c++17", "-O2", "-Xcompiler=-fPIC,-Wno-deprecated-declarations"]
     target = _object_file(source, work)
-    return Step(source.name, [str(plan.nvcc.path), *options, *defines, *includes, "-c", "-o", target, str(source)])
+    return Step(source.name, [*plan.nvcc.command, *options, *defines, *includes, "-c", "-o", target, str(source)])
 
 
 def _object_file(source: Path, work: Path) -> str:
@@ -177,7 +177,7 @@ def _object_file(source: Path, work: Path) -> str:
 
 def _link(plan: _Plan, target: Path, objects: list[str], options: list[str]) -> list[str]:
     # There is no device code to link.
-    command = [str(plan.nvcc.path), "--no-device-link", "-cudart=static", "-o", str(target), *objects]
+    command = [*plan.nvcc.command, "--no-device-link", "-cudart=static", "-o", str(target), *objects]
     return [*command, *options, "-ldl"]
 
 

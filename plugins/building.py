@@ -198,7 +198,7 @@ def _object(plan: _Plan, source: Path, work: Path, options: Sequence[str]) -> St
 
 
 def _nvcc(plan: _Plan) -> list[str]:
-    return [str(plan.nvcc.path), "-std=c++17", "-O3", "-cudart=static", "-Xcompiler=-fPIC"]
+    return [*plan.nvcc.command, "-std=c++17", "-O3", "-cudart=static", "-Xcompiler=-fPIC"]
 
 
 def _header_options(plan: _Plan) -> list[str]:

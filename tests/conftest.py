@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest_plugins = ["tests.tools.report"]
+
 
 @pytest.fixture(autouse=True)
 def working_folder_is_kept() -> Iterator[None]:

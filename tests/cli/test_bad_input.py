@@ -16,6 +16,7 @@ import attnexport
 import attnexport.conversion
 from tests.cli.conftest import Refuse, Run
 from tests.cli.models import WIDTH, Plain, TwoInputs, tiny
+from tests.tools import lack, require
 
 X = f"x=2x9x{WIDTH}:f32"
 
@@ -156,14 +157,11 @@ def test_output_that_is_the_model(refuse: Refuse, saved: Path):
 @pytest.fixture
 def small_disk(tmp_path: Path):
     """A disk of one page."""
+    mount = require("mounting")
     disk = tmp_path / "disk"
     disk.mkdir()
-    try:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", disk], capture_output=True)
-    except OSError:
-        pytest.skip("no mount command")
-    if mounted.returncode:
-        pytest.skip("mounting is refused here")
+    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=4k", "none", disk], capture_output=True).returncode:
+        lack("mounting")
     yield disk
     subprocess.run(["umount", "-l", disk], check=True)
 

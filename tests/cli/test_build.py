@@ -15,7 +15,7 @@ from tests.cli.models import WIDTH
 
 SHAPES = f"x=1x2x{WIDTH}:2x9x{WIDTH}:4x32x{WIDTH}"
 
-rtx = pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="needs tensorrt-rtx")
+rtx = pytest.mark.needs("tensorrt-rtx")
 
 
 @rtx

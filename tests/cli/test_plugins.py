@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from attnexport.plugins import tensorrt_headers, toolchain
-from attnexport.plugins.toolchain import find_tool
 from tests.cli.conftest import Refuse, Run
 from tests.plugins.conftest import plain_path  # noqa: F401
 from tests.plugins.libraries import tensorrt_include
 
-needs_nvcc = pytest.mark.skipif(find_tool("nvcc") is None, reason="needs nvcc")
+needs_nvcc = pytest.mark.needs("nvcc")
 
 
 @pytest.mark.parametrize("name", ["build", "info"])
@@ -41,8 +40,10 @@ def test_no_compiler(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CUDA_HOME", raising=False)
     monkeypatch.setattr(toolchain, "_USUAL_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(toolchain, "_wheels", list)
     line = refuse("plugins", "build", "--arch", 87, "--api", "none", "-o", tmp_path / "out")
-    assert "nvcc: not found in $CUDA_HOME/bin, on PATH or in /usr/local/cuda/bin" in line
+    assert "nvcc: not found in $CUDA_HOME/bin, on PATH, in /usr/local/cuda/bin or among this Python's packages" in line
+    assert "pip install 'attnexport[cuda]'" in line
     assert "CUDA toolkit" in line
 
 

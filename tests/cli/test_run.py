@@ -122,13 +122,12 @@ def test_plugins_are_for_engines(refuse: Refuse, converted: Path, tmp_path: Path
     assert line.startswith("attnexport: --plugins: engines alone use a plugin library")
 
 
-@pytest.mark.rtx
+@pytest.mark.needs("tensorrt-rtx")
 class TestEngines:
     """An engine that was built ahead of time, and what must be so before it is opened."""
 
     @pytest.fixture(scope="class")
     def built(self, run: Run, converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        pytest.importorskip("tensorrt_rtx")
         engine = tmp_path_factory.mktemp("engine") / "small.engine"
         shapes = f"x=1x2x{WIDTH}:2x9x{WIDTH}:4x32x{WIDTH}"
         assert run("build", converted, "-o", engine, "--target", "rtx-40", "--shapes", shapes).code == 0

@@ -49,6 +49,7 @@ def test_no_compiler(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CUDA_HOME", raising=False)
     monkeypatch.setattr(toolchain, "_USUAL_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(toolchain, "_wheels", list)
     line = refuse("runtime", "build", "--tensorrt-include", tensorrt_include(), "-o", tmp_path / "out")
     assert "nvcc: not found" in line
 

@@ -89,9 +89,8 @@ def holds_conv(model: ir.Model) -> bool:
     return types_of(model, "Conv") == {ir.DataType.FLOAT}
 
 
-@pytest.mark.rtx
+@pytest.mark.needs("tensorrt-rtx")
 def test_tensorrt_builds_bf16(converted: dict[str, Path], tmp_path: Path):
-    pytest.importorskip("tensorrt_rtx")
     from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
 
     in_half(converted["digits/topn"], tmp_path / "half.onnx", "bf16")

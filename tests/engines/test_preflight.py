@@ -22,6 +22,7 @@ from tests.engines.models import draft_for, save_graph, value, with_attribute
 from tests.onnx_files.calls import Call, tensors
 from tests.onnx_files.standalone import standalone_model
 from tests.plugins.conftest import plain_library, plain_path  # noqa: F401
+from tests.tools import require
 
 IMAGE = "image=1x8x8:2x8x8:8x8x8"
 
@@ -29,7 +30,7 @@ IMAGE = "image=1x8x8:2x8x8:8x8x8"
 @pytest.fixture
 def refuse_build(refuse: Refuse, tmp_path: Path):
     """Builds for an RTX target, which must be refused; returns the line without the command's name."""
-    pytest.importorskip("tensorrt_rtx")
+    require("tensorrt-rtx")
 
     def invoke(model: Path, *options: object, target: str = "rtx-50") -> str:
         line = refuse("build", model, "-o", tmp_path / "model.engine", "--target", target, *options)
@@ -256,8 +257,8 @@ def test_fp8_on_orin(tmp_path: Path):
     assert line.startswith(f"{model}: tensor zero is fp8: expected types of fp32, bf16, fp16, int8 for target ")
 
 
+@pytest.mark.needs("tensorrt-rtx")
 def test_gpu_that_tensorrt_rtx_does_not_build_for(converted: dict[str, Path]):
-    pytest.importorskip("tensorrt_rtx")
     survey = TensorRtRtxBuilder().survey(None, [])
     draft = draft_for(converted["digits/topn"], "h200", "1.7.1", shapes=[IMAGE])
     with pytest.raises(

@@ -11,6 +11,7 @@ import pytest
 from attnexport.plugins.library import Library, load_library
 from attnexport.plugins.sources import Sources
 from tests.plugins import libraries
+from tests.tools import require
 
 HERE = Path(__file__).parent
 
@@ -26,8 +27,7 @@ def compile_library(output: Path, *sources: Path, options: tuple[str, ...] = ())
 @pytest.fixture(scope="session")
 def plain_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of two operators for CPU tensors of type float32, that says nothing of how it was built."""
-    if shutil.which("g++") is None:
-        pytest.skip("needs g++")
+    require("g++")
     output = tmp_path_factory.mktemp("plain") / "libplain.so"
     narrow = ("-DATTNEXPORT_WITH_FLOAT16=0", "-DATTNEXPORT_WITH_BFLOAT16=0")
     return compile_library(output, HERE / "plain_ops.cpp", options=narrow)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 import attnexport
 from attnexport.plugins import build
 from attnexport.plugins.sources import Recipe, Sources
-from attnexport.plugins.toolchain import find_tool
+from tests.tools import require
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*/*.pt2"))
 ARCHITECTURES = (87, 90)
@@ -57,17 +56,12 @@ def run_all(commands: Sequence[Sequence[str]]) -> None:
 
 def tensorrt_include() -> Path:
     """NVIDIA's headers of TensorRT 10.14, which the wheel of kernel-lens carries; skips the test without them."""
-    found = importlib.util.find_spec("kernel_lens")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("needs TensorRT's headers: pip install --no-deps kernel-lens")
-    return Path(found.submodule_search_locations[0]) / "include" / "tensorrt"
+    return require("TensorRT's headers")
 
 
 def cuda_include() -> Path:
     """CUDA's headers, of the toolkit that nvcc belongs to; skips the test without it."""
-    nvcc = find_tool("nvcc")
-    if nvcc is None:
-        pytest.skip("needs nvcc")
+    nvcc = require("nvcc")
     said = subprocess.run([str(nvcc), "--dryrun", "-c", "none.cu"], capture_output=True, text=True, check=False).stderr
     (top,) = (line.partition("=")[2] for line in said.splitlines() if line.startswith("#$ TOP="))
     return Path(top) / "include"
@@ -93,8 +87,8 @@ def name_of(sample: Path) -> str:
 def samples_library(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of the V3 libraries of what the samples use; its build.log holds what ptxas says of every kernel."""
     include, models = tensorrt_include(), list(converted_samples(factory).values())
-    if find_tool("nvcc") is None:
-        pytest.skip("needs nvcc")
+    require("g++")
+    require("nvcc")
     monkeypatch.setenv("NVCC_APPEND_FLAGS", "-Xptxas=-v")
 
     def compile_all(folder: Path) -> None:
@@ -105,8 +99,7 @@ def samples_library(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 def emulated_objects(factory: pytest.TempPathFactory) -> Path:
     """A folder of the object files of all kernels for the CPU emulator, the emulator itself and the core."""
-    if shutil.which("g++") is None:
-        pytest.skip("needs g++")
+    require("g++")
     flags = emulator_flags()
     given = Sources()
     kernels = [given.kernel(name) for name in given.kernel_names]

@@ -14,10 +14,9 @@ from attnexport.plugins.inspection import inspect_library
 from attnexport.plugins.library import load_library
 from attnexport.plugins.sources import Sources
 from attnexport.plugins.tensorrt_headers import TensorRtHeaders, find_headers
-from attnexport.plugins.toolchain import find_tool
 from tests.plugins.libraries import tensorrt_include
 
-pytestmark = pytest.mark.skipif(find_tool("nvcc") is None, reason="needs nvcc")
+pytestmark = pytest.mark.needs("g++", "nvcc")
 
 
 class Recorder:

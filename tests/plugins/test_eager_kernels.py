@@ -9,8 +9,8 @@ import torch
 
 from attnexport.plugins import KernelWarning, acceleration, build, load_library, using
 from attnexport.plugins.library import Library
-from attnexport.plugins.toolchain import find_tool
 from attnexport.variants import variant_of_torch_op
+from tests.tools import require
 from tests.variants.cases import VISIBILITIES, Case, Shape, each_case, error, map_tensors
 
 pytestmark = pytest.mark.slow
@@ -31,8 +31,8 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A device and a library of kernels for it."""
     if request.param == "cpu":
         return "cpu", request.getfixturevalue("emulated_library")
-    if not torch.cuda.is_available() or find_tool("nvcc") is None:
-        pytest.skip("needs a GPU and nvcc")
+    for tool in ("a GPU", "g++", "nvcc"):
+        require(tool)
     result = build(tmp_path_factory.mktemp("cuda"), progress=Silent(), api="none")
     return "cuda", load_library(result.libraries[0].path)
 

@@ -7,7 +7,6 @@ its logic and not for the 8.x headers that it is shipped for.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,9 +15,11 @@ import torch
 
 from attnexport.plugins.library import Library
 from attnexport.plugins.sources import Sources
+from attnexport.plugins.toolchain import Nvcc, find_nvcc
 from tests.plugins import libraries
 from tests.plugins.harness_plugin import CASES, Plugin
 from tests.plugins.kernel_cases import FLOAT_TYPES, Case, hold_to_reference
+from tests.tools import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -32,8 +33,8 @@ PROGRAMS = {"v3": "harness_v3", "static": "harness_v3", "v2": "harness_v2"}
 @pytest.fixture(scope="session")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where CMake built the programs and the libraries of two small operators."""
-    if shutil.which("cmake") is None or shutil.which("ctest") is None:
-        pytest.skip("needs CMake")
+    require("g++")
+    cmake, ninja = require("cmake"), require("ninja")
     include, cuda = libraries.tensorrt_include(), libraries.cuda_include()
 
     def build(folder: Path) -> None:
@@ -43,20 +44,35 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "ATTNEXPORT_KERNELS": HARNESS / "copy_values.cpp",
             "ATTNEXPORT_HARNESS": "ON",
             "CUDAToolkit_ROOT": cuda.parent,
+            "CMAKE_MAKE_PROGRAM": ninja,
+            **of_wheels(find_nvcc()),
         }
-        generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         given = [f"-D{name}={value}" for name, value in options.items()]
-        sources = str(Sources().root)
-        subprocess.run(["cmake", "-S", sources, "-B", str(folder), *generator, *given], check=True)
-        subprocess.run(["cmake", "--build", str(folder), "--parallel", "2"], check=True)
+        subprocess.run([cmake, "-S", Sources().root, "-B", folder, "-G", "Ninja", *given], check=True)
+        subprocess.run([cmake, "--build", folder, "--parallel", "2"], check=True)
 
     return libraries.made_once(tmp_path_factory, "harness", build)
+
+
+def of_wheels(nvcc: Nvcc) -> dict[str, Path]:
+    """What CMake does not find by itself: wheels have the shared library under its full name alone."""
+    if nvcc.libraries is None:
+        return {}
+    (shared,) = nvcc.libraries.glob("libcudart.so.*")
+    return {"CUDA_CUDART": shared}
+
+
+@pytest.fixture(scope="session")
+def plugin_libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By interface, the plugin library whose kernels are emulated."""
+    return {api: libraries.emulated_plugins(tmp_path_factory, RECIPES[api]) for api in ("v3", "v2")}
 
 
 @pytest.mark.parametrize("api", RECIPES)
 def test_the_adapters_serve_two_small_operators(api: str, harness: Path):
     tests = f"^{Path(RECIPES[api].file_name).stem.removeprefix('lib')}(_exports)?$"
-    command = ["ctest", "--test-dir", str(harness), "--output-on-failure", "--no-tests=error", "--tests-regex", tests]
+    ctest = require("cmake").with_name("ctest")
+    command = [ctest, "--test-dir", harness, "--output-on-failure", "--no-tests=error", "--tests-regex", tests]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "out of 2" in done.stdout
@@ -75,11 +91,10 @@ def test_a_plugin_computes_what_the_reference_does(
     dtype: torch.dtype,
     harness: Path,
     emulated_library: Library,
+    plugin_libraries: dict[str, Path],
     tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
 ):
-    library = libraries.emulated_plugins(tmp_path_factory, RECIPES[api])
     program = program_of(harness, api)
-    plugin = Plugin(emulated_library.ops[case.op_type], program, "host", library, tmp_path)
+    plugin = Plugin(emulated_library.ops[case.op_type], program, "host", plugin_libraries[api], tmp_path)
     outcome = hold_to_reference(case, plugin, dtype)
     assert outcome.good, f"error {outcome.error:.3g}, allowed {outcome.allowed:.3g}"

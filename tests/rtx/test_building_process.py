@@ -14,9 +14,7 @@ from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
 from attnexport.engines.shapes import parse_shapes
 from attnexport.errors import BackendError
 
-pytest.importorskip("tensorrt_rtx")
-
-pytestmark = [pytest.mark.rtx, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs("tensorrt-rtx"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture

@@ -15,9 +15,7 @@ from attnexport.errors import BackendError
 from attnexport.plugins.library import load_library
 from tests.engines.models import draft_for, with_attribute
 
-pytest.importorskip("tensorrt_rtx")
-
-pytestmark = [pytest.mark.rtx, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs("tensorrt-rtx"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 SHAPES = ["image=1x8x8:2x8x8:8x8x8"]
 

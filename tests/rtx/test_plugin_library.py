@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from attnexport.plugins import load_library
 from attnexport.plugins.sources import library_names
-from attnexport.plugins.toolchain import find_tool
 from tests.plugins.libraries import ARCHITECTURES
+from tests.tools import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -56,13 +54,5 @@ def test_a_library_has_code_for_what_it_was_built_for(samples_library: Path):
 
 
 def test_cuobjdump_finds_code_for_what_a_library_was_built_for(samples_library: Path):
-    tool = find_tool("cuobjdump") or shutil.which("cuobjdump", path=str(nvidia_tools()))
-    if tool is None:
-        pytest.skip("needs cuobjdump: pip install nvidia-cuda-cuobjdump")
-    listed = said(str(tool), "--list-elf", str(samples_library / "libattnexport_plugins.so"))
+    listed = said(str(require("cuobjdump")), "--list-elf", str(samples_library / "libattnexport_plugins.so"))
     assert {str(architecture) for architecture in ARCHITECTURES} <= set(re.findall(r"\.sm_(\d+)\.", listed))
-
-
-def nvidia_tools() -> Path:
-    """Where the wheels of CUDA's tools put them."""
-    return next(iter(Path(sys.prefix).glob("lib/python*/site-packages/nvidia/cu13/bin")), Path(sys.prefix) / "bin")

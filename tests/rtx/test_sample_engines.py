@@ -18,9 +18,7 @@ from attnexport.targets import find_target
 from tests.cli.conftest import Run, run  # noqa: F401
 from tests.plugins.libraries import SAMPLES
 
-pytest.importorskip("tensorrt_rtx")
-
-pytestmark = [pytest.mark.rtx, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.needs("tensorrt-rtx"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 SHAPES = {"digits": "image=1x8x8:2x8x8:8x8x8", "language": "tokens=1x2:2x64:8x256"}
 EVERY = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 
 from attnexport.plugins.attnrt import LIBRARY, PROGRAM
 from attnexport.plugins.attnrt_building import RuntimeSources, build_runtime
-from attnexport.plugins.toolchain import find_tool
 from tests.plugins.libraries import Silent, made_once, run_all, tensorrt_include
+from tests.tools import require
 
 Refuse = Callable[..., str]
 Copy = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -24,8 +23,8 @@ _ARRAY_SOURCES = ("array", "array_files", "crc32", "deflate", "files", "npy", "n
 def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of attnrt's library and program, for TensorRT 10.14 and without its ONNX parser."""
     include = tensorrt_include()
-    if find_tool("nvcc") is None:
-        pytest.skip("needs nvcc")
+    require("g++")
+    require("nvcc")
 
     def compile_all(folder: Path) -> None:
         built = build_runtime(folder, progress=Silent(), tensorrt_include=include)
@@ -54,8 +53,8 @@ def refuse_program(runtime_folder: Path, tmp_path: Path) -> Refuse:
 @pytest.fixture(scope="session")
 def copy_arrays(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """Copies arrays from one .npz or .npy to another with attnrt's code: copy_arrays(source, target, *names)."""
-    if shutil.which("g++") is None:
-        pytest.skip("needs g++")
+    require("g++")
+    require("zlib")
     sources = RuntimeSources()
     files = [path for path in sources.program if path.stem in _ARRAY_SOURCES]
     files.append(Path(__file__).parent / "copy_arrays.cpp")

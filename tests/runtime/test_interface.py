@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -47,9 +46,8 @@ def test_numbers_of_the_header():
     assert numbers == {member.name: member.value for kind in (interface.Dtype, interface.Severity) for member in kind}
 
 
+@pytest.mark.needs("g++")
 def test_layout_of_every_struct(tmp_path: Path):
-    if shutil.which("gcc") is None:
-        pytest.skip("needs gcc")
     program = tmp_path / "layout"
     options = ["-std=c99", "-Wall", "-Wextra", "-Werror", f"-I{RuntimeSources().include}"]
     subprocess.run(["gcc", *options, "-o", str(program), str(Path(__file__).parent / "layout.c")], check=True)

@@ -11,6 +11,7 @@ import pytest
 from attnexport.plugins.attnrt import LIBRARY
 from tests.plugins.conftest import plain_path  # noqa: F401
 from tests.plugins.libraries import cuda_include, made_once, run_all, tensorrt_include
+from tests.tools import require
 
 HERE = Path(__file__).parent
 SCRIPT = """
@@ -33,6 +34,7 @@ except BackendError as error:
 @pytest.fixture(scope="session")
 def fakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of libnvinfer.so.10, which is none, and of libself.so, which registers a plugin with it."""
+    require("g++")
     includes = ["-isystem", str(tensorrt_include()), "-isystem", str(cuda_include())]
     options = ["-std=c++17", "-O1", "-shared", "-fPIC", "-Wno-deprecated-declarations", *includes]
     sources = {"libnvinfer.so.10": "fake_tensorrt.cpp", "libself.so": "self_registering.cpp"}

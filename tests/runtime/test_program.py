@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from attnexport.plugins.attnrt import PROGRAM
 from tests.runtime.conftest import Refuse
+from tests.tools import require
 
 pytestmark = pytest.mark.slow
 
@@ -68,13 +68,10 @@ def test_a_folder_of_another_tensorrt(refuse_program: Refuse, files: Path):
     assert line.endswith(f"; {files} has libnvinfer.so.8, for which attnrt has to be compiled again")
 
 
-@pytest.mark.rtx
 def test_a_library_of_another_version(refuse_program: Refuse, files: Path):
     """TensorRT-RTX 1.7 under the name of TensorRT 10: its classes have other virtual functions."""
-    found = importlib.util.find_spec("tensorrt_rtx_libs")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("needs the tensorrt-rtx package")
-    os.symlink(Path(found.submodule_search_locations[0]) / "libtensorrt_rtx.so.1", files / "libnvinfer.so.10")
+    libraries = require("tensorrt-rtx").with_name("tensorrt_rtx_libs")
+    os.symlink(libraries / "libtensorrt_rtx.so.1", files / "libnvinfer.so.10")
     line = refuse_program("inspect", files / "m.engine", "--tensorrt", files)
     assert line.startswith(f"{files}/libnvinfer.so.10: attnrt was compiled for TensorRT 10.14.1, expected that or a ")
     assert ", given TensorRT 1." in line

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
-BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
+from tests.tools import require
 
 
 @dataclass
@@ -65,11 +65,8 @@ def chromium(browser: Any, tmp_path: Path) -> Iterator[Chromium]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"no browser: expected one of {', '.join(BROWSERS)} on the path; .ci/tools installs the first")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
+    path = require("a browser")
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path)
         yield browser
         browser.close()
