@@ -154,6 +154,7 @@ def convert(
     with replacing(path) as staging:
         data_path = _write(graph, staging / path.name)
         verified = _verify(staging / path.name, program, symbols, notes)
+        digest = sha256(staging / path.name)
     return Conversion(
         path=path,
         data_path=path.with_name(data_path) if data_path else None,
@@ -163,7 +164,7 @@ def convert(
         outputs=tuple(value.name or "" for value in graph.graph.outputs),
         verified=tuple(verified),
         notes=tuple(notes),
-        sha256=sha256(path),
+        sha256=digest,
     )
 
 

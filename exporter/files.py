@@ -10,6 +10,13 @@ from pathlib import Path
 from attnexport.errors import InputError
 from attnexport.staging import staging_folder
 
+_held_back: dict[Path, Path] = {}
+
+
+def hold_back(path: Path, folder: Path) -> None:
+    """Has :func:`replacing` move the files of this output into ``folder`` from now on, for another process to place."""
+    _held_back[path.absolute()] = folder
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -23,7 +30,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     check_output(path)
     target = Path(path)
-    folder = target.parent
+    folder = _held_back.get(target.absolute(), target.parent)
     try:
         with staging_folder(folder, target.name) as staging:
             yield staging

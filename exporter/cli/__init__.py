@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from attnexport.cli.stopping import Terminated, stoppable
+from attnexport.cli.untrusted import Process
 from attnexport.printable import printable_line
 
 _COMMANDS = {
@@ -35,13 +37,14 @@ class _Commands(click.Group):
     A wrong option or argument is one line on stderr, as every other error is.
     """
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         run: Any = super().main
         if not standalone_mode:
-            return run(*args, standalone_mode=False, **extra)
+            return run(args, *rest, standalone_mode=False, **extra)
+        extra.setdefault("obj", Process.OF_THE_COMMAND_LINE if args is None else Process.OF_A_CALLER)
         try:
             with stoppable():
-                code = run(*args, standalone_mode=False, **extra)
+                code = run(args, *rest, standalone_mode=False, **extra)
         except click.ClickException as error:
             if isinstance(error, _HELP_SHOWN):
                 error.show()
@@ -77,6 +80,8 @@ class _Commands(click.Group):
 @click.version_option(package_name="attnexport", prog_name="attnexport")
 def main() -> None:
     """Take new attention variants from PyTorch to ONNX and TensorRT, with the numbers to prove it.
+
+    A MODEL that is a .pt2 is read and run in a child process that can harm little, unless --trust-model is given.
 
     Exit codes: 0 done and within budget, 1 outside the error budget, 2 unusable input.
     """

@@ -9,6 +9,7 @@ import click
 
 from attnexport.cli.console import debug_option, out, report_errors, write_json
 from attnexport.cli.model import load, model_options, options_of
+from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.files import check_output, replacing
 
 
@@ -29,11 +30,12 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option("--rows", type=click.IntRange(min=1), default=8, show_default=True, help="Query rows a sample.")
 @click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True, help="Samples to read.")
 @click.option("--distance", type=click.Choice(["euclidean", "cosine"]), default="euclidean", show_default=True)
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
-@click.option("--png", "png_path", type=click.Path(path_type=Path), help="Draw a heat map here.")
+@click.option("--json", "json_path", type=OUTPUT, help="Write the figures here.")
+@click.option("--png", "png_path", type=OUTPUT, help="Draw a heat map here.")
 @model_options
 @debug_option
 @report_errors
+@strangers_in_a_child
 def command(
     model: Path,
     data: Path,

@@ -11,6 +11,7 @@ from attnexport.cli.console import debug_option, out, report_errors, say
 from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
 from attnexport.cli.model import load, model_options, options_of
 from attnexport.cli.reports import report_options, report_paths, write_reports
+from attnexport.cli.untrusted import strangers_in_a_child
 
 if TYPE_CHECKING:
     from attnexport.accuracy.judge import Plan
@@ -43,6 +44,7 @@ _PRECISIONS = click.Choice(["fp64", "fp32", "fp16", "bf16"])
 @model_options
 @debug_option
 @report_errors
+@strangers_in_a_child
 def command(model: Path, contenders: tuple[str, ...], **given: Any) -> None:
     """Hold model files to their PyTorch reference.
 

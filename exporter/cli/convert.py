@@ -10,12 +10,13 @@ from rich.table import Table
 
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.model import load, model_options, options_of
+from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.files import check_not_same, check_output
 
 
 @click.command(name="convert")
 @click.argument("model", type=click.Path(path_type=Path), required=False)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The ONNX file to write.")
+@click.option("-o", "--output", required=True, type=OUTPUT, help="The ONNX file to write.")
 @model_options
 @click.option("--opset", type=int, help="ONNX opset, 17 to 23. Default: the target's, or 20, or 22 for bfloat16.")
 @click.option("--target", metavar="NAME", help="The device the file is for, as jetson-orin-jp6.2.")
@@ -28,6 +29,7 @@ from attnexport.files import check_not_same, check_output
 )
 @debug_option
 @report_errors
+@strangers_in_a_child
 def command(model: Path | None, output: Path, opset: int | None, target: str | None, nodes: str, **given: Any) -> None:
     """Convert a PyTorch model to ONNX and prove the file by running it.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from attnexport.cli.console import say
+from attnexport.cli.untrusted import child_options
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -30,7 +31,7 @@ class ModelOptions:
 
 
 def model_options(command: F) -> F:
-    """Adds MODEL's options to a command; they arrive as keyword arguments for :func:`options_of`."""
+    """Adds MODEL's options to a command; they arrive as keyword arguments for :func:`options_of`, and the child's."""
     for option in (
         click.option("--trust-pickle", is_flag=True, help="Unpickle a whole module: it can run any code."),
         click.option(
@@ -53,7 +54,7 @@ def model_options(command: F) -> F:
         click.option("--model", "factory", metavar="PKG.MODULE:FACTORY", help="Builds the nn.Module."),
     ):
         command = option(command)
-    return command
+    return child_options(command)
 
 
 def options_of(path: Path | None, given: dict[str, Any]) -> ModelOptions:

@@ -10,13 +10,14 @@ import click
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
 from attnexport.cli.model import load, model_options, options_of
+from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.errors import InputError
 from attnexport.files import check_output
 
 
 @click.command(name="record")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="SET", help="A new folder.")
+@click.option("-o", "--output", type=OUTPUT, required=True, metavar="SET", help="A new folder.")
 @click.option(
     "--precisions",
     default="fp32,fp16,bf16",
@@ -28,6 +29,7 @@ from attnexport.files import check_output
 @model_options
 @debug_option
 @report_errors
+@strangers_in_a_child
 def command(model: Path, output: Path, precisions: str, **given: Any) -> None:
     """Record inputs and reference outputs for a device without PyTorch.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from attnexport.cli.console import write_json
+from attnexport.cli.untrusted import OUTPUT
 from attnexport.errors import InputError
 from attnexport.files import check_not_same, check_output, replacing
 
@@ -28,7 +29,7 @@ _OPTIONS = {
 def report_options(command: F) -> F:
     """Adds --json, --junit, --markdown and --html."""
     for name, (option, text) in reversed(_OPTIONS.items()):
-        command = click.option(option, name, type=click.Path(path_type=Path), help=text)(command)
+        command = click.option(option, name, type=OUTPUT, help=text)(command)
     return command
 
 

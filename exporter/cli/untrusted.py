@@ -1,0 +1,178 @@
+"""A MODEL that brings its own program is read and run in a child of the command, unless it is trusted."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from attnexport.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_KINDS = ("ort-cuda:", "torch:")
+
+
+class Process(enum.Enum):
+    """What the process is that runs a command."""
+
+    OF_THE_COMMAND_LINE = enum.auto()
+    CHILD = enum.auto()
+    OF_A_CALLER = enum.auto()
+
+
+class OutputPath(click.Path):
+    """A file or folder that a command writes, through ``attnexport.files.replacing``."""
+
+
+OUTPUT = OutputPath(path_type=Path)
+
+
+def child_options(command: F) -> F:
+    """Adds the options of the child to a command."""
+    for option in (
+        click.option(
+            "--max-cpu-time",
+            type=click.IntRange(min=1),
+            metavar="SECONDS",
+            help="Processor time that a .pt2 may use. Default: an hour of each processor.",
+        ),
+        click.option(
+            "--max-memory",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="GIB",
+            help="Memory that a .pt2 may use. Default: three quarters of the machine's.",
+        ),
+        click.option(
+            "--trust-model",
+            is_flag=True,
+            help="For a .pt2 of your own: run it in this process, which may do what you may.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def strangers_in_a_child(command: Callable[P, R]) -> Callable[P, R]:
+    """Runs the command in a child that can harm little, where its MODEL is a file that brings its own program.
+
+    Only where the process is the command line's own: ``main(["convert", …])`` called from Python runs in the caller's
+    process, with no limit but the audit of the file.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **given: P.kwargs) -> R:
+        context = click.get_current_context()
+        process = context.find_root().obj
+        if process is Process.CHILD:
+            with _said_what_is_out_of_reach():
+                return command(*args, **given)
+        if process is Process.OF_THE_COMMAND_LINE and sys.platform == "linux" and _is_strangers(given):
+            raise SystemExit(_in_a_child(context, given))
+        return command(*args, **given)
+
+    return wrapped
+
+
+def _is_strangers(given: dict[str, Any]) -> bool:
+    """Whether MODEL is a file whose program is its own; the code of a factory or a pickle is trusted by its option."""
+    trusted = [
+        option
+        for option, value in (
+            ("--trust-model", given["trust_model"]),
+            ("--trust-pickle", given["trust_pickle"]),
+            ("--model", given["factory"]),
+        )
+        if value
+    ]
+    for option, value in (("--max-memory", given["max_memory"]), ("--max-cpu-time", given["max_cpu_time"])):
+        if trusted and value is not None:
+            raise InputError(f"{option}: expected without {trusted[0]}, which sets no limits")
+    return not trusted and given["model"] is not None and given["model"].is_file()
+
+
+def _in_a_child(context: click.Context, given: dict[str, Any]) -> int:
+    from attnexport.sandbox.limits import Limits, usual_limits
+    from attnexport.sandbox.places import Places
+    from attnexport.sandbox.supervisor import Command, run_in_child
+
+    usual = usual_limits()
+    memory = usual.memory if given["max_memory"] is None else int(given["max_memory"] * 2**30)
+    outputs = [
+        given[parameter.name]
+        for parameter in context.command.params
+        if isinstance(parameter.type, OutputPath) and parameter.name and given[parameter.name] is not None
+    ]
+    command = Command(
+        reading=given["model"],
+        outputs=outputs,
+        places=Places(tuple(_read(given)), tuple(_caches(given))),
+        limits=Limits(memory, given["max_cpu_time"] or usual.seconds),
+        programs=given.get("rebuild") is not None,
+    )
+    return run_in_child(command, functools.partial(_again, context.find_root().info_name))
+
+
+@contextmanager
+def _said_what_is_out_of_reach() -> Iterator[None]:
+    """Names the cause where the child may not do what the command needs."""
+    try:
+        yield
+    except Exception as error:
+        if not any(isinstance(cause, PermissionError) for cause in _chain(error)):
+            raise
+        said = " ".join(str(error).split())
+        raise InputError(f"{said} (a .pt2 sees few files and starts no programs; --trust-model lifts that)") from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _again(program: str) -> int:
+    """The same command line, now in the child."""
+    from attnexport.cli import main
+
+    try:
+        main(sys.argv[1:], prog_name=program, obj=Process.CHILD)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _read(given: dict[str, Any]) -> Iterator[Path]:
+    """What the command line names, what lies beside contenders, as weights, and the folder of the user's metrics."""
+    from attnexport.plugins.locations import cache_folder
+    from attnexport.sandbox.places import visible
+
+    yield from (value for value in given.values() if isinstance(value, Path))
+    yield from (cache_folder(name) for name in ("plugins", "runtime"))
+    for contender in given.get("contenders", ()):
+        path = Path(contender[len(next(filter(contender.startswith, _KINDS), "")) :])
+        if path.is_dir():
+            yield path
+        elif path.exists():
+            yield from visible(path.parent)
+    if any(":" in metric for metric in given.get("metrics", ())):
+        yield from visible(Path.cwd())
+
+
+def _caches(given: dict[str, Any]) -> Iterator[Path]:
+    from attnexport.plugins.locations import cache_folder
+
+    if "cache" not in given or given["no_cache"]:
+        return
+    folder = given["cache"] or cache_folder("reference")
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder

@@ -1,0 +1,162 @@
+"""Runs the rest of a command in a child, and tells in one line how that ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from attnexport.errors import InputError
+from attnexport.files import hold_back, replacing
+from attnexport.sandbox.child import give_up
+from attnexport.sandbox.kernel import adopt_orphans
+from attnexport.sandbox.limits import Limits, memory_of
+from attnexport.sandbox.places import Places
+from attnexport.staging import staging_folder
+
+_PAUSE_S = 0.02
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What runs in the child.
+
+    Attributes:
+        reading: the file that holds a stranger's program, as messages name it.
+        outputs: files or folders that it writes, whole or not at all.
+        places: what else it may read and write.
+        limits: what it may use.
+        programs: whether it may start programs.
+    """
+
+    reading: Path
+    outputs: Sequence[Path]
+    places: Places
+    limits: Limits
+    programs: bool = False
+
+
+def run_in_child(command: Command, body: Callable[[], int]) -> int:
+    """The exit code of ``body``, which runs in a child: a fork, so that both are the same command from here on.
+
+    The child writes its outputs into staging folders of this process, which moves them to their places when the
+    child has ended by itself. It shares the terminal and the streams. Nothing of it is left when it is killed.
+
+    Args:
+        command: what the child is allowed.
+        body: the rest; in the child it may have any effect on the process.
+
+    Raises:
+        InputError: a signal or a limit ended the child.
+        OSError: there can be no child.
+    """
+    with ExitStack() as stack:
+        scratch = stack.enter_context(staging_folder(Path(tempfile.gettempdir()), "attnexport"))
+        held = {path: stack.enter_context(_held(path)) for path in command.outputs if _can_be_written(path)}
+        places = replace(command.places, writable=(*command.places.writable, scratch, *held.values()))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        adopt_orphans()
+        known = _children()
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            _be_the_child(replace(command, places=places), body, held, scratch, parent)
+        try:
+            return _watch(child, command)
+        finally:
+            _end_orphans(known)
+
+
+def _be_the_child(
+    command: Command, body: Callable[[], int], held: Mapping[Path, Path], scratch: Path, parent: int
+) -> NoReturn:
+    code = 2
+    try:
+        give_up(command.places, command.limits, parent, programs=command.programs)
+        os.environ.update(TMPDIR=str(scratch), ORT_DISABLE_TELEMETRY="1")
+        tempfile.tempdir = str(scratch)
+        for path, folder in held.items():
+            hold_back(path, folder)
+        code = body()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[Path]:
+    """A staging folder for one output, of which nothing else leaves it."""
+    with replacing(path) as staging:
+        yield staging
+        for file in staging.iterdir():
+            if file.is_symlink() or not (file.name == path.name or file.name.startswith(f"{path.name}.")):
+                file.unlink()
+
+
+def _can_be_written(path: Path) -> bool:
+    """False for what the command itself will complain of."""
+    return path.parent.is_dir() and not path.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)
+
+
+def _watch(child: int, command: Command) -> int:
+    """The exit code of a child that ended by itself; no child is left, whatever happens."""
+    limits, subject = command.limits, f"while reading {command.reading}"
+    ended = False
+    try:
+        while not ended:
+            time.sleep(_PAUSE_S)
+            if memory_of(child) > limits.memory:
+                most = f"{limits.memory / 2**30:.3g} GiB of memory"
+                raise InputError(f"used more than {most} {subject}; --max-memory allows more")
+            number, status, used = os.wait4(child, os.WNOHANG)
+            ended = number == child
+    finally:
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            _repair_terminal()
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return code
+    _repair_terminal()
+    if -code == signal.SIGXCPU or used.ru_utime + used.ru_stime >= limits.seconds:
+        raise InputError(f"used more than {limits.seconds} s of processor time {subject}; --max-cpu-time allows more")
+    why = "the system does so when memory runs out" if -code == signal.SIGKILL else "its program crashed"
+    raise InputError(f"killed by {signal.Signals(-code).name} {subject}: {why}")
+
+
+def _repair_terminal() -> None:
+    """A progress bar may have hidden the cursor."""
+    if sys.stderr.isatty():
+        sys.stderr.write(_SHOW_CURSOR)
+
+
+def _children() -> set[int]:
+    """Those of this thread, where the kernel tells."""
+    with suppress(OSError):
+        listed = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text()
+        return set(map(int, listed.split()))
+    return set()
+
+
+def _end_orphans(known: set[int]) -> None:
+    """Kills what a child left running."""
+    while orphans := _children() - known:
+        for orphan in orphans:
+            os.kill(orphan, signal.SIGKILL)
+            os.waitpid(orphan, 0)
