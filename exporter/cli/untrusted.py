@@ -118,7 +118,7 @@ def _in_a_child(context: click.Context, given: dict[str, Any]) -> int:
         limits=Limits(memory, given["max_cpu_time"] or usual.seconds),
         programs=given.get("rebuild") is not None,
     )
-    return run_in_child(command, functools.partial(_again, context.find_root().info_name))
+    return run_in_child(command, functools.partial(_again, context.find_root().info_name or "attnexport"))
 
 
 @contextmanager
