@@ -20,7 +20,6 @@ from typing import Protocol
 from attnexport.errors import AttnexportError
 from attnexport.files import replacing
 
-
 _ERROR = r"\berror\b|undefined reference|no such file"
 """The last is what nvcc says of the host's compiler when there is none."""
 
