@@ -169,11 +169,10 @@ def _read(given: dict[str, Any]) -> Iterator[Path]:
 
 def _caches(given: dict[str, Any]) -> Iterator[Path]:
     from attnexport.plugins.locations import cache_folder
-    from attnexport.private_folder import make_private
 
     if "cache" not in given or given["no_cache"]:
         return
     folder = given["cache"] or cache_folder("reference")
     with suppress(OSError):
-        make_private(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         yield folder

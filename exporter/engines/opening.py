@@ -9,6 +9,7 @@ from attnexport.backends.choosing import builder_named
 from attnexport.engines.manifest import Manifest, read_manifest
 from attnexport.errors import BackendError, InputError
 from attnexport.files import sha256
+from attnexport.graph.inspection import read_model
 from attnexport.plugins.architectures import gpus_of_this_machine
 
 ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
@@ -34,6 +35,7 @@ def open_backend(path: Path, *, plugins: Path | None = None, device: str = "cpu"
     if path.suffix not in ENGINE_SUFFIXES:
         from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 
+        read_model(path)  # refuses what ONNX Runtime would read
         return OnnxRuntimeBackend.on_device(path, device)
     manifest = read_manifest(path)
     _check_plugins(path, manifest, plugins)

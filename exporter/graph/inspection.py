@@ -19,6 +19,19 @@ from attnexport.errors import InputError
 from attnexport.files import sha256
 from attnexport.graph.metadata import PREFIX
 from attnexport.graph.nodes import variant_nodes
+from attnexport.graph.soundness import check_soundness
+
+_DAMAGED = (
+    google.protobuf.message.DecodeError,
+    ir.serde.SerdeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -81,21 +94,11 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
         proto = onnx.load_model_from_string(path.read_bytes())
         if not proto.HasField("graph") or not proto.opset_import:
             raise InputError(f"{path}: expected an ONNX model, given a file without a graph")
-        _check_texts(path, proto)
+        check_soundness(path, proto)
         with _quiet():
             return ir.serde.deserialize_model(proto)
-    except (google.protobuf.message.DecodeError, ir.serde.SerdeError, ValueError, TypeError, KeyError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{path}: expected an ONNX model, given a file that is none or is damaged") from error
-
-
-def _check_texts(path: Path, proto: onnx.ModelProto) -> None:
-    """Refuses metadata and names that are no UTF-8, which protobuf gives as bytes."""
-    metadata = [text for entry in proto.metadata_props for text in (entry.key, entry.value)]
-    names = [value.name for values in (proto.graph.input, proto.graph.output) for value in values]
-    for place, texts in (("metadata", metadata), ("inputs and outputs", names)):
-        for text in texts:
-            if not isinstance(text, str):
-                raise InputError(f"{path}: {place}: expected texts in UTF-8, given {text!r}")
 
 
 @contextlib.contextmanager

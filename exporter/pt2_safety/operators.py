@@ -1,24 +1,28 @@
-"""Which functions a program may call: torch looks each up by name below `torch`, `math` and `operator`."""
+"""Which functions a program may call: torch looks each up by name below `torch`, `math` and `operator`.
+
+Operators of aten are those in operators.txt, each of which was run with hostile arguments: see
+tests/loading/operator_list.py for where the list comes from and docs/files-from-strangers.md for what was found.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
-import re
-from typing import Any
+from pathlib import Path
 
 import torch
 
+from attnexport.pt2_safety.checked import NAMESPACE, checked_version
 from attnexport.pt2_safety.shapes import Refusal, shown, words
 
 # The packages that register the operators of a namespace; all others are registered by torch itself.
 _REGISTERED_BY = {
     "attnexport": "attnexport.variants",
     "quantized_decomposed": "torch.ao.quantization.fx._decomposed",
-    "torchao": "torchao",
-    "torchvision": "torchvision",
 }
-_NAMESPACES = frozenset({"aten", "prims", *_REGISTERED_BY})
+
+_LISTED_NAMESPACES = frozenset({"aten", "prims", *_REGISTERED_BY})
 
 _SYM_FUNCTIONS = frozenset(
     [
@@ -51,23 +55,19 @@ _HIGHER_ORDER = words("""
     associative_scan cond map_impl scan while_loop wrap_with_autocast wrap_with_set_grad_enabled
     """)
 
-_WITHOUT_TENSORS = words("""
-    aten::_assert_scalar aten::sym_constrain_range aten::sym_constrain_range_for_size aten::scalar_tensor
-    """)
-_VALUE_TYPES = re.compile(
-    r"(Tensor|int|float|bool|complex|number|Scalar|SymInt|SymFloat|SymBool|Device|ScalarType|Layout|MemoryFormat)"
-)
-# What a text may mean for an operator: a mode or a message, never the name of a file.
-_TEXT_ARGUMENTS = words("""
-    UPLO activation algorithm api_name approximate assert_msg driver equation indexing interpolation
-    mapping_type mode norm ord p pad_mode padding padding_mode padding_side reduce rounding_mode side
-    zero_point_domain
-    """)
-_UNCHECKED_MEMORY = re.compile(r"unsafe(?!_view$|_split|_chunk|_index)|^set_|^set$|^set_data$|^_resize|^resize_")
+
+@functools.cache
+def listed_operators() -> frozenset[str]:
+    """The operators that a program may call, as `aten.add.Tensor`."""
+    return words(Path(__file__).with_name("operators.txt").read_text())
 
 
 def operator_target(value: object) -> str:
-    """The name of a function that a node calls, or that a higher-order operator is given."""
+    """The name of the function that a node may call: the one that it names, or one that checks its arguments first.
+
+    Raises:
+        Refusal: a function that no program may call, or that the installed torch does not have.
+    """
     if not isinstance(value, str) or not all(map(str.isidentifier, value.split("."))):
         raise Refusal(f"{shown(value)} is not the name of an operator")
     if value in _SYM_FUNCTIONS:
@@ -75,52 +75,57 @@ def operator_target(value: object) -> str:
     match value.split("."):
         case ["torch", "ops", "higher_order", name] if name in _HIGHER_ORDER:
             return value
-        case ["torch", "ops", namespace, name, overload] if namespace in _NAMESPACES:
-            reason = _refused_operator(namespace, name, overload)
-            if reason is None:
-                return value
-            raise Refusal(f"the program calls {shown(value)}, {reason}")
+        case ["torch", "ops", namespace, name, overload] if _is_listed(namespace, name, overload):
+            checked = checked_version(name, overload) if namespace in ("aten", NAMESPACE) else None
+            operator_of(checked or value)
+            return checked or value
+        case ["torch", "ops", namespace, _, _] if namespace in _LISTED_NAMESPACES:
+            raise Refusal(
+                f"the program calls {shown(value)}, which is not on the list of operators that a model file may call: "
+                "write the model without it, or give your own model as --model pkg.module:factory"
+            )
     raise Refusal(
         f"the program calls {shown(value)}, which is not an operator that a model file may call: "
-        f"re-export the model with operators of aten or attnexport"
+        "re-export the model with operators of aten or attnexport"
     )
 
 
-@functools.cache
-def _refused_operator(namespace: str, name: str, overload: str) -> str | None:
-    if not _register(namespace):
-        return f"which needs the package {_REGISTERED_BY[namespace].partition('.')[0]}: install it"
-    try:
-        found: Any = getattr(getattr(getattr(torch.ops, namespace), name), overload)
-    except (AttributeError, RuntimeError):
-        return "which this version of torch does not have: re-export the model with this version"
-    if not isinstance(found, torch._ops.OpOverload):
-        return "which is not an operator"
+def has_no_effect(target: str) -> bool:
+    """Whether an allowed function only computes its results: it writes into nothing, asserts and switches nothing."""
+    match target.split("."):
+        case ["torch", "ops", "higher_order", _]:
+            return True
+        case ["torch", "ops", _, name, _]:
+            found = operator_of(target)
+            return (
+                found is not None and not found._schema.is_mutable and "assert" not in name and "constrain" not in name
+            )
+    return target.startswith(("_operator.", "math.", "torch.sym_", "torch._sym_"))
+
+
+def _is_listed(namespace: str, name: str, overload: str) -> bool:
     if namespace == "attnexport":
-        return None
-    if _UNCHECKED_MEMORY.search(name):
-        return "which could read or write memory outside its tensors: re-export the model without it"
-    schema = found._schema
-    types = {argument.name: str(argument.type) for argument in schema.arguments}
-    for argument, kind in types.items():
-        bare = re.sub(r"Optional\[(.*)\]", r"\1", kind)
-        if bare in ("str", "List[str]"):
-            if argument not in _TEXT_ARGUMENTS:
-                return f"whose argument {argument!r} could name a file: re-export the model without it"
-        elif bare != "Generator" and not _VALUE_TYPES.fullmatch(re.sub(r"List\[(.*)\]", r"\1", bare)):
-            return f"whose argument {argument!r} of type {kind} is not a tensor or a number"
-    everything = [*types.values(), *(str(result.type) for result in schema.returns)]
-    if any("Tensor" in kind for kind in everything) or schema.name in _WITHOUT_TENSORS:
-        return None
-    return "which computes nothing on tensors: re-export the model without it"
+        return "backward" not in name
+    return f"{'aten' if namespace == NAMESPACE else namespace}.{name}.{overload}" in listed_operators()
 
 
-def _register(namespace: str) -> bool:
-    package = _REGISTERED_BY.get(namespace)
-    if package is None:
-        return True
-    try:
-        importlib.import_module(package)
-    except ImportError:
-        return False
-    return True
+@functools.cache
+def operator_of(target: str) -> torch._ops.OpOverload | None:
+    """The operator of an allowed target, None for a function that is none.
+
+    Raises:
+        Refusal: the installed torch does not have it.
+    """
+    match target.split("."):
+        case ["torch", "ops", namespace, name, overload]:
+            if namespace in _REGISTERED_BY:
+                importlib.import_module(_REGISTERED_BY[namespace])
+            with contextlib.suppress(AttributeError, RuntimeError):
+                found = getattr(getattr(getattr(torch.ops, namespace), name), overload)
+                if isinstance(found, torch._ops.OpOverload):
+                    return found
+            raise Refusal(
+                f"the program calls {shown(target)}, which this version of torch does not have: re-export the model "
+                "with this version"
+            )
+    return None

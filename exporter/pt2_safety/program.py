@@ -13,10 +13,14 @@ from typing import Any
 
 from torch._export.serde.schema import SCHEMA_VERSION, ScalarType
 
-from attnexport.pt2_safety.expressions import guard_code, sympy_expression
-from attnexport.pt2_safety.operators import operator_target
+from attnexport.pt2_safety.arithmetic import check_arithmetic, names_in
+from attnexport.pt2_safety.call_arguments import check_arguments
+from attnexport.pt2_safety.dead_nodes import without_dead_nodes
+from attnexport.pt2_safety.guards import guard_code
+from attnexport.pt2_safety.operators import operator_of, operator_target
 from attnexport.pt2_safety.shapes import (
     Refusal,
+    at,
     attribute_path,
     attribute_path_or_empty,
     boolean,
@@ -34,9 +38,10 @@ from attnexport.pt2_safety.shapes import (
     text,
     union,
 )
+from attnexport.pt2_safety.size_expressions import sympy_expression
 from attnexport.pt2_safety.treespec import input_tree_spec, tree_spec
 
-_DEVICES = ("cpu", "cuda", "meta", "mps", "xpu")
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
 _RANGE_KEY = re.compile(r"[\w *+\-/()%,]{1,200}")
 _UNBACKED = re.compile(r"(u|zuf)[0-9]{1,5}")
 _MODULE_STACK = re.compile(r"[\w .,;:()\[\]<>\-+@/']{1,4000}")
@@ -48,7 +53,18 @@ _sym_int = union(as_expr=_expression, as_int=integer)
 _sym_float = union(as_expr=_expression, as_float=number)
 _sym_bool = union(as_expr=_expression, as_bool=boolean)
 _scalar_type = one_of(*(entry.value for entry in ScalarType if entry is not ScalarType.UNKNOWN))
-_layout = one_of(*range(1, 8))
+_STRIDED = 7
+
+
+def strided(value: object) -> int:
+    """The layout of a plain tensor. Kernels trust what the others hold: their indices."""
+    if type(value) is not int or value != _STRIDED:
+        raise Refusal(
+            f"a sparse or other special tensor (layout {shown(value)}): re-export the model with dense tensors"
+        )
+    return value
+
+
 tensor_meta = record(
     {
         "dtype": _scalar_type,
@@ -57,7 +73,7 @@ tensor_meta = record(
         "device": device,
         "strides": list_of(_sym_int),
         "storage_offset": _sym_int,
-        "layout": _layout,
+        "layout": strided,
     }
 )
 _tensor = record({"name": identifier})
@@ -71,6 +87,12 @@ def _refused(value: object) -> Any:
     raise Refusal(
         "the program holds a TorchScript or custom Python object, and reading one can run any code: "
         "re-export the model without it"
+    )
+
+
+def _no_operator(value: object) -> Any:
+    raise Refusal(
+        f"the program gives {shown(value)} to a function, which would call it unchecked: re-export without it"
     )
 
 
@@ -108,10 +130,10 @@ _argument_union = union(
     as_sym_bools=list_of(_sym_bool_argument),
     as_scalar_type=_scalar_type,
     as_memory_format=one_of(1, 2, 3, 4),
-    as_layout=_layout,
+    as_layout=strided,
     as_device=device,
     as_graph=record({"name": identifier, "graph": _graph}),
-    as_operator=operator_target,
+    as_operator=_no_operator,
     as_string_to_argument=dict_of(identifier, _argument),
     as_custom_obj=_refused,
 )
@@ -133,7 +155,7 @@ def _has_three_parts(entry: str) -> bool:
     return commas == 2
 
 
-_node = record(
+_node_record = record(
     {
         "target": operator_target,
         "inputs": list_of(record({"name": identifier_or_empty, "arg": _argument}, {"kind": optional(one_of(0, 1, 2))})),
@@ -142,6 +164,14 @@ _node = record(
     },
     {"is_hop_single_tensor_return": optional(boolean), "name": optional(identifier_or_empty)},
 )
+
+
+def _node(value: object) -> Any:
+    checked = _node_record(value)
+    operator = operator_of(checked["target"])
+    if operator is not None:
+        check_arguments(operator, checked["inputs"])
+    return checked
 
 
 def _no_custom_objects(value: object) -> dict[str, Any]:
@@ -249,6 +279,14 @@ _program = record(
 )
 
 
+def _with_live_nodes(program: dict[str, Any]) -> dict[str, Any]:
+    """The program without what its outputs do not show."""
+    module = program["graph_module"]
+    shown_elsewhere = names_in([module["signature"], module["module_call_graph"]])
+    graph = without_dead_nodes(module["graph"], frozenset(shown_elsewhere))
+    return {**program, "graph_module": {**module, "graph": graph}}
+
+
 def audit_program(data: bytes) -> bytes:
     """Check models/model.json.
 
@@ -262,6 +300,8 @@ def audit_program(data: bytes) -> bytes:
         value = json.loads(data.decode("utf-8"))
         if isinstance(value, dict) and "schema_version" in value:
             _schema_version(value["schema_version"])
-        return json.dumps(_program(value), separators=(",", ":")).encode()
+        program = _program(value)
+        at(".graph_module.graph", check_arithmetic, program["graph_module"]["graph"])
+        return json.dumps(_with_live_nodes(program), separators=(",", ":")).encode()
     except (ValueError, RecursionError) as error:
         raise Refusal(f"models/model.json is not a program: {type(error).__name__}") from None

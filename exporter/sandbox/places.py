@@ -16,8 +16,7 @@ _SYSTEM = (
     *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/os-release", "/etc/localtime", "/etc/fonts"),
     *("/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/hosts", "/dev/urandom", "/dev/random"),
 )
-# CUDA names its threads through the last.
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/proc/self/task")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
 # GPUs, of a server and of a Jetson.
 _GPUS = ("nvidia*", "nvhost*", "nvmap", "nvgpu", "nvsciipc", "dri")
 _VARIABLES = (

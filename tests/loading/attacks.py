@@ -18,6 +18,7 @@ from .pt2_edits import (
     EXAMPLES,
     PROGRAM,
     WEIGHTS,
+    Records,
     Runs,
     call,
     edited,
@@ -29,7 +30,6 @@ from .pt2_edits import (
     write_archive,
 )
 
-Records = dict[str, bytes]
 Stage = Literal["load", "module", "run"]
 
 
@@ -198,7 +198,7 @@ def extension_operator(records: Records, marker: Path) -> Records:
     return with_node(records, call("#extension:anything"))
 
 
-@attack("not an operator that a model file may call")
+@attack("which would call it unchecked")
 def operator_as_argument(records: Records, marker: Path) -> Records:
     node = call(
         "torch.ops.higher_order.wrap_with_set_grad_enabled",
@@ -209,7 +209,7 @@ def operator_as_argument(records: Records, marker: Path) -> Records:
     return with_node(records, node)
 
 
-@attack("'filename' could name a file", "run")
+@attack("is not on the list of operators", "run")
 def operator_that_writes_files(records: Records, marker: Path) -> Records:
     node = call("torch.ops.aten.from_file.default", text(str(marker)), {"as_bool": True}, {"as_int": 16}, name="grown")
     for entry, name in zip(node["inputs"], ("filename", "shared", "size"), strict=True):
@@ -248,12 +248,12 @@ def debugging_operator(records: Records, marker: Path) -> Records:
     return with_node(records, call("torch.ops.profiler._record_function_enter.default"))
 
 
-@attack("could read or write memory outside its tensors")
+@attack("is not on the list of operators")
 def unchecked_memory(records: Records, marker: Path) -> Records:
     return with_node(records, call("torch.ops.aten._sparse_csr_tensor_unsafe.default"))
 
 
-@attack("could read or write memory")
+@attack("is not on the list of operators")
 def storage_swap(records: Records, marker: Path) -> Records:
     return with_node(records, call("torch.ops.aten.set_.source_Storage"))
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+Records = dict[str, bytes]
+
 EXAMPLES = "data/sample_inputs/model.pt"
 PROGRAM = "models/model.json"
 WEIGHTS = "data/weights/model_weights_config.json"

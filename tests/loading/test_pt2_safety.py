@@ -17,9 +17,10 @@ from torch.utils import _pytree as pytree
 from attnexport.errors import InputError
 from attnexport.loading import load_model
 from attnexport.pt2_safety import audit_pt2
-from attnexport.pt2_safety.expressions import guard_code, sympy_expression
+from attnexport.pt2_safety.guards import guard_code
 from attnexport.pt2_safety.operators import operator_target
 from attnexport.pt2_safety.shapes import Refusal
+from attnexport.pt2_safety.size_expressions import sympy_expression
 
 from .attacks import ATTACKS, Attack, Stage, touch
 from .honest import PROGRAMS, Batch, Pair
