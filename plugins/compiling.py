@@ -20,6 +20,9 @@ from typing import Protocol
 from attnexport.errors import AttnexportError
 from attnexport.files import replacing
 
+_ERROR = r"\berror\b|undefined reference|no such file"
+"""The last is what nvcc says of the host's compiler when there is none."""
+
 
 class CompileError(AttnexportError):
     """A compiler or linker that failed, with the file and its first error."""
@@ -122,7 +125,7 @@ class Compiler:
 
 def _first_error(output: str, code: int) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"\berror\b|undefined reference", line, re.IGNORECASE)]
+    errors = [line for line in lines if re.search(_ERROR, line, re.IGNORECASE)]
     said = (errors or lines[-1:] or ["no message"])[0]
     if code < 0:
         return f"stopped by signal {-code}: {said}"

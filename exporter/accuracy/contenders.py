@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from attnexport.accuracy.data import Batch
-from attnexport.accuracy.results import ContenderFacts
+from attnexport.accuracy.results import ContenderFacts, Failure
 from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.arrays import as_array
 from attnexport.backends import Backend, fed
@@ -26,7 +26,10 @@ class Contender(Protocol):
     Attributes:
         facts: what it is.
         notes: what a user should know, one sentence each.
+        failures: what is wrong with it before it runs.
     """
+
+    failures: tuple[Failure, ...]
 
     @property
     def facts(self) -> ContenderFacts: ...
@@ -74,6 +77,8 @@ class BackendContender:
         InputError: another number of inputs or outputs than the model's.
     """
 
+    failures: tuple[Failure, ...] = ()
+
     def __init__(self, facts: ContenderFacts, backend: Backend, program: ExportedProgram) -> None:
         self.facts, self.backend = facts, backend
         wanted = tuple(spec.name for spec in input_specs(program))
@@ -111,6 +116,8 @@ class TorchContender:
         names: of the model's outputs.
     """
 
+    failures: tuple[Failure, ...] = ()
+
     def __init__(self, facts: ContenderFacts, runs: TorchRuns, precision: str, names: tuple[str, ...]) -> None:
         self.facts, self._runs, self._precision, self._names = facts, runs, precision, names
         self.notes: tuple[str, ...] = ()
@@ -133,6 +140,8 @@ class RecordedContender:
         path: the folder, or the one file when the inputs are one file.
         program: the model.
     """
+
+    failures: tuple[Failure, ...] = ()
 
     def __init__(self, facts: ContenderFacts, path: Path, program: ExportedProgram) -> None:
         self.facts, self._path, self._names = facts, path, output_names(program)

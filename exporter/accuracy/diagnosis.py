@@ -14,6 +14,7 @@ from attnexport.accuracy.budget import Override
 from attnexport.accuracy.data import DATA, Batch
 from attnexport.accuracy.hazards import find_hazards
 from attnexport.accuracy.opening import ORT, ORT_CUDA, ContenderText
+from attnexport.accuracy.precision import PRECISIONS
 from attnexport.accuracy.rebuilds import compare_builds
 from attnexport.accuracy.results import CheckReport, ContenderResult, Failure
 from attnexport.backends import Backend
@@ -49,6 +50,9 @@ def with_guilty_layers(
             results.append(result)
         elif contender.kind not in (ORT, ORT_CUDA):
             note = "--bisect looks into ONNX files: give the one that this was made from beside it"
+            results.append(replace(result, notes=(*result.notes, note)))
+        elif result.facts.precision not in PRECISIONS:
+            note = "--bisect looks into the file without Q/DQ, where the graph's own faults show"
             results.append(replace(result, notes=(*result.notes, note)))
         else:
             results.append(_bisected(result, contender, contender.path, program, batch, overrides))

@@ -67,7 +67,7 @@ class Judge:
         self.suspect: Batch | None = None
         self._settled: set[str] = set()
         self._seconds: list[float] = []
-        self._failures: list[Failure] = []
+        self._failures: list[Failure] = list(contender.failures)
         self._first_error: BackendError | None = None
 
     @property

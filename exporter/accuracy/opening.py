@@ -76,12 +76,14 @@ class Opener:
     Attributes:
         runs: the model in PyTorch.
         precision: of every contender, in place of what its file says. Default: None.
+        precision_source: where that precision was read, in words. Default: the option.
         plugins: the plugin library for engines. Default: None.
     """
 
     runs: TorchRuns
     precision: str | None = None
     plugins: Path | None = None
+    precision_source: str = "as given by --precision"
 
     def open(self, contender: ContenderText) -> Contender:
         """The contender, ready to run.
@@ -124,7 +126,7 @@ class Opener:
     def _precision(self, found: str | None, source: str) -> tuple[str, str]:
         """Of the yardstick, and where that was read."""
         if self.precision is not None:
-            return self.precision, "as given by --precision"
+            return self.precision, self.precision_source
         if found is not None:
             return found, source
         return self.runs.own, "the model's own"

@@ -270,7 +270,8 @@ class ContenderFacts:
     Attributes:
         name: as the user gave it.
         runtime: what ran it, in words, as ``ONNX Runtime 1.31 (CPU)``.
-        precision: fp64, fp32, fp16 or bf16: of the PyTorch run that its budget comes from.
+        precision: fp64, fp32, fp16 or bf16: of the PyTorch run that its budget comes from; or what a quantized file
+            rounds to, as int8, where that run has the file's fake quantization.
         precision_source: where that was read, in words.
         path: the file or folder, or None.
         sha256: of the file, or None.

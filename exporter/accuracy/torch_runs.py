@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -24,8 +25,24 @@ from attnexport.program import run_program
 REFERENCE = "fp64"
 
 
-class _Runner(Protocol):
-    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]: ...
+class Runner(Protocol):
+    """Runs the model."""
+
+    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Output tensors for the input tensors, both in the program's order."""
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A precision that a quantized file has.
+
+    Attributes:
+        sha256: of the file.
+        dtype: its floating type.
+    """
+
+    sha256: str
+    dtype: torch.dtype
 
 
 class _AsExported:
@@ -60,12 +77,35 @@ class TorchRuns:
 
     def __init__(self, program: ExportedProgram, cache: OutputCache | None = None) -> None:
         self.program, self.cache = program, cache or OutputCache(None)
-        self._runners: dict[str, _Runner] = {}
+        self._runners: dict[str, Runner] = {}
         self._rounded: dict[str, RandomlyRounded] = {}
+        self._quantized: dict[str, Quantized] = {}
         self._output_dtypes = output_dtypes(program)
         self.source_hash = source_hash(program)
         self.own = own_precision(program)
         self.seconds: dict[str, float] = {}
+
+    def hold_to_quantized(self, name: str, sha256: str, runner: Runner, dtype: torch.dtype) -> str:
+        """Takes in a precision that a quantized file has: PyTorch with the file's fake quantization.
+
+        Args:
+            name: as int8.
+            sha256: of the file, by which outputs are cached.
+            runner: runs the model with that quantization.
+            dtype: the file's floating type.
+
+        Returns:
+            The precision's name: ``name``, with a number where another file has it.
+        """
+        taken = [other for other in self._quantized if other.partition(" ")[0] == name]
+        unique = f"{name} ({len(taken) + 1})" if taken else name
+        self._quantized[unique] = Quantized(sha256, dtype)
+        self._runners[unique] = runner
+        return unique
+
+    def dtype_of(self, precision: str) -> torch.dtype:
+        """The floating type of a precision: of fp32, float32, of a quantized file, that of its other values."""
+        return self._quantized[precision].dtype if precision in self._quantized else PRECISIONS[precision]
 
     def floors(self, precision: str) -> dict[str, float | None]:
         """By output, the share of max|ref64| that a contender of this precision may always err.
@@ -74,7 +114,7 @@ class TorchRuns:
         """
         variants = variants_of(self.program)
         return {
-            name: relative_floor(variants, dtype if precision == self.own else PRECISIONS[precision])
+            name: relative_floor(variants, dtype if precision == self.own else self.dtype_of(precision))
             if dtype.is_floating_point
             else None
             for name, dtype in self._output_dtypes.items()
@@ -101,7 +141,8 @@ class TorchRuns:
         """
         start = time.perf_counter()
         try:
-            return self.cache.outputs((self.source_hash, precision, digest), lambda: self.compute(tensors, precision))
+            key = self._quantized[precision].sha256 if precision in self._quantized else precision
+            return self.cache.outputs((self.source_hash, key, digest), lambda: self.compute(tensors, precision))
         finally:
             self.seconds[precision] = self.seconds.get(precision, 0.0) + time.perf_counter() - start
 
@@ -120,10 +161,10 @@ class TorchRuns:
     def rounded(self, tensors: Sequence[Tensor], precision: str, seed: int) -> list[NDArray[Any]]:
         """Outputs of the float64 program with every value rounded at random to a precision."""
         if precision not in self._rounded:
-            self._rounded[precision] = RandomlyRounded(self.program, PRECISIONS[precision])
+            self._rounded[precision] = RandomlyRounded(self.program, self.dtype_of(precision))
         return [plain_array(value) for value in self._rounded[precision].run(tensors, seed)]
 
-    def _runner(self, precision: str) -> _Runner:
+    def _runner(self, precision: str) -> Runner:
         if precision not in self._runners:
             exported = precision == self.own and precision != REFERENCE
             self._runners[precision] = (

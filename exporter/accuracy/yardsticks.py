@@ -12,7 +12,6 @@ from attnexport.accuracy.budget_file import BudgetFile
 from attnexport.accuracy.contenders import Outputs
 from attnexport.accuracy.data import DATA, Batch
 from attnexport.accuracy.kinds import is_extreme, title_of
-from attnexport.accuracy.precision import PRECISIONS
 from attnexport.accuracy.results import DataKind
 from attnexport.accuracy.tally import YardstickTally
 from attnexport.accuracy.torch_runs import REFERENCE, TorchRuns
@@ -166,7 +165,7 @@ class Yardsticks:
         tallies = self.tallies[precision]
         if (kind, output) not in tallies:
             floor = self._runs.floors(precision)[output]
-            trusted = torch.finfo(PRECISIONS[precision]).eps ** 0.5 if is_extreme(kind) else None
+            trusted = torch.finfo(self._runs.dtype_of(precision)).eps ** 0.5 if is_extreme(kind) else None
             tallies[kind, output] = YardstickTally(floor, self._budget.outputs.get(output), trusted)
         return tallies[kind, output]
 

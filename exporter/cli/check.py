@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,8 @@ def command(model: Path, contenders: tuple[str, ...], **given: Any) -> None:
     parsed = [parse_contender(text) for text in contenders]
     files = (contender.path for contender in parsed)
     paths = report_paths(given, model, given["data"], given["weights"], given["budget"], *files)
-    report = _checked(model, parsed, given)
+    with tempfile.TemporaryDirectory() as scratch:
+        report = _checked(model, parsed, Path(scratch), given)
     _show(report)
     write_reports(report, paths)
     for failure in report.failures:
@@ -68,7 +70,7 @@ def command(model: Path, contenders: tuple[str, ...], **given: Any) -> None:
         raise SystemExit(1)
 
 
-def _checked(model: Path, contenders: list[ContenderText], given: dict[str, Any]) -> CheckReport:
+def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given: dict[str, Any]) -> CheckReport:
     """Loads everything, runs it and compares."""
     from attnexport.accuracy.cache import OutputCache, default_folder
     from attnexport.accuracy.check import check
@@ -76,6 +78,7 @@ def _checked(model: Path, contenders: list[ContenderText], given: dict[str, Any]
     from attnexport.accuracy.data import Batch
     from attnexport.accuracy.diagnosis import with_guilty_layers, with_hazards, with_rebuilds
     from attnexport.accuracy.opening import RECORDED, Opener
+    from attnexport.accuracy.quantized_contenders import open_all
     from attnexport.accuracy.torch_runs import TorchRuns
     from attnexport.engines.building import BuildOptions
     from attnexport.engines.shapes import parse_shapes
@@ -93,13 +96,20 @@ def _checked(model: Path, contenders: list[ContenderText], given: dict[str, Any]
     runs = TorchRuns(loaded.program, OutputCache(folder))
     plan = _plan(str(model), loaded, given)
     opener = Opener(runs, given["precision"], given["plugins"])
-    opened = [opener.open(contender) for contender in contenders]
-    engines = [contender.profiles for contender in opened if isinstance(contender, BackendContender)]
+    opened = open_all(opener, contenders, scratch)
+    contenders = [one.text for one in opened]
+    engines = [one.contender.profiles for one in opened if isinstance(one.contender, BackendContender)]
     inputs = chosen_inputs(loaded, runs, options_of_inputs(given), engines)
     suspects: dict[str, Batch] = {}
     with progress_bar("checking") as progress:
         report = check(
-            runs, opened, inputs.batches, plan, left_out=inputs.left_out, suspects=suspects, progress=progress
+            runs,
+            [one.contender for one in opened],
+            inputs.batches,
+            plan,
+            left_out=inputs.left_out,
+            suspects=suspects,
+            progress=progress,
         )
     runs.cache.trim()
     with out().status("looking into layers"):

@@ -169,10 +169,11 @@ def _read(given: dict[str, Any]) -> Iterator[Path]:
 
 def _caches(given: dict[str, Any]) -> Iterator[Path]:
     from attnexport.plugins.locations import cache_folder
+    from attnexport.private_folder import make_private
 
     if "cache" not in given or given["no_cache"]:
         return
     folder = given["cache"] or cache_folder("reference")
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         yield folder

@@ -32,6 +32,7 @@ from attnexport.errors import BackendError, InputError
 from attnexport.files import check_not_same, check_not_twice, check_output, replacing, sha256
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import check_precision, precision_of, write_precision
+from attnexport.graph.quantization import quantized_precision
 from attnexport.plugins.architectures import gpus_of_this_machine
 from attnexport.plugins.library import load_library
 from attnexport.targets import Target, find_target
@@ -87,6 +88,7 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
     check_nodes(draft, survey)
     built = _build(draft, builder, options)
     check_outcome(draft, built)
+    quantized = quantized_precision(draft.model)
     notes += [f"{draft.limits.product} warns: {message}" for message in built.messages[:_MESSAGES]]
     with replacing(output) as staging:
         engine = staging / output.name
@@ -94,12 +96,12 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
         manifest = Manifest(
             engine_sha256=sha256(engine),
             engine_bytes=len(built.engine),
-            model=ModelRecord(model.name, sha256(model), draft.held),
+            model=ModelRecord(model.name, sha256(model), quantized or draft.held),
             plugin=_plugin_record(draft, options),
             builder=BuilderRecord(builder.name, builder.product, builder.version, attnexport.__version__),
             target=target.name,
             sms=sms,
-            precision=draft.precision,
+            precision=quantized or draft.precision,
             precisions=precision_shares(built.layers),
             layers_from=built.layers_from,
             layers=built.layers,

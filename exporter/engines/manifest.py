@@ -25,7 +25,8 @@ class ModelRecord:
     Attributes:
         file: its name.
         sha256: of the file as it was given.
-        precision: of its floating values before the build wrote another one.
+        precision: what its Q/DQ nodes round to, as int8 or fp8, else that of its floating values before the build
+            wrote another one.
     """
 
     file: str
@@ -85,7 +86,7 @@ class Manifest:
         builder: what built it.
         target: name of the target.
         sms: compute capabilities that it runs on.
-        precision: what was asked for, else what the file held.
+        precision: what the file's Q/DQ nodes round to, else what was asked for, else what the file held.
         precisions: share of the layers' outputs by type.
         layers_from: "engine" where the layers are the engine's own, "network" where they are those that went into the
             builder, because the engine cannot be opened where it was built.

@@ -16,7 +16,7 @@ from attnexport.errors import InputError
 from attnexport.files import check_not_same, check_output
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
-from attnexport.graph.precision import precision_of
+from attnexport.graph.quantization import precision_name
 from attnexport.npz_files import open_arrays, write_arrays
 
 LABELS = "labels"
@@ -133,7 +133,7 @@ def _what_ran(path: Path) -> tuple[str, str]:
         counted = {"plugins": len(manifest.plugin_nodes), "bodies": len(manifest.body_nodes)}
         return _nodes_through(counted), manifest.precision
     model = read_model(path)
-    return _nodes_through({"bodies": len(variant_nodes(model.graph))}), precision_of(model)
+    return _nodes_through({"bodies": len(variant_nodes(model.graph))}), precision_name(model)
 
 
 def _nodes_through(counted: Mapping[str, int]) -> str:

@@ -16,7 +16,8 @@ _SYSTEM = (
     *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/os-release", "/etc/localtime", "/etc/fonts"),
     *("/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/hosts", "/dev/urandom", "/dev/random"),
 )
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full")
+# CUDA names its threads through the last.
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/proc/self/task")
 # GPUs, of a server and of a Jetson.
 _GPUS = ("nvidia*", "nvhost*", "nvmap", "nvgpu", "nvsciipc", "dri")
 _VARIABLES = (

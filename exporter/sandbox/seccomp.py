@@ -18,24 +18,19 @@ _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000
 _KILL = 0x80000000
 
-_LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _MASK, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE = 0, 4
 _FIRST_ARGUMENT, _SECOND_ARGUMENT = 16, 24
 _X32 = 0x40000000
 
+_AF_UNIX, _SOCK_DGRAM, _SOCKET_TYPES = 1, 2, 0xF
 _CLONE_THREAD = 0x00010000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
 # Numbers on x86_64 and on aarch64, None where a call is not there.
-_NETWORK = {
-    "socket": (41, 198),
-    "socketpair": (53, 199),
-    "connect": (42, 203),
-    "bind": (49, 200),
-    "listen": (50, 201),
-}
+_NETWORK = {"connect": (42, 203), "socketpair": (53, 199)}
 _PROGRAMS = {"fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281)}
 _OTHER_PROCESSES = {
     "ptrace": (101, 117),
@@ -79,6 +74,7 @@ _KERNEL = {
     "keyctl": (250, 219),
     "open_by_handle_at": (304, 265),
 }
+_SOCKET = (41, 198)
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _KILL_ONE, _KILL_THREAD = (62, 129), (234, 131)
 _IOCTL = (16, 29)
@@ -90,7 +86,7 @@ def is_known() -> bool:
 
 
 def refuse_system_calls(*, programs: bool) -> None:
-    """Lets this thread, and threads that it starts, open no socket, start no program and touch no other process.
+    """Lets this thread, and threads that it starts, connect to nothing, start no program and touch no other process.
 
     Args:
         programs: whether programs may be started all the same.
@@ -119,6 +115,7 @@ def _filter(programs: bool) -> bytes:
         steps += _only(_CLONE[column], _FIRST_ARGUMENT, _IF_ANY_BIT, _CLONE_THREAD)
         for numbers in (_KILL_ONE, _KILL_THREAD):
             steps += _only(numbers[column], _FIRST_ARGUMENT, _IF_EQUAL, os.getpid())
+    steps += _when(_IF_EQUAL, _SOCKET[column], _sockets_that_send_nothing())
     steps += _when(_IF_EQUAL, _IOCTL[column], _no_typing_into_the_terminal())
     return b"".join([*steps, _step(_RETURN, _ALLOW)])
 
@@ -130,6 +127,18 @@ def _only(number: int, argument: int, test: int, value: int) -> list[bytes]:
         number,
         [_step(_LOAD, argument), *_when(test, value, [_step(_RETURN, _ALLOW)]), _refuse(errno.EPERM)],
     )
+
+
+def _sockets_that_send_nothing() -> list[bytes]:
+    """Those of UNIX that need a connection: CUDA listens on one."""
+    return [
+        _step(_LOAD, _SECOND_ARGUMENT),
+        _step(_MASK, _SOCKET_TYPES),
+        *_when(_IF_EQUAL, _SOCK_DGRAM, [_refuse(errno.EPERM)]),
+        _step(_LOAD, _FIRST_ARGUMENT),
+        *_when(_IF_EQUAL, _AF_UNIX, [_step(_RETURN, _ALLOW)]),
+        _refuse(errno.EPERM),
+    ]
 
 
 def _no_typing_into_the_terminal() -> list[bytes]:

@@ -84,6 +84,12 @@ def test_a_compiler_error_is_one_line_and_leaves_the_log(sources: Sources, outpu
     assert "undeclared_name" in (output / "build.log").read_text()
 
 
+def test_a_host_without_a_compiler(sources: Sources, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CompileError, match=r"^\S+: gcc: No such file or directory; the full log is "):
+        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+
+
 def test_a_failed_build_keeps_the_library_that_was_there(sources: Sources, output: Path):
     output.mkdir()
     (output / "libattnexport_kernels.so").write_text("before")

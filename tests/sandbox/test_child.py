@@ -41,7 +41,9 @@ def test_files_that_it_was_not_given_are_out_of_reach(harm, folder: Path, act: s
     "act",
     [
         "import socket; socket.socket()",
-        "import socket; socket.socket(socket.AF_UNIX)",
+        "import socket; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)",
+        "import socket; socket.socket(socket.AF_UNIX).connect('/run/docker.sock')",
+        "import socket; socket.socketpair()",
         "import socket; socket.create_connection(('127.0.0.1', 9))",
         "os.fork()",
         "os.execv('/bin/sh', ['sh', '-c', 'echo ran'])",
@@ -53,7 +55,7 @@ def test_files_that_it_was_not_given_are_out_of_reach(harm, folder: Path, act: s
         "os.chown('given', 1, 1)",
     ],
 )
-def test_it_opens_no_socket_starts_no_program_and_touches_no_other_process(harm, folder: Path, act: str):
+def test_it_connects_to_nothing_starts_no_program_and_touches_no_other_process(harm, folder: Path, act: str):
     rights = (folder / "given").stat()
     assert harm(act) == REFUSED
     assert (folder / "given").stat() == rights
