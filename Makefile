@@ -2,14 +2,17 @@
 # make test: the whole test suite; root gets what it compiles with from apt. OPTIONS are pytest's.
 # make plugins SM=87: the whole plugin library for a GPU architecture, or several, and which of its kernels spill.
 # make kernels: every case of the kernels, emulated on the CPU; make test takes a choice.
+# make fuzz N=20000 SEED=0: damaged files of every kind through every reader; the table goes into docs/fuzzing.md.
 PYTHON ?= python3
 SM ?= 87
+N ?= 20000
+SEED ?= 0
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SETUP := pyproject.toml setup.py constraints.txt
 
-.PHONY: demo test kernels plugins lint types wheel bench clean
+.PHONY: demo test kernels fuzz plugins lint types wheel bench clean
 
 $(VENV)/package.stamp: $(SETUP)
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +56,9 @@ types: $(VENV)/dev.stamp
 
 wheel: $(VENV)/dev.stamp
 	.ci/wheel
+
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.fuzz --mutants $(N) --seed $(SEED) --table docs/fuzzing.md
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,max,rounds

@@ -91,7 +91,8 @@ def _session(path: Path, providers: Sequence[str], reading: Sequence[str]) -> on
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         for name, value in _AS_WRITTEN_ENTRIES.items():
             options.add_session_config_entry(name, value)
-    return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+    # Its way back to the CPU, which is all that is left to try, prints to stdout.
+    return onnxruntime.InferenceSession(str(path), options, providers=list(providers), enable_fallback=0)
 
 
 def _widened_session(path: Path, providers: Sequence[str], reading: Sequence[str]) -> onnxruntime.InferenceSession:
