@@ -16,7 +16,6 @@ from attnexport.accuracy.cache import OutputCache
 from attnexport.accuracy.recorded import compare
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.cli.console import report_errors
-from attnexport.cli.convert import command as convert
 from attnexport.engines.manifest import manifest_path
 from attnexport.files import sha256
 from attnexport.graph.metadata import source_hash
@@ -79,13 +78,6 @@ def _written(place: Place, name: str, data: bytes) -> str:
     return str(path)
 
 
-@functools.cache
-def _own() -> tuple[str, ...]:
-    """The option by which a command runs in its own process, where there is one."""
-    options = {option for parameter in convert.params for option in parameter.opts}
-    return ("--trust-model",) if "--trust-model" in options else ()
-
-
 def _reported(action: Callable[[], object]) -> int:
     """Exit code and line of a function below a command."""
 
@@ -117,13 +109,13 @@ def _load_weights(place: Place, data: bytes) -> int:
 
 def _convert(place: Place, data: bytes) -> int:
     path = _written(place, "mutant.pt2", data)
-    return exit_code(["convert", path, "-o", str(place.out / "made.onnx"), *_own()])
+    return exit_code(["convert", path, "-o", str(place.out / "made.onnx")])
 
 
 def _check_model(place: Place, data: bytes) -> int:
     path = _written(place, "mutant.pt2", data)
     given = ["--data", str(place.corpus / "data.npz"), "--json", str(place.out / "report.json"), "--no-cache"]
-    return exit_code(["check", path, str(place.corpus / "model.onnx"), *given, *_own()])
+    return exit_code(["check", path, str(place.corpus / "model.onnx"), *given])
 
 
 def _inspect(place: Place, data: bytes) -> int:
@@ -138,7 +130,7 @@ def _run_model(place: Place, data: bytes) -> int:
 def _check_contender(place: Place, data: bytes) -> int:
     path = _written(place, "mutant.onnx", data)
     given = ["--data", str(place.corpus / "data.npz"), "--markdown", str(place.out / "report.md"), "--no-cache"]
-    return exit_code(["check", str(place.corpus / "model.pt2"), path, *given, *_own()])
+    return exit_code(["check", str(place.corpus / "model.pt2"), path, *given])
 
 
 def _run_data(place: Place, data: bytes) -> int:
@@ -149,13 +141,13 @@ def _run_data(place: Place, data: bytes) -> int:
 def _check_data(place: Place, data: bytes) -> int:
     path = _written(place, "mutant.npz", data)
     models = [str(place.corpus / "model.pt2"), str(place.corpus / "model.onnx")]
-    return exit_code(["check", *models, "--data", path, "--no-cache", *_own()])
+    return exit_code(["check", *models, "--data", path, "--no-cache"])
 
 
 def _record_data(place: Place, data: bytes) -> int:
     path, made = _written(place, "mutant.npz", data), str(place.out / "set")
     given = ["-o", made, "--data", path, "--precisions", "fp32"]
-    return exit_code(["record", str(place.corpus / "model.pt2"), *given, *_own()])
+    return exit_code(["record", str(place.corpus / "model.pt2"), *given])
 
 
 def _set(place: Place, name: str, data: bytes) -> Path:
@@ -198,7 +190,7 @@ def _compare_reference(place: Place, data: bytes) -> int:
 def _recorded_outputs(place: Place, data: bytes) -> int:
     path = _written(place, "mutant.npz", data)
     given = ["--data", str(place.corpus / "data.npz"), "--no-cache"]
-    return exit_code(["check", str(place.corpus / "model.pt2"), path, *given, *_own()])
+    return exit_code(["check", str(place.corpus / "model.pt2"), path, *given])
 
 
 def _engine(place: Place, data: bytes) -> int:
