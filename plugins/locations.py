@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from attnexport.plugins.sources import library_names
+from attnexport.private_folder import open_to_others
 
 LIBRARY_VARIABLE = "ATTNEXPORT_PLUGIN_LIBRARY"
 """Environment variable that names the library for eager PyTorch."""
@@ -31,8 +32,5 @@ def default_library() -> Path | None:
 
 def is_ones_own(path: Path) -> bool:
     """Whether a file and its folder belong to this user and nobody else may write them: opening a library runs it."""
-    for place in (path, path.parent):
-        facts = place.stat()
-        if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
-            return False
-    return True
+    facts = path.stat()
+    return facts.st_uid == os.getuid() and not facts.st_mode & 0o022 and not open_to_others(path.parent)

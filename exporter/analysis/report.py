@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from attnexport.analysis.heads import Figures, HeadReport
+from attnexport.printable import printable
 
 RULE_NOTE = (
     "The regimes follow a rule of ours, not the paper's, which gives none. "
@@ -105,7 +106,7 @@ def draw_heat_map(reports: Sequence[HeadReport], n: int, path: Path) -> None:
         color = "white" if abs(values[row][report.head]) > 0.6 else "black"
         axes.text(report.head, row, letters, ha="center", va="center", fontsize=9, color=color)
     axes.set_xticks(range(heads), [str(head) for head in range(heads)])
-    axes.set_yticks(range(len(layers)), layers)
+    axes.set_yticks(range(len(layers)), [printable(layer) for layer in layers], parse_math=False)
     axes.set_xlabel("head")
     axes.set_title(f"F at n = {n} minus that of random selections", fontsize=10)
     figure.colorbar(image, ax=axes)

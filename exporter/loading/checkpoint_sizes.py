@@ -14,6 +14,7 @@ from attnexport.pt2_safety.shapes import Refusal
 
 _PICKLE = "data.pkl"
 _LONGEST_PICKLE = 256 << 20
+_DEEPEST = 16
 _ALLOCATE = {
     "builtins bytearray",
     "__builtin__ bytearray",
@@ -53,9 +54,10 @@ def _pickles(data: bytes) -> Iterator[io.BytesIO]:
 
 
 def _check_pickle(stream: io.BytesIO, available: int) -> None:
-    last = 0
+    last, nesting = 0, _Nesting()
     try:
         for operation, argument, _ in pickletools.genops(stream):
+            nesting.take(operation.name, argument)
             if isinstance(argument, int) and operation.name.startswith(("BININT", "LONG", "INT")):
                 last = argument
             elif operation.name == "BINPERSID" and last > available:
@@ -64,3 +66,22 @@ def _check_pickle(stream: io.BytesIO, available: int) -> None:
                 raise Refusal(f"calls {argument.replace(' ', '.')}, which no file of weights does")
     except (ValueError, IndexError, UnicodeDecodeError, OverflowError, MemoryError, pickle.UnpicklingError):
         return
+
+
+class _Nesting:
+    """Follows tuples that are used again inside other tuples: each such step may double the time of a hash."""
+
+    def __init__(self) -> None:
+        self._levels: dict[object, int] = {}
+        self._deepest = 0
+        self._made = False
+
+    def take(self, operation: str, argument: object) -> None:
+        """Takes in one operation of the pickle."""
+        if operation in ("BINPUT", "LONG_BINPUT", "PUT") and self._made:
+            self._levels[argument] = self._deepest
+        elif operation in ("BINGET", "LONG_BINGET", "GET"):
+            self._deepest = max(self._deepest, self._levels.get(argument, -1) + 1)
+            if self._deepest > _DEEPEST:
+                raise Refusal(f"tuples in tuples, more than {_DEEPEST} of them one in another")
+        self._made = operation.startswith("TUPLE")

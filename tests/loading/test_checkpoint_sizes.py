@@ -72,3 +72,16 @@ def test_a_call_that_allocates():
         check_checkpoint(
             PATH, edited(saved({"w": torch.ones(2)}), b"}q", b"cbuiltins\nbytearray\n" + HUGE + b"\x85R0}q")
         )
+
+
+def test_a_key_that_takes_for_ever_to_hash():
+    """Fifty tuples, each of which holds the one before twice."""
+    doubled = b"(t" + b"".join(b"q%ch%ch%c\x86" % (200, 200, 200) for _ in range(50))
+    with pytest.raises(InputError, match="tuples in tuples"):
+        check_checkpoint(PATH, edited(saved({"w": torch.ones(2)}), b"X\x01\x00\x00\x00w", doubled))
+
+
+def test_tuples_that_are_used_again_pass():
+    betas = (0.9, 0.999)
+    groups = [{"betas": betas, "of": (betas, betas)} for _ in range(100)]
+    check_checkpoint(PATH, saved({"state_dict": STATE, "optimizer": {"param_groups": groups}}))
