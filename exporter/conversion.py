@@ -98,6 +98,9 @@ def convert(
     operators beside it. The file then runs through ONNX Runtime at the example's shape and, where dims are
     dynamic, at two others.
 
+    The program runs in this process, with nothing around it: one from a stranger's .pt2 is for the command line, which
+    runs it in a child that can harm little.
+
     Args:
         model: a module (exported in eval mode) or an exported program.
         args: example inputs; None for a program, which carries its own.

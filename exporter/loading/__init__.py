@@ -56,7 +56,10 @@ def load_model(
     trust_pickle: bool = False,
     warn: Callable[[str], None] = _warn,
 ) -> LoadedModel:
-    """Loads a MODEL without running code from it.
+    """Loads a MODEL without running code from it, as far as the audit of a .pt2 sees.
+
+    It is read in this process, which may do all that its user may, and so is what runs the program later. The command
+    line reads a .pt2 in a child that can harm little: use that for files of people whom you do not trust.
 
     Args:
         path: a .pt2 (audited, then read), a .pt or .pth (a state dict or a checkpoint, which needs ``factory``;

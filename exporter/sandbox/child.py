@@ -16,7 +16,6 @@ from attnexport.sandbox.limits import Limits
 from attnexport.sandbox.places import Places
 
 _log = logging.getLogger(__name__)
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def give_up(places: Places, limits: Limits, parent: int, *, programs: bool) -> None:
@@ -28,8 +27,6 @@ def give_up(places: Places, limits: Limits, parent: int, *, programs: bool) -> N
         parent: its number; the process ends with it.
         programs: whether it may start others.
     """
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_IGN)
     die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -37,10 +37,12 @@ class Places:
     Attributes:
         readable: may be read.
         writable: folders in which files may be made, changed and removed.
+        scratch: a folder for temporary files, links among them.
     """
 
     readable: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
+    scratch: Path | None = None
 
     def allowed(self, *, programs: bool) -> Iterator[tuple[Path, Access]]:
         """For Landlock.
@@ -52,6 +54,8 @@ class Places:
         yield from ((path, system) for path in (*map(Path, _SYSTEM), *_of_python(), *_of_variables()))
         yield from ((path, READ) for path in self.readable)
         yield from ((path, WRITE) for path in self.writable)
+        if self.scratch is not None:
+            yield self.scratch, WRITE | Access.MAKE_SYM
         yield from ((path, DEVICE) for path in _devices())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from attnexport.sandbox.places import Places
 from attnexport.staging import staging_folder
 
 _PAUSE_S = 0.02
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -63,29 +65,41 @@ def run_in_child(command: Command, body: Callable[[], int]) -> int:
     with ExitStack() as stack:
         scratch = stack.enter_context(staging_folder(Path(tempfile.gettempdir()), "attnexport"))
         held = {path: stack.enter_context(_held(path)) for path in command.outputs if _can_be_written(path)}
-        places = replace(command.places, writable=(*command.places.writable, scratch, *held.values()))
+        given = command.places
+        places = replace(given, writable=(*given.writable, *held.values()), scratch=scratch)
         sys.stdout.flush()
         sys.stderr.flush()
         adopt_orphans()
         known = _children()
         parent = os.getpid()
-        child = os.fork()
+        child = _fork()
         if child == 0:
-            _be_the_child(replace(command, places=places), body, held, scratch, parent)
+            _be_the_child(replace(command, places=places), body, held, parent)
         try:
             return _watch(child, command)
         finally:
             _end_orphans(known)
 
 
-def _be_the_child(
-    command: Command, body: Callable[[], int], held: Mapping[Path, Path], scratch: Path, parent: int
-) -> NoReturn:
+def _fork() -> int:
+    """A fork whose child leaves it to the parent to answer Ctrl-C and the like."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        child = os.fork()
+        if child == 0:
+            for number in _ENDING:
+                signal.signal(number, signal.SIG_IGN)
+        return child
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _be_the_child(command: Command, body: Callable[[], int], held: Mapping[Path, Path], parent: int) -> NoReturn:
     code = 2
     try:
         give_up(command.places, command.limits, parent, programs=command.programs)
-        os.environ.update(TMPDIR=str(scratch), ORT_DISABLE_TELEMETRY="1")
-        tempfile.tempdir = str(scratch)
+        tempfile.tempdir = str(command.places.scratch)
+        os.environ.update(TMPDIR=tempfile.tempdir, ORT_DISABLE_TELEMETRY="1")
         for path, folder in held.items():
             hold_back(path, folder)
         code = body()
@@ -103,9 +117,12 @@ def _held(path: Path) -> Iterator[Path]:
     """A staging folder for one output, of which nothing else leaves it."""
     with replacing(path) as staging:
         yield staging
-        for file in staging.iterdir():
-            if file.is_symlink() or not (file.name == path.name or file.name.startswith(f"{path.name}.")):
-                file.unlink()
+        for entry in staging.iterdir():
+            named = entry.name == path.name or entry.name.startswith(f"{path.name}.")
+            if entry.is_dir() and not entry.is_symlink() and not named:
+                shutil.rmtree(entry)
+            elif entry.is_symlink() or not named:
+                entry.unlink()
 
 
 def _can_be_written(path: Path) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,38 @@ def test_a_program_that_takes_too_long_is_told_in_one_line(saved: Path, tmp_path
         f"attnexport: used more than 1 s of processor time while reading {saved}; --max-cpu-time allows more"
     ]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all", "code", "line"),
+    [
+        (signal.SIGTERM, False, 143, "attnexport: ended by SIGTERM"),
+        (signal.SIGINT, False, 130, "attnexport: interrupted"),
+        (signal.SIGINT, True, 130, "attnexport: interrupted"),
+    ],
+)
+def test_a_signal_ends_the_child_with_one_line_and_leaves_nothing(
+    saved: Path, tmp_path: Path, number, to_all, code, line
+):
+    for name in ("outputs", "temporary"):
+        (tmp_path / name).mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "attnexport.cli", "convert", saved, "-o", "outputs/out.onnx"],
+        cwd=tmp_path,
+        env={**LIBRARIES, "TMPDIR": str(tmp_path / "temporary")},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    end = time.monotonic() + 30
+    while not children.read_text().strip():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.strip().splitlines()) == (code, [line])
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["outputs", "temporary"]
 
 
 def test_what_is_wrong_with_a_file_is_said_by_the_child_as_ever(tmp_path: Path):

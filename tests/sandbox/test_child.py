@@ -90,6 +90,7 @@ def test_its_outputs_land_and_nothing_else_that_it_puts_beside_them(harm, folder
             (staging / "out.onnx").write_text("whole")
             (staging / "out.onnx.data").write_text("weights")
             (staging / ".bashrc").write_text("harm")
+            (staging / ".config").mkdir()
     """)
     assert said == ""
     assert {path.name: path.read_text() for path in (folder / "outputs").iterdir()} == {
