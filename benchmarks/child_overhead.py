@@ -46,9 +46,10 @@ def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         alone = [child_alone(folder) for _ in range(5 * rounds)]
-        print(f"a child that does nothing: {statistics.median(alone) * 1000:.0f} ms, at most {max(alone) * 1000:.0f} ms")
-        ways = {"in a child": (), "with --trust-model": ("--trust-model",)}
-        taken = {way: [] for way in ways}
+        middle, slowest = (1000 * figure for figure in (statistics.median(alone), max(alone)))
+        print(f"a child that does nothing: {middle:.0f} ms, at most {slowest:.0f} ms")
+        ways: dict[str, tuple[str, ...]] = {"in a child": (), "with --trust-model": ("--trust-model",)}
+        taken: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(rounds):
             for way, options in ways.items():
                 taken[way].append(convert(folder, *options))

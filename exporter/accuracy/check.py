@@ -31,8 +31,8 @@ def check(
     """Runs the model in float64 and at the contenders' precisions, and the contenders beside it.
 
     One batch is in memory at a time. At the contenders' precisions PyTorch runs only on as many batches as it takes
-    to say that a contender is within its budget, or on all. Everything runs in this process: a stranger's program is for
-    the command line, which runs it in a child that can harm little.
+    to say that a contender is within its budget, or on all. Everything runs in this process: a stranger's program is
+    for the command line, which runs it in a child that can harm little.
 
     Args:
         runs: the model in PyTorch.
