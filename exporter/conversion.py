@@ -16,7 +16,6 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 import torch
-from torch import nn
 from torch.export import ExportedProgram
 
 from attnexport.errors import BackendError, ConversionError, InputError
@@ -30,14 +29,14 @@ from attnexport.graph.metadata import (
     write_dim_ranges,
     write_metadata,
 )
+from attnexport.graph.naming import name_ends, renamed
 from attnexport.graph.nodes import translation_table, variant_nodes
 from attnexport.graph.opset17 import lower_to_opset17
 from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8
 from attnexport.graph.torch_values import torch_values, write_torch_values
-from attnexport.loading import export_module
-from attnexport.loading.programs import as_inputs
+from attnexport.loading.dim_notes import notes_on_fixed, symbol_names
+from attnexport.loading.sources import Model, named_source
 from attnexport.program import input_specs, output_names
-from attnexport.saving import dim_names_from
 from attnexport.targets import Target, find_target
 from attnexport.verification import verify_shapes
 
@@ -81,7 +80,7 @@ class Conversion:
 
 
 def convert(
-    model: nn.Module | ExportedProgram,
+    model: Model,
     args: tuple[Any, ...] | torch.Tensor | None,
     path: str | os.PathLike[str],
     *,
@@ -102,7 +101,9 @@ def convert(
     runs it in a child that can harm little.
 
     Args:
-        model: a module (exported in eval mode) or an exported program.
+        model: a module (exported in eval mode; what torch.compile, DataParallel and the like put around it is taken
+            off), functools.partial or a method of one, an exported program, what load_model returned, or the path of
+            a .pt2.
         args: example inputs; None for a program, which carries its own.
         path: the file to write; external data of more than 1.5 GiB goes to ``<path>.data``.
         dynamic_shapes: as for torch.export.export, names allowed in place of Dim; None for a program, whose dims
@@ -122,13 +123,14 @@ def convert(
         ConversionError: an operator ONNX lacks, or a dim that did not stay dynamic.
     """
     chosen = find_target(target) if target is not None else None
-    program = _program(model, args, kwargs, dynamic_shapes)
+    source = named_source(model, args, kwargs, dynamic_shapes)
+    program = source.program
     version = _choose_opset(opset, chosen.opset if chosen else None, program)
-    if dim_names is None and not isinstance(model, ExportedProgram):
-        dim_names = dim_names_from(dynamic_shapes, as_inputs(args, kwargs)[0], model, kwargs)
-    symbols = _symbol_names(program, dim_names or {})
+    inputs, outputs = [spec.name for spec in input_specs(program)], output_names(program)
+    symbols = symbol_names(program, source.dim_names if dim_names is None else dim_names)
 
     graph, values = _export_graph(program, max(version, 18))
+    values = renamed(values, name_ends(graph, inputs, outputs))
     rename_dims(graph, symbols)
     if version == 17:
         lower_to_opset17(graph)
@@ -136,7 +138,7 @@ def convert(
         expand_layer_norms(graph)
     inline = _inlines(nodes, chosen)
     counted = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
-    notes = inline_all(graph) if inline else attach_functions(graph)
+    notes = [*notes_on_fixed(program, source.fixed), *(inline_all(graph) if inline else attach_functions(graph))]
     if version == 17:
         rewrite_for_tensorrt8(graph)
     sort_attributes(graph)
@@ -169,22 +171,6 @@ def convert(
         notes=tuple(notes),
         sha256=digest,
     )
-
-
-def _program(
-    model: nn.Module | ExportedProgram,
-    args: tuple[Any, ...] | torch.Tensor | None,
-    kwargs: Mapping[str, Any] | None,
-    dynamic_shapes: Any,
-) -> ExportedProgram:
-    if isinstance(model, ExportedProgram):
-        for name, given in (("args", args), ("kwargs", kwargs), ("dynamic_shapes", dynamic_shapes)):
-            if given is not None:
-                raise InputError(f"{name}: expected None for a program, which carries its own, given {type(given)}")
-        return model
-    if args is None and not kwargs:
-        raise InputError("args: expected example inputs for a module, given None")
-    return export_module(model, args, kwargs, dynamic_shapes)
 
 
 def _choose_opset(asked: int | None, for_target: int | None, program: ExportedProgram) -> int:
@@ -226,17 +212,6 @@ def _note_on_functions(target: Target, inlined: bool) -> str:
     return said + "it runs the nodes through the plugin library (--api v2) and has no body to fall back to"
 
 
-def _symbol_names(program: ExportedProgram, dim_names: Mapping[str, Mapping[int, str]]) -> dict[str, str]:
-    """Symbol to declared name, for the dims of which the input's size is the bare symbol."""
-    names: dict[str, str] = {}
-    for spec in input_specs(program):
-        for axis, name in dim_names.get(spec.placeholder, {}).items():
-            size = spec.shape[int(axis)]
-            if isinstance(size, str) and size.isidentifier():
-                names.setdefault(size, name)
-    return names
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silences the exporter's progress and advice; its errors are raised."""
@@ -253,7 +228,6 @@ def _quiet() -> Iterator[None]:
 
 def _export_graph(program: ExportedProgram, opset: int) -> tuple[ir.Model, dict[str, str]]:
     """The exporter's graph, and which of its tensors are which values of the program."""
-    specs = input_specs(program)
     try:
         with _quiet():
             exported = torch.onnx.export(
@@ -263,8 +237,6 @@ def _export_graph(program: ExportedProgram, opset: int) -> tuple[ir.Model, dict[
                 dynamo=True,
                 verbose=False,
                 custom_translation_table=translation_table(),
-                input_names=[spec.name for spec in specs],
-                output_names=list(output_names(program)),
             )
     except Exception as error:
         raise ConversionError(_explain(error)) from error

@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from attnexport.errors import InputError
 from attnexport.inputs import generator
+from attnexport.loading.dim_texts import FORMS, HINTS, dim_of, root_of, root_size
 from attnexport.pt2_safety.shapes import is_identifier
 
 DTYPES = {
@@ -64,8 +65,8 @@ def parse_inputs(texts: Sequence[str]) -> dict[str, InputOption]:
             sizes make a scalar, and integers may carry a range ``[0,96)`` or ``[0,95]``. Default: ``[0,2)``.
 
     Raises:
-        InputError: a text of another form, an unknown dtype, a size of 0, a range that is empty or does not
-            fit the dtype, or a name given twice.
+        InputError: a text of another form, an unknown dtype, a range that is empty or does not fit the dtype, or a
+            name given twice.
     """
     parsed: dict[str, InputOption] = {}
     for text in texts:
@@ -87,8 +88,8 @@ def _parse_input(text: str) -> InputOption:
         raise InputError(f"--inputs {text}: expected a dtype of {', '.join(DTYPES)}, given {dtype_name}")
     dtype = DTYPES[dtype_name]
     sizes = match["shape"].split("x") if match["shape"] else []
-    if not all(size.isdecimal() and 1 <= int(size) < 2**31 for size in sizes):
-        raise InputError(f"--inputs {text}: expected sizes of 1 or more with x between them, given {match['shape']!r}")
+    if not all(size.isdecimal() and int(size) < 2**31 for size in sizes):
+        raise InputError(f"--inputs {text}: expected sizes with x between them, given {match['shape']!r}")
     shape = tuple(map(int, sizes))
     if torch.Size(shape).numel() > _MAX_ELEMENTS:
         raise InputError(f"--inputs {text}: {torch.Size(shape).numel()} elements are too many for an example")
@@ -158,12 +159,25 @@ def bind_inputs(module: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[tuple
     return tuple(args), kwargs
 
 
+@dataclass(frozen=True)
+class _WrittenDim:
+    """A dim of --dynamic: ``batch``, ``2*n`` or ``AUTO``, and the range of its name."""
+
+    text: str
+    limits: tuple[int, int | None] | None
+
+    @property
+    def root(self) -> str:
+        """The name that the formula is of, empty for AUTO and DYNAMIC."""
+        return "" if self.text in HINTS else root_of(self.text) or ""
+
+
 def parse_dynamic(texts: Sequence[str], inputs: Mapping[str, InputOption]) -> dict[str, dict[int, Any]] | None:
     """The --dynamic options as torch.export's dynamic_shapes, with one torch Dim for each name.
 
     Args:
-        texts: such as ``x:0=batch,1=tokens[2..512]``. The range may be open (``[2..]``) and may stand at any use
-            of the name.
+        texts: such as ``x:0=batch,1=2*tokens[2..512]`` or ``x:0=AUTO``. The range is that of the name, may be open
+            (``[2..]``) and may stand at any use of it.
         inputs: from parse_inputs.
 
     Returns:
@@ -171,28 +185,41 @@ def parse_dynamic(texts: Sequence[str], inputs: Mapping[str, InputOption]) -> di
 
     Raises:
         InputError: a text of another form, an input that --inputs does not give, an axis that it does not have
-            or that is given twice, two ranges for one name, or an example outside its range.
+            or that is given twice, two ranges for one name, or an example outside its range or its formula.
     """
     if not texts:
         return None
-    named = {name: _parse_axes(text, inputs) for name, text in _dynamic_by_input(texts, inputs).items()}
+    written = {name: _parse_axes(text, inputs) for name, text in _dynamic_by_input(texts, inputs).items()}
     ranges: dict[str, tuple[int, int | None]] = {}
-    for axes in named.values():
-        for dim, limits in axes.values():
-            if limits is not None and ranges.setdefault(dim, limits) != limits:
-                raise InputError(f"--dynamic: {dim} has two different ranges")
-    dims: dict[str, Any] = {}
-    for name, axes in named.items():
-        for axis, (dim, _) in axes.items():
-            low, high = ranges.get(dim, (None, None))
-            dims.setdefault(dim, Dim(dim, min=low, max=high))
-            size = inputs[name].shape[axis]
-            if size < (low or 0) or (high is not None and size > high):
-                limit = f"{low} to {high}" if high is not None else f"{low} or more"
-                raise InputError(f"--dynamic {name}:{axis}={dim}: expected {limit}, --inputs gives {size}")
-    return {
-        name: {axis: dims[dim] for axis, (dim, _) in named[name].items()} if name in named else {} for name in inputs
-    }
+    for axes in written.values():
+        for dim in axes.values():
+            if dim.root and dim.limits is not None and ranges.setdefault(dim.root, dim.limits) != dim.limits:
+                raise InputError(f"--dynamic: {dim.root} has two different ranges")
+    roots: dict[str, Any] = {}
+    for name, axes in written.items():
+        for axis, dim in axes.items():
+            limits = ranges.get(dim.root, (None, None))
+            _check_size(f"--dynamic {name}:{axis}={dim.text}", dim, inputs[name].shape[axis], limits)
+            if dim.root:
+                roots.setdefault(dim.root, Dim(dim.root, min=limits[0], max=limits[1]))
+    return {name: {axis: _torch_dim(dim, roots) for axis, dim in written.get(name, {}).items()} for name in inputs}
+
+
+def _torch_dim(dim: _WrittenDim, roots: Mapping[str, Any]) -> Any:
+    if dim.root:
+        return dim_of(dim.text, roots[dim.root])
+    hint = HINTS[dim.text]
+    return hint if dim.limits is None else hint(min=dim.limits[0], max=dim.limits[1])
+
+
+def _check_size(option: str, dim: _WrittenDim, size: int, limits: tuple[int | None, int | None]) -> None:
+    low, high = limits
+    root = root_size(dim.text, size) if dim.root else size
+    if root is None:
+        raise InputError(f"{option}: is {size} in the example, which no {dim.root} makes")
+    if root < (low or 0) or (high is not None and root > high):
+        limit = f"{low} to {high}" if high is not None else f"{low or 0} or more"
+        raise InputError(f"{option}: expected {limit}, --inputs gives {root}")
 
 
 def _dynamic_by_input(texts: Sequence[str], inputs: Mapping[str, InputOption]) -> dict[str, str]:
@@ -211,14 +238,16 @@ def _dynamic_by_input(texts: Sequence[str], inputs: Mapping[str, InputOption]) -
     return found
 
 
-def _parse_axes(text: str, inputs: Mapping[str, InputOption]) -> dict[int, tuple[str, tuple[int, int | None] | None]]:
+def _parse_axes(text: str, inputs: Mapping[str, InputOption]) -> dict[int, _WrittenDim]:
     name, _, written = text.partition(":")
     shape = inputs[name].shape
-    axes: dict[int, tuple[str, tuple[int, int | None] | None]] = {}
+    axes: dict[int, _WrittenDim] = {}
     for part in written.split(","):
         match = _AXIS.fullmatch(part.strip())
-        if match is None or not is_identifier(match["name"].strip()):
-            raise InputError(f"--dynamic {text}: expected AXIS=DIM or AXIS=DIM[LOW..HIGH], given {part!r}")
+        if match is None or root_of(match["name"]) is None:
+            raise InputError(
+                f"--dynamic {text}: expected AXIS=DIM or AXIS=DIM[LOW..HIGH] with {FORMS} as DIM, given {part!r}"
+            )
         axis = int(match["axis"])
         if axis >= len(shape):
             raise InputError(f"--dynamic {text}: {name} has {len(shape)} dims, counted from 0; given axis {axis}")
@@ -229,7 +258,7 @@ def _parse_axes(text: str, inputs: Mapping[str, InputOption]) -> dict[int, tuple
             limits = (int(match["low"]), int(match["high"]) if match["high"] else None)
             if limits[1] is not None and limits[0] >= limits[1]:
                 raise InputError(f"--dynamic {text}: expected a range with LOW below HIGH, given {part!r}")
-        axes[axis] = (match["name"].strip(), limits)
+        axes[axis] = _WrittenDim(match["name"].strip(), limits)
     return axes
 
 

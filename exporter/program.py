@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import sympy
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
@@ -13,6 +15,11 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, OutputKind, TensorArgument
 
 from attnexport.errors import ConversionError
+from attnexport.size_conditions import nearby, size_conditions
+from attnexport.trees import Path, leaf_paths, unused
+
+_TRIES = 4096
+_FARTHEST = 2**31 - 1
 
 Size = int | str
 """A fixed size, or the expression of a dynamic one, as ``s0`` or ``2*s0``."""
@@ -53,15 +60,16 @@ def _placeholders(program: ExportedProgram) -> list[torch.fx.Node]:
     return [node for node in program.graph.nodes if node.op == "placeholder" and node.name in wanted]
 
 
+def _tensor_placeholders(program: ExportedProgram) -> list[torch.fx.Node]:
+    return [node for node in _placeholders(program) if isinstance(node.meta.get("val"), Tensor)]
+
+
 def input_specs(program: ExportedProgram) -> tuple[TensorSpec, ...]:
-    """The tensor inputs in order, by the names of forward's arguments where those are unambiguous."""
+    """The tensor inputs in order, by the names of forward's arguments where each of them is one tensor."""
     nodes = _placeholders(program)
-    signature = program.module_call_graph[0].signature
-    names: Sequence[str] = [node.name for node in nodes]
-    if signature is not None and signature.forward_arg_names is not None:
-        given = list(signature.forward_arg_names)
-        if len(given) == len(nodes):
-            names = given
+    names = _argument_names(program)
+    if names is None or len(names) != len(nodes):
+        names = [node.name for node in nodes]
     return tuple(
         TensorSpec(
             name,
@@ -74,32 +82,51 @@ def input_specs(program: ExportedProgram) -> tuple[TensorSpec, ...]:
     )
 
 
-def output_names(program: ExportedProgram) -> tuple[str, ...]:
-    """Names for the output tensors: ``output``, or ``output_0`` and so on, or the keys of a returned dict.
+def _argument_names(program: ExportedProgram) -> list[str] | None:
+    """Of forward's arguments; None when one of them is a container."""
+    signature = program.module_call_graph[0].signature
+    if signature is None or signature.forward_arg_names is None:
+        return None
+    arguments = [argument for group in signature.in_spec.children() for argument in group.children()]
+    return list(signature.forward_arg_names) if all(argument.type is None for argument in arguments) else None
 
-    None among the outputs has no name.
+
+def output_names(program: ExportedProgram) -> tuple[str, ...]:
+    """Names for the output tensors, different from each other and from the inputs'.
+
+    A tensor returned alone is ``output``; one of a dict or a dataclass has its key; one of a sequence has its position
+    behind an underscore, as ``output_0`` and ``hidden_states_0``. None among the outputs has no name.
 
     Raises:
         ConversionError: an output that is neither a tensor nor None.
     """
     arguments = [spec.arg for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
-    keys = [str(position) for position in range(len(arguments))]
-    out_spec = program.call_spec.out_spec
-    if out_spec is not None and out_spec.num_leaves == len(arguments):
-        example = pytree.tree_unflatten(list(range(len(arguments))), out_spec)
-        if isinstance(example, dict) and len(example) == len(arguments):
-            keys = [str(key) for key in example]
-    names = []
-    for key, argument in zip(keys, arguments, strict=True):
+    inputs = {spec.name for spec in input_specs(program)}
+    names: list[str] = []
+    for path, argument in zip(_output_paths(program, len(arguments)), arguments, strict=True):
+        name = _output_name(path, inputs)
         if isinstance(argument, TensorArgument):
-            names.append(key)
+            names.append(unused(name, {*inputs, *names}))
         elif not (isinstance(argument, ConstantArgument) and argument.value is None):
             kind = type(argument.value).__name__ if isinstance(argument, ConstantArgument) else "a symbolic number"
-            raise ConversionError(f"output {key}: expected a tensor, the model returns {kind}: return tensors only")
-    if len(arguments) == 1 and names == ["0"]:
-        return ("output",)
-    taken = {spec.name for spec in input_specs(program)}
-    return tuple(f"output_{name}" if name.isdecimal() or name in taken else name for name in names)
+            place = name.removeprefix("output_")
+            raise ConversionError(f"output {place}: expected a tensor, the model returns {kind}: return tensors only")
+    return tuple(names)
+
+
+def _output_paths(program: ExportedProgram, count: int) -> list[Path]:
+    spec = program.call_spec.out_spec
+    if spec is None or spec.num_leaves != count:
+        return [(position,) for position in range(count)]
+    paths = leaf_paths(spec)
+    return [()] if paths == [(0,)] else paths
+
+
+def _output_name(path: Path, inputs: Collection[str]) -> str:
+    name = "_".join(str(key) for key in path if key != "")
+    if not name:
+        return "output"
+    return f"output_{name}" if name[0].isdecimal() or name in inputs else name
 
 
 def module_path(node: torch.fx.Node) -> str:
@@ -112,25 +139,45 @@ def module_path(node: torch.fx.Node) -> str:
 def dynamic_dims(program: ExportedProgram) -> tuple[DynamicDim, ...]:
     """The symbols that appear in the inputs' shapes."""
     found: dict[str, DynamicDim] = {}
-    for node in _placeholders(program):
-        value = node.meta.get("val")
-        for size in value.shape if isinstance(value, Tensor) else ():
-            if isinstance(size, int):
-                continue
-            for symbol in size.node.expr.free_symbols:
-                bounds = program.range_constraints.get(symbol)
-                hint = size.node.shape_env.backed_var_to_val.get(symbol)
-                lower = 0 if bounds is None else int(bounds.lower)
-                upper = None
-                if bounds is not None and bounds.upper.is_Integer and int(bounds.upper) < 2**31:
-                    upper = int(bounds.upper)
-                found[str(symbol)] = DynamicDim(str(symbol), lower if hint is None else int(hint), lower, upper)
+    examples = _example_sizes(program)
+    for size in _symbolic_sizes(program):
+        for symbol in size.node.expr.free_symbols:
+            bounds = program.range_constraints.get(symbol)
+            hint = examples.get(symbol, size.node.shape_env.backed_var_to_val.get(symbol))
+            lower = 0 if bounds is None else int(bounds.lower)
+            upper = None
+            if bounds is not None and bounds.upper.is_Integer and int(bounds.upper) < 2**31:
+                upper = int(bounds.upper)
+            found[str(symbol)] = DynamicDim(str(symbol), lower if hint is None else int(hint), lower, upper)
     return tuple(found.values())
+
+
+def _symbolic_sizes(program: ExportedProgram) -> Iterator[torch.SymInt]:
+    for node in _tensor_placeholders(program):
+        yield from (size for size in node.meta["val"].shape if isinstance(size, torch.SymInt))
+
+
+def _example_sizes(program: ExportedProgram) -> dict[sympy.Symbol, int]:
+    """The symbols' sizes in the example inputs. Torch's own hints are lost in a file when a dim is a formula."""
+    if program.example_inputs is None:
+        return {}
+    sizes: dict[sympy.Symbol, int] = {}
+    for node, example in zip(_tensor_placeholders(program), example_inputs(program), strict=True):
+        for size, real in zip(node.meta["val"].shape, example.shape, strict=True):
+            expression = size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
+            if expression.is_Symbol:
+                sizes[expression] = real
+            elif len(expression.free_symbols) == 1:
+                (symbol,) = expression.free_symbols
+                slope = expression.diff(symbol)
+                if slope.is_Integer:
+                    sizes.setdefault(symbol, int((real - expression.subs(symbol, 0)) / slope))
+    return sizes
 
 
 def size_choices(program: ExportedProgram) -> list[dict[str, int]]:
     """Sizes per symbol: the example's and, where dims are dynamic, small ones (the lower bound, at least 1) and about
-    twice the example's."""
+    twice the example's, moved to where the model's conditions on sizes hold."""
     dims = dynamic_dims(program)
 
     def small(dim: DynamicDim, position: int) -> int:
@@ -142,11 +189,33 @@ def size_choices(program: ExportedProgram) -> list[dict[str, int]]:
         return size if dim.upper is None else min(size, dim.upper)
 
     choices = [{dim.symbol: dim.example for dim in dims}]
-    if dims:
-        choices += [
-            {dim.symbol: choose(dim, position) for position, dim in enumerate(dims)} for choose in (small, large)
-        ]
+    for choose in (small, large) if dims else ():
+        wanted = {dim.symbol: choose(dim, position) for position, dim in enumerate(dims)}
+        choices.append(nearest_sizes(program, dims, wanted, choices) or wanted)
     return choices
+
+
+def nearest_sizes(
+    program: ExportedProgram, dims: Sequence[DynamicDim], wanted: Mapping[str, int], used: Sequence[Mapping[str, int]]
+) -> dict[str, int] | None:
+    """The sizes nearest to the wanted ones at which the model's conditions on its inputs' sizes hold.
+
+    Args:
+        program: the model.
+        dims: its dynamic dims.
+        wanted: a size per symbol.
+        used: sizes that are not chosen again.
+
+    Returns:
+        A size per symbol, or None where none was found near.
+    """
+    holds = size_conditions(program)
+    ranges = [range(max(1, dim.lower), (dim.upper or _FARTHEST) + 1) for dim in dims]
+    for moved in itertools.islice(nearby([wanted[dim.symbol] for dim in dims], ranges), _TRIES):
+        sizes = {dim.symbol: size for dim, size in zip(dims, moved, strict=True)}
+        if sizes not in used and holds(shapes_at(program, sizes)):
+            return sizes
+    return None
 
 
 def shapes_at(program: ExportedProgram, sizes: Mapping[str, int]) -> list[tuple[int, ...]]:

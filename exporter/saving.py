@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
+import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ from torch.export import ExportedProgram
 
 from attnexport.errors import ConversionError, InputError
 from attnexport.files import replacing
-from attnexport.loading.dynamic_shapes import input_leaves, resolve_dynamic_shapes
+from attnexport.loading.dim_notes import NOTE, notes_on_fixed, write_note
 from attnexport.loading.modules import one_line
-from attnexport.loading.programs import NOTE, DimNames, as_inputs, export_module
-from attnexport.pt2_safety import audit_pt2_bytes
+from attnexport.loading.programs import NamedProgram, export_named, load_audited
+from attnexport.program import input_specs, output_names
+from attnexport.pt2_safety import AuditedArchive, audit_pt2_bytes
 
 
 def save(
-    model: nn.Module | ExportedProgram,
+    model: nn.Module | ExportedProgram | Callable[..., Any],
     path: str | os.PathLike[str],
     *,
     args: Sequence[Any] | Tensor | None = None,
@@ -34,57 +36,37 @@ def save(
     """Exports a model in eval mode and writes it as a .pt2.
 
     The file holds the program, its weights, the example inputs and the names of the dynamic dims. It holds
-    no stack traces and no paths of this machine, and the same model gives the same bytes.
+    no stack traces and no paths of this machine, and the same model gives the same bytes. Dataclasses, named tuples
+    and registered types among inputs and outputs are kept as dicts of their fields, so that any process can read it.
 
     Args:
-        model: a module, or a program that torch.export made.
+        model: a module, also in what torch.compile, DataParallel, DistributedDataParallel or an average put around
+            it; functools.partial or a method of one; or a program that torch.export made.
         path: the file to write; its name ends in .pt2.
         args: example inputs, a tensor alone for a tuple of one. Dynamic dims need size 2 or more there.
             Default: None, for a program.
         kwargs: example keyword inputs. Default: None.
         dynamic_shapes: as for torch.export.export, by input name or position, with Dim, Dim.AUTO, Dim.DYNAMIC
-            or a text as the name of a dim (equal names are equal sizes). Default: None, all static.
+            or a text: the name of a dim (equal names are equal sizes), ``2*n``, ``n+1`` or ``AUTO``. A warning says
+            when a dim declared as Dim.AUTO became static. Default: None, all static.
 
     Raises:
-        InputError: the inputs or dynamic_shapes do not fit the model, or the file cannot be written.
-        ConversionError: the model cannot be exported, or not be saved in a file that is safe to load.
+        InputError: weights without values, inputs or dynamic_shapes that do not fit the model, or a file that cannot
+            be written.
+        ConversionError: the model cannot be exported, returns something other than tensors, or cannot be saved in a
+            file that is safe to load; what was saved is loaded again before the file is written.
     """
     target = Path(path)
     if target.suffix != ".pt2":
         raise InputError(f"{target}: expected a name that ends in .pt2")
-    program = export_module(model, args, kwargs, dynamic_shapes)
-    names = dim_names_from(dynamic_shapes, args, model, kwargs)
-    data = _archive(program, names, str(target))
+    named = export_named(model, args, kwargs, dynamic_shapes)
+    output_names(named.program)
+    archive = _archive(named, str(target))
+    _check_reading_back(named.program, archive, str(target))
     with replacing(target) as folder:
-        (folder / target.name).write_bytes(data)
-
-
-def dim_names_from(
-    dynamic_shapes: Any,
-    args: Sequence[Any] | Tensor | None,
-    model: nn.Module | ExportedProgram,
-    kwargs: Mapping[str, Any] | None = None,
-) -> DimNames:
-    """The names that the caller gave to dynamic dims: {input name: {axis: name}}.
-
-    Dims without a name (Dim.AUTO, Dim.DYNAMIC) are left out; a derived dim has its formula as a name
-    (``2*n``). For a program without args its own example inputs count.
-
-    Raises:
-        InputError: the inputs or dynamic_shapes do not fit the model.
-    """
-    if dynamic_shapes is None:
-        return {}
-    args, kwargs = as_inputs(args, kwargs)
-    if isinstance(model, ExportedProgram) and not args and not kwargs and model.example_inputs is not None:
-        args, kwargs = as_inputs(*model.example_inputs)
-    shapes = resolve_dynamic_shapes(dynamic_shapes, model, args, kwargs)
-    found = {}
-    for leaf in input_leaves(model, args, kwargs, shapes):
-        names = {axis: dim.__name__ for axis, dim in leaf.named_dims()}
-        if names:
-            found[leaf.name] = names
-    return found
+        (folder / target.name).write_bytes(archive.data)
+    for note in notes_on_fixed(named.program, named.fixed):
+        warnings.warn(f"{target}: {note}", UserWarning, stacklevel=2)
 
 
 @contextlib.contextmanager
@@ -98,18 +80,47 @@ def _compact_examples(program: ExportedProgram) -> Iterator[None]:
         program.example_inputs = examples
 
 
-def _archive(program: ExportedProgram, names: DimNames, name: str) -> bytes:
-    import attnexport
-
-    note = json.dumps({"attnexport": attnexport.__version__, "dim_names": names}, sort_keys=True)
-    buffer = io.BytesIO()
+def _archive(named: NamedProgram, name: str) -> AuditedArchive:
+    buffer, note = io.BytesIO(), write_note(named.dim_names, named.fixed)
     try:
-        with _compact_examples(program):
-            torch.export.save(program, buffer, extra_files={NOTE: note})
+        with _compact_examples(named.program):
+            torch.export.save(named.program, buffer, extra_files={NOTE: note})
     except Exception as error:
         raise ConversionError(f"{name}: torch cannot save the program: {one_line(error)}") from error
     try:
         # The audited copy: what nobody needs, such as stack traces with this machine's paths, is gone.
-        return audit_pt2_bytes(buffer.getvalue(), name).data
+        return audit_pt2_bytes(buffer.getvalue(), name)
     except InputError as error:
         raise ConversionError(f"{error}; attnexport would not load such a file again") from None
+
+
+def _check_reading_back(program: ExportedProgram, archive: AuditedArchive, name: str) -> None:
+    """Loads what is about to be written as a reader will, and compares."""
+    try:
+        again = load_audited(archive, name)
+    except InputError as error:
+        raise ConversionError(f"{error}; the file would be of no use") from None
+    for what, describe in _DESCRIPTIONS.items():
+        expected, given = describe(program), describe(again)
+        if expected != given:
+            raise ConversionError(
+                f"{name}: torch reads other {what} back than it saved: expected {_shown(expected)}, "
+                f"given {_shown(given)}"
+            )
+
+
+def _operators(program: ExportedProgram) -> list[str]:
+    """Without their libraries, since the audit puts its own before some, and without the parts of tuples."""
+    called = [node.target for node in program.graph.nodes if node.op == "call_function"]
+    return [str(target).partition(".")[2] for target in called if target is not operator.getitem]
+
+
+_DESCRIPTIONS: dict[str, Callable[[ExportedProgram], Sequence[Any]]] = {
+    "inputs": lambda program: list(map(str, input_specs(program))),
+    "outputs": output_names,
+    "operators": _operators,
+}
+
+
+def _shown(parts: Sequence[Any]) -> str:
+    return ", ".join(map(str, parts))[:200]

@@ -59,5 +59,5 @@ def command(model: Path | None, output: Path, opset: int | None, target: str | N
         table.add_row("ran", text)
     table.add_row("SHA-256", result.sha256)
     out().print(table)
-    for note in result.notes:
+    for note in (*loaded.notes, *result.notes):
         out().print(f"note: {note}")

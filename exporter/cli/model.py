@@ -25,6 +25,8 @@ class ModelOptions:
     path: Path | None
     factory: str | None
     weights: Path | None
+    weights_key: str | None
+    strip_prefix: str | None
     inputs: tuple[str, ...]
     dynamic: tuple[str, ...]
     trust_pickle: bool
@@ -38,7 +40,7 @@ def model_options(command: F) -> F:
             "--dynamic",
             multiple=True,
             metavar="X:0=NAME,…",
-            help="Dynamic dims of an input: x:0=batch,1=tokens[2..512]. Repeatable.",
+            help="Dynamic dims of an input: x:0=batch,1=2*n[2..256] or x:0=AUTO. Repeatable.",
         ),
         click.option(
             "--inputs",
@@ -46,6 +48,8 @@ def model_options(command: F) -> F:
             metavar="X=SIZES:DTYPE",
             help="An example input: x=2x197x384:f32, tokens=2x64:i64[0,96). Repeatable.",
         ),
+        click.option("--strip-prefix", metavar="PREFIX", help="Take this off the weights' names: module., model."),
+        click.option("--weights-key", metavar="KEY", help="Where in a checkpoint they are: ema, model.state_dict."),
         click.option(
             "--weights",
             type=click.Path(path_type=Path),
@@ -63,6 +67,8 @@ def options_of(path: Path | None, given: dict[str, Any]) -> ModelOptions:
         path=path,
         factory=given["factory"],
         weights=given["weights"],
+        weights_key=given["weights_key"],
+        strip_prefix=given["strip_prefix"],
         inputs=given["inputs"],
         dynamic=given["dynamic"],
         trust_pickle=given["trust_pickle"],
@@ -76,6 +82,7 @@ class Loaded:
     program: ExportedProgram
     dim_names: dict[str, dict[int, str]]
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def load(options: ModelOptions) -> Loaded:
@@ -87,8 +94,8 @@ def load(options: ModelOptions) -> Loaded:
     """
     from attnexport.errors import ConversionError, InputError
     from attnexport.input_specs import bind_inputs, check_inputs, example_tensors, parse_dynamic, parse_inputs
-    from attnexport.loading import as_program, load_model
-    from attnexport.saving import dim_names_from
+    from attnexport.loading import load_model, named_program
+    from attnexport.loading.dim_notes import notes_on_fixed
     from attnexport.variants.checks import describe
 
     wanted = parse_inputs(options.inputs)
@@ -97,6 +104,8 @@ def load(options: ModelOptions) -> Loaded:
         options.path,
         factory=options.factory,
         weights=options.weights,
+        weights_key=options.weights_key,
+        strip_prefix=options.strip_prefix,
         trust_pickle=options.trust_pickle,
         warn=lambda message: say(f"warning: {message}"),
     )
@@ -105,15 +114,15 @@ def load(options: ModelOptions) -> Loaded:
             raise InputError(f"--dynamic: {options.path} is a program already, whose dynamic dims are fixed")
         if wanted:
             check_inputs(loaded.program, example_tensors(wanted), loaded.dim_names)
-        return Loaded(loaded.program, loaded.dim_names, loaded.sha256)
+        return Loaded(loaded.program, loaded.dim_names, loaded.sha256, notes_on_fixed(loaded.program, loaded.fixed))
     assert loaded.module is not None
     tensors = example_tensors(wanted)
     args, kwargs = bind_inputs(loaded.module, tensors)
     try:
-        program = as_program(loaded, args, kwargs, shapes)
+        named = named_program(loaded, args, kwargs, shapes)
     except ConversionError as error:
         if not str(error).startswith("torch.export cannot"):
             raise
         given = ", ".join(f"{name} {describe(tensor)}" for name, tensor in tensors.items())
         raise ConversionError(f"{error}; with the inputs {given}") from error
-    return Loaded(program, dim_names_from(shapes, args, loaded.module, kwargs), loaded.sha256)
+    return Loaded(named.program, named.dim_names, loaded.sha256, notes_on_fixed(named.program, named.fixed))

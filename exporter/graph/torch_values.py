@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from attnexport.graph.metadata import PREFIX
-from attnexport.program import input_specs, output_names
 
 TORCH_VALUES = f"{PREFIX}torch_values"
 """Metadata of an ONNX node: for each output, separated by commas, the program's node of that value, or nothing."""
@@ -24,8 +23,7 @@ TORCH_VALUES = f"{PREFIX}torch_values"
 def torch_values(program: ExportedProgram, decomposed: ExportedProgram) -> dict[str, str]:
     """Names of the exporter's tensors, each with the program's node whose value it is."""
     values = {node.name: node.meta["val"] for node in program.graph.nodes if isinstance(node.meta.get("val"), Tensor)}
-    taken = {*decomposed.state_dict, *decomposed.constants, *output_names(program)}
-    taken |= {spec.name for spec in input_specs(program)}
+    taken = {*decomposed.state_dict, *decomposed.constants}
     last: dict[str, str] = {}
     for node in decomposed.graph.nodes:
         origin = _origin(node)
@@ -36,7 +34,7 @@ def torch_values(program: ExportedProgram, decomposed: ExportedProgram) -> dict[
 
 
 def _may_be_renamed(name: str, taken: Collection[str]) -> bool:
-    """Whether the exporter may have numbered tensors of this name anew, because a weight or an input has it."""
+    """Whether the exporter may have numbered tensors of this name anew, because a weight has it."""
     return name in taken or re.sub(r"_\d+$", "", name) in taken
 
 

@@ -14,13 +14,17 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from attnexport.errors import InputError
+from attnexport.loading.checkpoints import fill_weights, read_checkpoint
+from attnexport.loading.dim_notes import DimNames, FixedDims, read_note
 from attnexport.loading.kinds import Kind, read_model_file, recognise
-from attnexport.loading.modules import fill_weights, module_from_factory, read_checkpoint
-from attnexport.loading.programs import DimNames, dim_names_of_note, export_module, load_audited
+from attnexport.loading.modules import module_from_factory
+from attnexport.loading.programs import NamedProgram, export_module, export_named, load_audited
+from attnexport.loading.state_dicts import StateDict
+from attnexport.loading.weights_ready import check_weights
 from attnexport.printable import printable_line
 from attnexport.pt2_safety import audit_pt2_bytes
 
-__all__ = ["LoadedModel", "as_program", "export_module", "load_model"]
+__all__ = ["LoadedModel", "as_program", "export_module", "load_model", "named_program"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class LoadedModel:
             their digests in this order.
         dim_names: {input name: {axis: name}} as attnexport.save kept them: texts from the file, checked to be
             names or formulas such as ``2*n``. Empty for a module.
+        fixed: {input name: axes} that were declared with Dim.AUTO and are static. Empty for a module.
     """
 
     program: ExportedProgram | None
@@ -42,6 +47,7 @@ class LoadedModel:
     path: Path | None
     sha256: str
     dim_names: DimNames = field(default_factory=dict)
+    fixed: FixedDims = field(default_factory=dict)
 
 
 def _warn(message: str) -> None:
@@ -53,6 +59,8 @@ def load_model(
     *,
     factory: str | None = None,
     weights: str | os.PathLike[str] | None = None,
+    weights_key: str | None = None,
+    strip_prefix: str | None = None,
     trust_pickle: bool = False,
     warn: Callable[[str], None] = _warn,
 ) -> LoadedModel:
@@ -68,6 +76,10 @@ def load_model(
         factory: ``pkg.module:name``, imported with the current folder on the path and called without
             arguments. Default: None.
         weights: a .pt, .pth or .safetensors file for the factory's module. Default: None.
+        weights_key: where in a checkpoint they are, as ``ema`` or ``model.state_dict``. Default: None, wherever names
+            and shapes are the module's, which must be one place.
+        strip_prefix: what to take off their names, as ``module.``; weights without it are left out. Default: None,
+            what must be taken off all of them.
         trust_pickle: unpickle objects other than tensors, which can run any code. Default: False.
         warn: is told the risk before anything is unpickled. Default: warnings.warn.
 
@@ -77,10 +89,11 @@ def load_model(
     Raises:
         InputError: one line that names the file, what was expected and what was given.
     """
+    place = WeightsPlace(weights_key, strip_prefix)
     if path is None:
         if factory is None:
             raise InputError("no MODEL: give a .pt2, .pt or .pth file, or --model pkg.module:factory")
-        return _from_factory(None, factory, weights, trust_pickle, warn)
+        return _from_factory(None, factory, weights, place, trust_pickle, warn)
     path = Path(path)
     data = read_model_file(path)
     kind = recognise(path, data)
@@ -89,30 +102,42 @@ def load_model(
             raise InputError(
                 f"{path}: is a torch.export archive, which holds model and weights: leave out --model and --weights"
             )
+        if place != WeightsPlace():
+            raise InputError(f"{path}: is a torch.export archive: leave out --weights-key and --strip-prefix")
         archive = audit_pt2_bytes(data, str(path))
         del data
-        names = dim_names_of_note(archive.notes, str(path))
-        return LoadedModel(load_audited(archive, str(path)), None, path, archive.sha256, names)
+        names, fixed = read_note(archive.notes, str(path))
+        return LoadedModel(load_audited(archive, str(path)), None, path, archive.sha256, names, fixed)
     if weights is not None:
         raise InputError(f"{path} and --weights {weights} both hold weights: give one of them")
     if kind == "safetensors":
         wanted = f"give it as --weights {path} with --model pkg.module:factory"
         raise InputError(f"{path}: is a safetensors file, which holds weights but no model: {wanted}")
     if factory is not None:
-        return _from_factory(path, factory, None, trust_pickle, warn)
+        return _from_factory(path, factory, None, place, trust_pickle, warn)
     loaded = read_checkpoint(path, data, trust_pickle=trust_pickle, warn=warn)
     if isinstance(loaded, nn.Module):
         return LoadedModel(None, loaded, path, hashlib.sha256(data).hexdigest())
+    first = loaded[0].entries
     raise InputError(
-        f"{path}: holds weights only ({len(loaded)} tensors, the first is {next(iter(loaded))}): add --model "
+        f"{path}: holds weights only ({len(first)} tensors, the first is {next(iter(first))}): add --model "
         "pkg.module:factory, a function that builds their nn.Module"
     )
+
+
+@dataclass(frozen=True)
+class WeightsPlace:
+    """Where in a file the weights are: under which key, behind which prefix; None for whichever fits."""
+
+    key: str | None = None
+    prefix: str | None = None
 
 
 def _from_factory(
     path: Path | None,
     factory: str,
     weights: str | os.PathLike[str] | None,
+    place: WeightsPlace,
     trust_pickle: bool,
     warn: Callable[[str], None],
 ) -> LoadedModel:
@@ -124,7 +149,13 @@ def _from_factory(
         digests.append(hashlib.sha256(data).hexdigest())
     module, code = module_from_factory(factory)
     if state is not None:
-        fill_weights(module, state, str(source))
+        fill_weights(module, state, str(source), key=place.key, prefix=place.prefix)
+    elif place != WeightsPlace():
+        raise InputError("--weights-key, --strip-prefix: expected beside a file of weights, given none")
+    try:
+        check_weights(module)
+    except InputError as error:
+        raise InputError(f"--model {factory}: {error}") from None
     if code is not None:
         digests.append(hashlib.sha256(Path(code).read_bytes()).hexdigest())
     return LoadedModel(None, module, path, _combined(digests))
@@ -134,7 +165,7 @@ def _combined(digests: Sequence[str]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _weights(path: Path, data: bytes, kind: Kind, trust_pickle: bool, warn: Callable[[str], None]) -> dict[str, Tensor]:
+def _weights(path: Path, data: bytes, kind: Kind, trust_pickle: bool, warn: Callable[[str], None]) -> list[StateDict]:
     if kind == "program":
         raise InputError(
             f"{path}: is a torch.export archive, expected weights (.pt, .pth or .safetensors): give it as MODEL"
@@ -144,11 +175,32 @@ def _weights(path: Path, data: bytes, kind: Kind, trust_pickle: bool, warn: Call
         from safetensors.torch import load
 
         try:
-            return load(data)
+            return [StateDict("", load(data))]
         except (SafetensorError, ValueError, KeyError) as error:
             raise InputError(f"{path}: the safetensors file is truncated or damaged: {error}") from None
     loaded = read_checkpoint(path, data, trust_pickle=trust_pickle, warn=warn)
-    return loaded.state_dict() if isinstance(loaded, nn.Module) else loaded
+    return [StateDict("", loaded.state_dict())] if isinstance(loaded, nn.Module) else loaded
+
+
+def named_program(
+    loaded: LoadedModel,
+    args: Sequence[Any] | Tensor | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+) -> NamedProgram:
+    """The program of a LoadedModel with the names of its dims, exporting its module with these inputs.
+
+    Args:
+        loaded: from load_model.
+        args, kwargs, dynamic_shapes: as export_named takes them; not used for a model that is a program.
+
+    Raises:
+        InputError: the inputs or dynamic_shapes do not fit the model.
+        ConversionError: the model's code does not allow the export, or fixes a dynamic dim.
+    """
+    if loaded.program is not None:
+        return NamedProgram(loaded.program, loaded.dim_names, loaded.fixed)
+    return export_named(loaded.module, args, kwargs, dynamic_shapes)
 
 
 def as_program(
@@ -157,16 +209,5 @@ def as_program(
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
 ) -> ExportedProgram:
-    """The program of a LoadedModel, exporting its module with these inputs when it has none yet.
-
-    Args:
-        loaded: from load_model.
-        args, kwargs, dynamic_shapes: as export_module takes them; not used for a model that is a program.
-
-    Raises:
-        InputError: the inputs or dynamic_shapes do not fit the model.
-        ConversionError: the model's code does not allow the export, or fixes a dynamic dim.
-    """
-    model = loaded.program if loaded.program is not None else loaded.module
-    assert model is not None
-    return export_module(model, args, kwargs, dynamic_shapes)
+    """As :func:`named_program`, the program alone."""
+    return named_program(loaded, args, kwargs, dynamic_shapes).program

@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
 from attnexport.errors import InputError
-from attnexport.pt2_safety.shapes import is_identifier
+from attnexport.loading.dim_texts import FORMS, HINTS, dim_of, root_of, root_size
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,15 @@ def resolve_dynamic_shapes(
     """dynamic_shapes with texts replaced by torch Dims, one for each name.
 
     Raises:
-        InputError: a text that is not a plain name.
+        InputError: a text that is neither a name nor a formula of one.
     """
     if hasattr(dynamic_shapes, "dynamic_shapes"):
         return dynamic_shapes.dynamic_shapes(model, tuple(args), dict(kwargs))
-    dims: dict[str, Any] = {}
+    roots: dict[str, Any] = {}
 
     def resolve(value: Any) -> Any:
         if isinstance(value, str):
-            if not is_identifier(value):
-                raise InputError(f"dynamic_shapes: {value!r} is not a name for a dimension (letters, digits and _)")
-            return dims.setdefault(value, Dim(value))
+            return _dim_of_text(value, roots)
         if isinstance(value, Mapping):
             return {key: resolve(entry) for key, entry in value.items()}
         if type(value) in (list, tuple):
@@ -60,6 +58,15 @@ def resolve_dynamic_shapes(
         return value
 
     return resolve(dynamic_shapes)
+
+
+def _dim_of_text(text: str, roots: dict[str, Any]) -> Any:
+    if text in HINTS:
+        return HINTS[text]
+    root = root_of(text)
+    if root is None:
+        raise InputError(f"dynamic_shapes: {text!r} is not a name for a dimension: expected {FORMS}")
+    return dim_of(text, roots.setdefault(root, Dim(root)))
 
 
 def input_leaves(
@@ -201,7 +208,8 @@ def check_example(leaves: Sequence[InputLeaf]) -> None:
     """Refuse examples from which torch.export would fix a dim that was declared dynamic.
 
     Raises:
-        InputError: a dynamic dim of size 1 or 0, outside its own range, or of one name and two sizes.
+        InputError: a dynamic dim of size 1 or 0, outside its own range, of a size that its formula cannot have, or of
+            one name and two sizes.
     """
     seen: dict[str, tuple[int, str]] = {}
     for leaf in leaves:
@@ -214,10 +222,20 @@ def check_example(leaves: Sequence[InputLeaf]) -> None:
                     f"dynamic dim {name!r} ({where}) is {size} in the example, and torch.export would fix it there: "
                     "give an example of size 2 or more"
                 )
-            low, high = dim.min if type(dim) is Dim else 0, dim.max if type(dim) is Dim else size
-            if not low <= size <= high:
-                limits = f"{low} to {high}" if isinstance(high, int) else f"{low} or more"
-                raise InputError(f"dynamic dim {name!r} ({where}): expected {limits}, given {size} in the example")
-            first, place = seen.setdefault(name, (size, where))
-            if first != size:
-                raise InputError(f"dynamic dim {name!r} is {first} in {place} and {size} in {where}: give one size")
+            root, value = _root_in_example(dim, size, where)
+            first, place = seen.setdefault(root, (value, where))
+            if first != value:
+                raise InputError(f"dynamic dim {root!r} is {first} in {place} and {value} in {where}: give one size")
+
+
+def _root_in_example(dim: Any, size: int, where: str) -> tuple[str, int]:
+    """The name in ``2*n``, and its size where the dim has this one."""
+    name, root = dim.__name__, getattr(dim, "root", dim)
+    value = size if root is dim else root_size(name, size)
+    if value is None:
+        raise InputError(f"dynamic dim {name!r} ({where}) is {size} in the example, which no {root.__name__} makes")
+    low, high = (root.min, root.max) if type(root) is Dim else (0, value)
+    if not low <= value <= high:
+        limits = f"{low} to {high}" if isinstance(high, int) else f"{low} or more"
+        raise InputError(f"dynamic dim {root.__name__!r} ({where}): expected {limits}, given {value} in the example")
+    return root.__name__, value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from torch._dynamo.exc import UserError, UserErrorType
 from torch.export import ExportedProgram
 
 from attnexport.errors import ConversionError, InputError
+from attnexport.loading.containers import containers_known
+from attnexport.loading.dim_notes import DimNames, FixedDims, dim_names_of, fixed_dims
 from attnexport.loading.dynamic_shapes import (
     InputLeaf,
     check_example,
@@ -26,14 +28,11 @@ from attnexport.loading.dynamic_shapes import (
     resolve_dynamic_shapes,
 )
 from attnexport.loading.modules import one_line, told
+from attnexport.loading.plain_programs import plain_program
+from attnexport.loading.unwrapping import bare
+from attnexport.loading.weights_ready import check_weights
 from attnexport.pt2_safety import AuditedArchive
 from attnexport.pt2_safety.payloads import registered_inputs
-
-DimNames = dict[str, dict[int, str]]
-
-# Also what Dim("n") * 2 + 1 is called. The names come from untrusted files: treat them as text.
-_DIM_NAME = re.compile(r"([0-9]{1,9}\s*\*\s*)?[^\W\d]\w{0,63}(\s*[+-]\s*[0-9]{1,9})?")
-NOTE = "attnexport.json"
 
 
 def load_audited(archive: AuditedArchive, name: str) -> ExportedProgram:
@@ -53,60 +52,89 @@ def load_audited(archive: AuditedArchive, name: str) -> ExportedProgram:
         ) from None
 
 
-def dim_names_of_note(notes: Mapping[str, str], name: str) -> DimNames:
-    """The names of dynamic dims that attnexport.save kept beside the program: {input: {axis: name}}.
+@dataclass(frozen=True)
+class NamedProgram:
+    """A program and what its caller called its dims.
+
+    Attributes:
+        program: its inputs and outputs nest in tuples, lists and dicts alone.
+        dim_names: {input: {axis: name}}, without dims that have no name (Dim.AUTO); a derived dim's is ``2*n``.
+        fixed: {input: axes} that were declared dynamic with Dim.AUTO, and that torch made static.
+    """
+
+    program: ExportedProgram
+    dim_names: DimNames
+    fixed: FixedDims
+
+
+def export_named(
+    model: object,
+    args: Sequence[Any] | Tensor | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+) -> NamedProgram:
+    """Exports a module in eval mode (strict=False); the module is as before afterwards.
+
+    Args:
+        model: a module, in whatever torch.compile, DataParallel, DistributedDataParallel or an average put around it;
+            functools.partial of one, or a method of one; or a program, which is not exported again.
+        args: example inputs, a tensor alone for a tuple of one. Default: None, no positional ones; a program's own.
+        kwargs: example keyword inputs. Default: None.
+        dynamic_shapes: as for torch.export.export; texts may stand for Dims (``n``, ``2*n``, ``n+1``, ``AUTO``), and
+            inputs without dynamic dims may be left out. For a program they name its dims. Default: None, all static.
+
+    Returns:
+        The program with the names of its dims.
 
     Raises:
-        InputError: the note is not what attnexport.save writes.
+        InputError: no module, weights that cannot be read, or inputs or dynamic_shapes that do not fit it.
+        ConversionError: the model's code does not allow the export, or fixes a dynamic dim.
     """
-    if NOTE not in notes:
-        return {}
-    try:
-        given = json.loads(notes[NOTE])["dim_names"]
-        names = {str(entry): {int(axis): _dim_name(dim) for axis, dim in axes.items()} for entry, axes in given.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise InputError(f"{name}: the note {NOTE} in the archive is not one of attnexport.save") from None
-    return names
+    if isinstance(model, ExportedProgram):
+        return _named(model, args, kwargs, dynamic_shapes)
+    args, kwargs = as_inputs(args, kwargs)
+    with bare(model) as module, containers_known(module, (args, kwargs)):
+        check_weights(module)
+        shapes = resolve_dynamic_shapes(dynamic_shapes, module, args, kwargs)
+        leaves = input_leaves(module, args, kwargs, shapes)
+        check_example(leaves)
+        shapes = complete_dynamic_shapes(module, args, kwargs, shapes)
+        program = plain_program(_exported(module, args, kwargs, shapes, leaves))
+    return NamedProgram(program, dim_names_of(program, leaves), fixed_dims(program, leaves))
 
 
-def _dim_name(value: object) -> str:
-    if not isinstance(value, str) or not _DIM_NAME.fullmatch(value):
-        raise ValueError(value)
-    return value
+def _named(
+    program: ExportedProgram,
+    args: Sequence[Any] | Tensor | None,
+    kwargs: Mapping[str, Any] | None,
+    dynamic_shapes: Any,
+) -> NamedProgram:
+    program = plain_program(program)
+    if dynamic_shapes is None:
+        return NamedProgram(program, {}, {})
+    args, kwargs = as_inputs(args, kwargs)
+    if not args and not kwargs and program.example_inputs is not None:
+        args, kwargs = as_inputs(*program.example_inputs)
+    leaves = input_leaves(program, args, kwargs, resolve_dynamic_shapes(dynamic_shapes, program, args, kwargs))
+    return NamedProgram(program, dim_names_of(program, leaves), {})
 
 
 def export_module(
-    model: nn.Module | ExportedProgram,
+    model: object,
     args: Sequence[Any] | Tensor | None = None,
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
 ) -> ExportedProgram:
-    """Exports a module in eval mode (strict=False); its training flags are as before afterwards.
+    """As :func:`export_named`, the program alone."""
+    return export_named(model, args, kwargs, dynamic_shapes).program
 
-    Args:
-        model: the module; a program comes back as it is.
-        args: example inputs, a tensor alone for a tuple of one. Default: None, no positional ones.
-        kwargs: example keyword inputs. Default: None.
-        dynamic_shapes: as for torch.export.export; names as texts may stand for Dims, and inputs without
-            dynamic dims may be left out. Default: None, all static.
 
-    Returns:
-        The program.
-
-    Raises:
-        InputError: the inputs or dynamic_shapes do not fit the model.
-        ConversionError: the model's code does not allow the export, or fixes a dynamic dim.
-    """
-    if isinstance(model, ExportedProgram):
-        return model
-    args, kwargs = as_inputs(args, kwargs)
-    shapes = resolve_dynamic_shapes(dynamic_shapes, model, args, kwargs)
-    leaves = input_leaves(model, args, kwargs, shapes)
-    check_example(leaves)
-    shapes = complete_dynamic_shapes(model, args, kwargs, shapes)
+def _exported(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any, leaves: Sequence[InputLeaf]
+) -> ExportedProgram:
     try:
-        with _in_eval_mode(model), _without_dumps():
-            return torch.export.export(model, args, kwargs, dynamic_shapes=shapes, strict=False)
+        with _without_dumps():
+            return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
     except UserError as error:
         if error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
             raise ConversionError(_constraint(str(error), leaves)) from error
@@ -114,7 +142,23 @@ def export_module(
             raise InputError(f"dynamic_shapes: {one_line(error)}") from error
         raise ConversionError(f"torch.export cannot export the model: {one_line(error)}") from error
     except Exception as error:
+        unknown = _unknown_container(str(error), leaves)
+        if unknown:
+            raise InputError(unknown) from error
         raise ConversionError(_failure(error)) from error
+
+
+def _unknown_container(message: str, leaves: Sequence[InputLeaf]) -> str:
+    """The refusal of a type that torch cannot take apart, empty for other messages."""
+    known = "tensors, tuples, lists, dicts, named tuples and dataclasses are taken apart; register any other type with "
+    register = f"{known}torch.utils._pytree.register_pytree_node(TYPE, flatten, unflatten)"
+    given = re.search(r"Unsupported input type <class '([^']+)'>", message)
+    if given:
+        kind = given[1].rpartition(".")[2]
+        place = next((leaf.name for leaf in leaves if type(leaf.value).__name__ == kind), "")
+        return f"input {place or kind}: a {kind}, which torch.export cannot take apart: {register}"
+    returned = re.search(r"Found <class '([^']+)'> in output", message)
+    return f"the model returns a {returned[1].rpartition('.')[2]}: {register}" if returned else ""
 
 
 def as_inputs(
@@ -122,17 +166,6 @@ def as_inputs(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and keyword inputs as torch.export takes them."""
     return ((args,) if isinstance(args, Tensor) else tuple(args or ()), dict(kwargs or {}))
-
-
-@contextlib.contextmanager
-def _in_eval_mode(module: nn.Module) -> Iterator[None]:
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 @contextlib.contextmanager

@@ -42,7 +42,7 @@ from attnexport.pt2_safety.size_expressions import sympy_expression
 from attnexport.pt2_safety.treespec import input_tree_spec, tree_spec
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
-_RANGE_KEY = re.compile(r"[\w *+\-/()%,]{1,200}")
+_FORMULA = re.compile(r"(?=.*[^\w])[\w *+\-/()%,]{1,200}")
 _UNBACKED = re.compile(r"(u|zuf)[0-9]{1,5}")
 _MODULE_STACK = re.compile(r"[\w .,;:()\[\]<>\-+@/']{1,4000}")
 
@@ -236,12 +236,23 @@ _call_signature = record(
 _module_call = record({"fqn": attribute_path_or_empty}, {"signature": optional(_call_signature)})
 
 
+_range_of_symbol = record({"min_val": optional(integer), "max_val": optional(integer)})
+
+
+def _ranges(value: object) -> dict[str, Any]:
+    """The ranges of symbols. Those of formulas (``2*s0``) follow from them, and torch trips over them: dropped."""
+    if not isinstance(value, dict):
+        raise Refusal(f"expected an object, given {shown(value)}")
+    symbols = {name: entry for name, entry in value.items() if not _FORMULA.fullmatch(name)}
+    checked: dict[str, Any] = dict_of(_range_key, _range_of_symbol)(symbols)
+    return checked
+
+
 def _range_key(value: object) -> str:
-    if not isinstance(value, str) or not _RANGE_KEY.fullmatch(value):
-        raise Refusal(f"{shown(value)} is not the name of a dynamic size")
-    if value.startswith(("u", "zuf")) and not _UNBACKED.fullmatch(value):
-        raise Refusal(f"{shown(value)} is not the number of a dynamic size, and torch counts up to it")
-    return value
+    name = identifier(value)
+    if name.startswith(("u", "zuf")) and not _UNBACKED.fullmatch(name):
+        raise Refusal(f"{shown(name)} is not the number of a dynamic size, and torch counts up to it")
+    return name
 
 
 def _schema_version(value: object) -> Any:
@@ -268,7 +279,7 @@ _program = record(
             },
         ),
         "opset_version": dict_of(plain_text, integer),
-        "range_constraints": dict_of(_range_key, record({"min_val": optional(integer), "max_val": optional(integer)})),
+        "range_constraints": _ranges,
         "schema_version": _schema_version,
     },
     {

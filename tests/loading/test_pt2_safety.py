@@ -112,7 +112,8 @@ def test_honest_program_loads(export: Callable[[], ExportedProgram], tmp_path: P
     assert same(loaded.example_inputs, program.example_inputs)
     assert same(loaded.module()(*args, **kwargs), program.module()(*args, **kwargs))
     assert [str(node.target) for node in loaded.graph.nodes] == [str(node.target) for node in plain.graph.nodes]
-    assert [*map(str, loaded.range_constraints.values())] == [*map(str, plain.range_constraints.values())]
+    ranges = [str(value) for symbol, value in plain.range_constraints.items() if symbol.is_Symbol]
+    assert [*map(str, loaded.range_constraints.values())] == ranges
     assert len(loaded._guards_code) == len(plain._guards_code)
 
 

@@ -15,8 +15,8 @@ from torch.export import Dim
 import attnexport
 from attnexport.errors import ConversionError, InputError
 from attnexport.loading import load_model
+from attnexport.loading.programs import export_named
 from attnexport.pt2_safety import audit_pt2
-from attnexport.saving import dim_names_from
 
 from .honest import PROGRAMS, Batch, Block, Nested, Pair
 
@@ -100,7 +100,7 @@ def test_dim_names(tmp_path: Path) -> None:
     shapes = {"Tokens": (Dim.AUTO, tokens, None), "state": {"Keys": [{0: "k"}, {0: tokens}]}, "scale": {0: Dim.DYNAMIC}}
     kwargs = {"scale": torch.ones(6, 1)}
     expected = {"tokens": {1: "tokens"}, "state_keys_0": {0: "k"}, "state_keys_1": {0: "tokens"}}
-    assert dim_names_from(shapes, (X, state), Model(), kwargs) == expected
+    assert export_named(Model(), (X, state), kwargs, shapes).dim_names == expected
     path = tmp_path / "model.pt2"
     attnexport.save(Model(), path, args=(X, state), kwargs=kwargs, dynamic_shapes=shapes)
     loaded = load_model(path)
@@ -109,11 +109,17 @@ def test_dim_names(tmp_path: Path) -> None:
     assert set(expected) <= set(loaded.program.graph_signature.user_inputs)
 
 
-def test_dim_names_of_plain_tensors_are_those_of_forward() -> None:
-    assert dim_names_from({"Tokens": {0: "batch"}}, X, Model()) == {"Tokens": {0: "batch"}}
-    assert dim_names_from(({0: "batch"},), (X,), Model()) == {"Tokens": {0: "batch"}}
-    assert dim_names_from({"Tokens": {0: 2 * Dim("half")}}, X, Model()) == {"Tokens": {0: "2*half"}}
-    assert dim_names_from(None, X, Model()) == {}
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ({"Tokens": {0: "batch"}}, {0: "batch"}),
+        (({0: "batch"},), {0: "batch"}),
+        ({"Tokens": {1: 2 * Dim("half")}}, {1: "2*half"}),
+        ({"Tokens": {1: "2*half"}}, {1: "2*half"}),
+    ],
+)
+def test_dim_names_of_plain_tensors_are_those_of_forward(shapes: Any, expected: dict[int, str]) -> None:
+    assert export_named(Model(), X, None, shapes).dim_names == {"Tokens": expected}
 
 
 def test_dim_names_can_be_given_for_a_program(tmp_path: Path) -> None:
