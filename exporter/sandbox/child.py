@@ -42,8 +42,11 @@ def _without_files(places: Places, programs: bool) -> Sequence[str]:
     known = landlock.version()
     if known < landlock.OLDEST:
         return [f"Landlock (version {known} here, {landlock.OLDEST} needed): it sees and may change every file"]
-    gain_no_privileges()
-    landlock.restrict(places.allowed(programs=programs), known)
+    try:
+        gain_no_privileges()
+        landlock.restrict(places.allowed(programs=programs), known)
+    except OSError as error:
+        return [f"Landlock ({error.strerror}): it sees and may change every file"]
     return []
 
 

@@ -7,6 +7,7 @@ import enum
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from attnexport.sandbox.kernel import system_call
@@ -105,13 +106,12 @@ def _ruleset(handled: Access, known: int) -> int:
 
 
 def _allow(rules: int, access: Access, path: Path) -> None:
-    try:
+    """Adds a path; one that cannot be named to Landlock stays out of reach."""
+    with suppress(OSError):
         place = os.open(path, _O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        granted = access if path.is_dir() else access & _OF_FILES
-        packed = struct.pack("=Qi", int(granted), place)
-        system_call(_ADD_RULE, rules, _PATH_BENEATH, ctypes.create_string_buffer(packed, len(packed)), 0)
-    finally:
-        os.close(place)
+        try:
+            granted = access if path.is_dir() else access & _OF_FILES
+            packed = struct.pack("=Qi", int(granted), place)
+            system_call(_ADD_RULE, rules, _PATH_BENEATH, ctypes.create_string_buffer(packed, len(packed)), 0)
+        finally:
+            os.close(place)

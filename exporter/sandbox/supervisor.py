@@ -67,8 +67,7 @@ def run_in_child(command: Command, body: Callable[[], int]) -> int:
         held = {path: stack.enter_context(_held(path)) for path in command.outputs if _can_be_written(path)}
         given = command.places
         places = replace(given, writable=(*given.writable, *held.values()), scratch=scratch)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         adopt_orphans()
         known = _children()
         parent = os.getpid()
@@ -106,10 +105,15 @@ def _be_the_child(command: Command, body: Callable[[], int], held: Mapping[Path,
     except BaseException:
         traceback.print_exc()
     finally:
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        _flush()
         os._exit(code)
+
+
+def _flush() -> None:
+    """Writes what is buffered, so that it is written once; a stream may be closed, or its reader gone."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
 
 
 @contextmanager
@@ -159,7 +163,7 @@ def _watch(child: int, command: Command) -> int:
 
 def _repair_terminal() -> None:
     """A progress bar may have hidden the cursor."""
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         sys.stderr.write(_SHOW_CURSOR)
 
 

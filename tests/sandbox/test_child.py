@@ -99,5 +99,11 @@ def test_its_outputs_land_and_nothing_else_that_it_puts_beside_them(harm, folder
     }
 
 
-def test_its_exit_code_is_the_commands(harm):
-    assert harm("return 3") == "code 3"
+def test_its_exit_code_is_the_commands_whose_outputs_land_all_the_same(harm, folder: Path):
+    said = harm("""
+        with replacing("outputs/out.onnx") as staging:
+            (staging / "out.onnx").write_text("whole")
+        return 1
+    """)
+    assert said == "code 1"
+    assert (folder / "outputs" / "out.onnx").read_text() == "whole"
