@@ -7,6 +7,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,11 +23,21 @@ _KINDS = ("ort-cuda:", "torch:")
 
 
 class Process(enum.Enum):
-    """What the process is that runs a command."""
+    """Whose process runs a command, where it is no child."""
 
     OF_THE_COMMAND_LINE = enum.auto()
-    CHILD = enum.auto()
     OF_A_CALLER = enum.auto()
+
+
+@dataclass(frozen=True)
+class Child:
+    """The process is a child of the command's.
+
+    Attributes:
+        cache: where it keeps reference outputs, in place of what the options say; None for no such place.
+    """
+
+    cache: Path | None
 
 
 class OutputPath(click.Path):
@@ -72,7 +83,9 @@ def strangers_in_a_child(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **given: P.kwargs) -> R:
         context = click.get_current_context()
         process = context.find_root().obj
-        if process is Process.CHILD:
+        if isinstance(process, Child):
+            if "cache" in given:
+                given["cache"] = process.cache
             with _said_what_is_out_of_reach():
                 return command(*args, **given)
         if process is Process.OF_THE_COMMAND_LINE and sys.platform == "linux" and _is_strangers(given):
@@ -111,14 +124,15 @@ def _in_a_child(context: click.Context, given: dict[str, Any]) -> int:
         for parameter in context.command.params
         if isinstance(parameter.type, OutputPath) and parameter.name and given[parameter.name] is not None
     ]
+    cache = _cache(given)
     command = Command(
         reading=given["model"],
         outputs=outputs,
-        places=Places(tuple(_read(given)), tuple(_caches(given))),
+        places=Places(tuple(_read(given)), () if cache is None else (cache,)),
         limits=Limits(memory, given["max_cpu_time"] or usual.seconds),
         programs=given.get("rebuild") is not None,
     )
-    return run_in_child(command, functools.partial(_again, context.find_root().info_name or "attnexport"))
+    return run_in_child(command, functools.partial(_again, context.find_root().info_name, cache))
 
 
 @contextmanager
@@ -139,12 +153,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _again(program: str) -> int:
+def _again(program: str | None, cache: Path | None) -> int:
     """The same command line, now in the child."""
     from attnexport.cli import main
 
     try:
-        main(sys.argv[1:], prog_name=program, obj=Process.CHILD)
+        main(sys.argv[1:], prog_name=program, obj=Child(cache))
     except SystemExit as end:
         return int(end.code or 0)
     return 0
@@ -167,13 +181,13 @@ def _read(given: dict[str, Any]) -> Iterator[Path]:
         yield from visible(Path.cwd())
 
 
-def _caches(given: dict[str, Any]) -> Iterator[Path]:
+def _cache(given: dict[str, Any]) -> Path | None:
+    """The part of the cache that is this model's alone."""
     from attnexport.plugins.locations import cache_folder
-    from attnexport.private_folder import make_private
+    from attnexport.sandbox.caches import cache_of
 
     if "cache" not in given or given["no_cache"]:
-        return
-    folder = given["cache"] or cache_folder("reference")
+        return None
     with suppress(OSError):
-        make_private(folder)
-        yield folder
+        return cache_of(given["model"], given["cache"] or cache_folder("reference"))
+    return None

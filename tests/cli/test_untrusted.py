@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attnexport.files import sha256
 from attnexport.sandbox import landlock
 
 LIBRARIES = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -47,7 +48,7 @@ def test_convert_and_check_work_in_the_child(saved: Path, tmp_path: Path):
     done = attnexport_of(tmp_path, "check", saved, "out.onnx", *kinds, "--json", "report.json", "--html", "report.html")
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out.onnx", "report.html", "report.json"]
-    assert list((tmp_path / "cache").glob("**/*.npz"))
+    assert list((tmp_path / "cache" / "strangers" / sha256(saved)).glob("*.npz"))
 
 
 @pytest.mark.slow
