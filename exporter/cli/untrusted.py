@@ -19,8 +19,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_KINDS = ("ort-cuda:", "torch:")
-
 
 class Process(enum.Enum):
     """Whose process runs a command, where it is no child."""
@@ -172,7 +170,7 @@ def _read(given: dict[str, Any]) -> Iterator[Path]:
     yield from (value for value in given.values() if isinstance(value, Path))
     yield from (cache_folder(name) for name in ("plugins", "runtime"))
     for contender in given.get("contenders", ()):
-        path = Path(contender[len(next(filter(contender.startswith, _KINDS), "")) :])
+        path = Path(contender if Path(contender).exists() else contender.partition(":")[2] or contender)
         if path.is_dir():
             yield path
         elif path.exists():

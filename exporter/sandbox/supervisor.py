@@ -148,8 +148,7 @@ def _watch(child: int, command: Command) -> int:
             ended = number == child
     finally:
         if not ended:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            _kill(child)
             _repair_terminal()
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
@@ -179,5 +178,10 @@ def _end_orphans(known: set[int]) -> None:
     """Kills what a child left running."""
     while orphans := _children() - known:
         for orphan in orphans:
-            os.kill(orphan, signal.SIGKILL)
-            os.waitpid(orphan, 0)
+            _kill(orphan)
+
+
+def _kill(process: int) -> None:
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
