@@ -66,6 +66,8 @@ def read_budget_file(path: str | os.PathLike[str], outputs: Iterable[str], layer
     Raises:
         InputError: no TOML, an unknown name or key, or an entry without a reason or with a limit that is none.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        raise InputError(f"{path}: expected a file of TOML, given something else")
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

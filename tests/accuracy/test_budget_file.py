@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -82,6 +84,13 @@ def test_files_that_do_not_fit(tmp_path, text, line):
 def test_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"none\.toml: cannot be read: No such file"):
         read_budget_file(tmp_path / "none.toml", [], [])
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    """A pipe would wait for ever, a device give more than there is memory."""
+    os.mkfifo(tmp_path / "budget.toml")
+    with pytest.raises(InputError, match=r"budget\.toml: expected a file of TOML, given something else"):
+        read_budget_file(tmp_path / "budget.toml", [], [])
 
 
 def test_layers_are_the_modules_that_compute_something():

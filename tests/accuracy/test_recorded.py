@@ -402,10 +402,20 @@ def test_names_in_the_manifest_cannot_forge_lines(folder, tmp_path, capsys):
     assert out.splitlines()[0].startswith(r"x\nwithin   logits\x1b[2J\u202e at fp32")
 
 
+def archive_of(path: Path, header: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("logits", "chosen"):
+            archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header)
+
+
+PYTHON_2 = b"{'descr': '<f4', 'fortran_order': 1L, 'shape': (3L,), }\n"
 DAMAGED_OUTPUTS = {
     "a text beside the arrays": lambda path: zipfile.ZipFile(path, "a").writestr("readme.txt", "hello"),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-40]),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a header as of Python 2": lambda path: archive_of(
+        path, b"{'descr': '<f4', 'fortran_order': 1L, 'shape': (3L,), }\n"
+    ),
     "far more than its size": lambda path: np.savez_compressed(
         path, logits=np.zeros(300 << 20, np.uint8), chosen=np.zeros(3, np.int64)
     ),

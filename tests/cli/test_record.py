@@ -113,3 +113,10 @@ def test_set_that_is_there_already(refuse: Refuse, saved: Path, tmp_path: Path):
 
 def test_recorded_outputs_need_their_inputs(refuse: Refuse, saved: Path, outputs: Path):
     assert "recorded outputs: expected the inputs that they are of in --data" in refuse("check", saved, outputs)
+
+
+def test_data_without_any_output_is_refused_by_its_axis(refuse: Refuse, saved: Path, tmp_path: Path):
+    np.savez(tmp_path / "data.npz", x=np.zeros((2, 0, WIDTH), np.float32))
+    line = refuse("record", saved, "-o", tmp_path / "set", "--data", tmp_path / "data.npz", "--precisions", "fp32")
+    assert "given none" in line
+    assert "input x of shape (2, 0, 16) has size 0 on axis 1" in line

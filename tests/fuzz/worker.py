@@ -32,7 +32,7 @@ class Outcome:
     Attributes:
         code: the exit code; None where an exception came out.
         out, err: what was printed.
-        seconds: it took.
+        seconds: of processors that it took.
         peak: bytes that the process held at most.
         left: files below the output folder.
     """
@@ -92,13 +92,13 @@ def attempt(scratch: Path, corpus: Path, target: Target, data: bytes) -> Outcome
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     _forget_peak()
-    started, code = time.perf_counter(), None
+    started, code = time.process_time(), None
     with _captured(scratch) as streams:
         try:
             code = target.run(place, data)
         except BaseException:
             traceback.print_exc()
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     out, err = (path.read_text(encoding="utf-8", errors="backslashreplace") for path in streams)
     left = tuple(sorted(str(path.relative_to(place.out)) for path in place.out.rglob("*")))
     return Outcome(code, out, err, seconds, _peak(), left)

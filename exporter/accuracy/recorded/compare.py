@@ -18,6 +18,7 @@ import json
 import math
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class Error:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
+    warnings.simplefilter("ignore")  # A damaged file is one line; NumPy's warnings about it would be more.
     try:
         options = parse(arguments)
         manifest = read_set(options.set, options.precision)

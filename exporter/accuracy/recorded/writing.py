@@ -20,6 +20,7 @@ from attnexport.accuracy.tally import YardstickTally
 from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.accuracy.yardsticks import TorchOutputs, Yardsticks
 from attnexport.arrays import as_array
+from attnexport.errors import InputError
 from attnexport.files import replacing, sha256
 from attnexport.npz_files import write_arrays
 from attnexport.program import input_specs, output_names
@@ -74,16 +75,21 @@ def record(
         target = staging / folder.name
         target.mkdir()
         recorded = []
+        empty, values = "", 0
         for batch in batches:
             outputs = yardsticks.take(batch)
             if outputs is not None:
                 recorded.append(_write_batch(target, runs, batch, outputs))
+                empty = empty or f"{batch.source}: {batch.empty}" * bool(batch.empty)
+                values += sum(array.size for array in outputs.exact.values())
                 for precision in precisions:
                     yardsticks.measure(outputs, precision)
                     yardsticks.look_again(outputs, precision, draws=1)
             if progress is not None:
                 progress(batch)
         kinds = yardsticks.kinds(left_out or {})
+        if empty and not values:
+            raise InputError(f"expected outputs with values to record, given none: {empty}")
         (target / "compare.py").write_bytes(Path(compare.__file__).read_bytes())
         SetManifest(
             model=source.model,
