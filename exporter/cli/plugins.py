@@ -48,12 +48,13 @@ def build_command(
     """
     from attnexport.plugins.building import build
     from attnexport.plugins.locations import default_folder
+    from attnexport.private_folder import make_private
 
     if target is not None:
         architectures, api = _for_target(target, architectures, api)
     if output is None:
         output = default_folder()
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_private(output.parent)
     with compile_progress() as progress:
         result = build(
             output,

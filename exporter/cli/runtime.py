@@ -33,10 +33,11 @@ def build_command(
     """
     from attnexport.plugins.attnrt_building import build_runtime
     from attnexport.plugins.locations import cache_folder
+    from attnexport.private_folder import make_private
 
     if output is None:
         output = cache_folder("runtime")
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_private(output.parent)
     with compile_progress() as progress:
         built = build_runtime(
             output,
