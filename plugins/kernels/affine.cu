@@ -61,21 +61,21 @@ struct Affine {
     };
 
     struct Row {
-        float scale, alpha, beta;
-        bool negative;  // the maximum is sought before scaling
+        float scale, alpha, beta;  // the absolute value of the scale: the maximum is sought before scaling
         const float *sums;
     };
+
+    static __device__ __forceinline__ bool negates_queries(const RowParams &p) { return p.scale < 0.f; }
 
     static __device__ __forceinline__ Row row(const RowParams &p, const Shape &s, int batch, int head, int i) {
         const int64_t at = (static_cast<int64_t>(batch) * s.heads + head) * s.rows + i;
         const int64_t pair = static_cast<int64_t>(batch) * s.kv_heads + head / (s.heads / s.kv_heads);
         const int64_t sums = sum_per_row(s) ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair;
-        return Row{fabsf(p.scale), widen(p.alpha[at]), widen(p.beta[at]), p.scale < 0.f,
-                   p.sums + sums * s.value_width};
+        return Row{fabsf(p.scale), widen(p.alpha[at]), widen(p.beta[at]), p.sums + sums * s.value_width};
     }
 
     static __device__ __forceinline__ float initial(float, const Row &) { return 0.f; }
-    static __device__ __forceinline__ float score(float dot, const Row &row) { return row.negative ? -dot : dot; }
+    static __device__ __forceinline__ float score(float dot, const Row &) { return dot; }
 
     static __device__ __forceinline__ float exponent(float score, const Row &row) { return score * row.scale; }
 

@@ -34,13 +34,14 @@ struct Krause {
         float scale;  // log2(e) / sigma^2
     };
 
+    static __device__ __forceinline__ bool negates_queries(const RowParams &) { return false; }
     static __device__ __forceinline__ Row row(const RowParams &p, const Shape &, int, int head, int) {
         const float sigma = widen(p.sigma[p.per_head ? head : 0]);
         return Row{kLog2E / (sigma * sigma)};
     }
 
     // The product q.k is added to -|k|^2 / 2.
-    static __device__ __forceinline__ float initial(float half_key_norm, const Row &) { return -half_key_norm; }
+    static __device__ __forceinline__ float initial(float norm, const Row &) { return norm; }
     static __device__ __forceinline__ float score(float sum, const Row &) { return sum; }
 
     static __device__ __forceinline__ float exponent(float score, const Row &row) { return score * row.scale; }
@@ -104,13 +105,13 @@ struct KrausePlan {
     }
 
     int launch(const Device &device, cudaStream_t stream) {
-        forward.splits = choose_splits<T>(forward.shape, forward.neighbourhood.window, device);
+        forward.splits = choose_splits_for<T>(forward, select, device);
         const Shape &s = forward.shape;
         int status = ATTNEXPORT_OK;
         forward.key_norms = select.wanted == 0 && fuses_norms<T>(s) ? nullptr : key_norms;
         if (forward.key_norms != nullptr) {
             const int64_t keys = static_cast<int64_t>(s.pairs()) * s.keys;
-            status = launch_row_norms(forward.k, key_norms, keys, s.width, 0.5f, stream);
+            status = launch_row_norms(forward.k, key_norms, keys, s.width, -0.5f, stream);
             if (status != ATTNEXPORT_OK) return status;
         }
         if (select.wanted == 0 && forward.neighbourhood.grid_width == 0)

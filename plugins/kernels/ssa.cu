@@ -108,6 +108,7 @@ struct Ssa {
         float half_norm, decay, lock, eps;  // -|omega_i|^2 / 2, 4 alpha log2(e), 2 / (K r)^2
     };
 
+    static __device__ __forceinline__ bool negates_queries(const RowParams &) { return false; }
     static __device__ __forceinline__ Row row(const RowParams &p, const Shape &s, int batch, int head, int i) {
         const int64_t pair = static_cast<int64_t>(batch) * s.kv_heads + head / (s.heads / s.kv_heads);
         const float order = p.order[order_per_row(s) ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair];
@@ -118,9 +119,7 @@ struct Ssa {
     }
 
     // The product q.k is added to -(|q|^2 + |k|^2) / 2, which makes -D2 / 2.
-    static __device__ __forceinline__ float initial(float half_key_norm, const Row &row) {
-        return row.half_norm - half_key_norm;
-    }
+    static __device__ __forceinline__ float initial(float norm, const Row &row) { return row.half_norm + norm; }
 
     static __device__ __forceinline__ float score(float sum, const Row &row) {
         const float negative = fminf(sum, 0.f);
@@ -191,7 +190,7 @@ struct SsaPlan {
     }
 
     int launch(const Device &device, cudaStream_t stream) {
-        forward.splits = choose_splits<T>(forward.shape, forward.neighbourhood.window, device);
+        forward.splits = choose_splits_for<T>(forward, select, device);
         const Shape &s = forward.shape;
         if (s.pairs() == 0) return ATTNEXPORT_OK;
         if (launch_order(stream) != cudaSuccess) return ATTNEXPORT_CUDA_ERROR;
@@ -200,7 +199,7 @@ struct SsaPlan {
         forward.key_norms = select.wanted == 0 && fuses_norms<T>(s) ? nullptr : key_norms;
         if (forward.key_norms != nullptr) {
             const int64_t keys = static_cast<int64_t>(s.pairs()) * s.keys;
-            status = launch_row_norms(forward.k, key_norms, keys, s.width, 0.5f, stream);
+            status = launch_row_norms(forward.k, key_norms, keys, s.width, -0.5f, stream);
             if (status != ATTNEXPORT_OK) return status;
         }
         if constexpr (kTopK) {

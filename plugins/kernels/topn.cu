@@ -24,6 +24,7 @@ struct TopN {
 
     using Row = RowParams;
 
+    static __device__ __forceinline__ bool negates_queries(const RowParams &) { return false; }
     static __device__ __forceinline__ Row row(const RowParams &p, const Shape &, int, int, int) { return p; }
     static __device__ __forceinline__ float initial(float, const Row &) { return 0.f; }
     static __device__ __forceinline__ float score(float dot, const Row &row) { return dot * row.scale; }
@@ -62,7 +63,7 @@ struct TopNPlan {
     }
 
     int launch(const Device &device, cudaStream_t stream) {
-        forward.splits = choose_splits<T>(forward.shape, forward.neighbourhood.window, device);
+        forward.splits = choose_splits_for<T>(forward, select, device);
         if constexpr (kTopK) {
             const int status = select.wanted > 0 ? launch_select<TopN>(forward, select, device, stream) : ATTNEXPORT_OK;
             if (status != ATTNEXPORT_OK) return status;

@@ -75,10 +75,17 @@ def test_a_kernel_is_within_the_error_budget(case: Case, dtype: torch.dtype, emu
 
 
 WIDE = [case for case in all_cases(pairs=()) if case.sizes.width in (128, 256)]
+SEVERAL_TILES = Sizes(2, 1, rows=70, keys=200, width=64, value_width=64, causal=True, kv_lengths=(200, 90))
+NARROW = [
+    Case("KrauseAttention", SEVERAL_TILES, {}),
+    Case("KrauseAttention", SEVERAL_TILES, {"window": 40, "top_k": 5}),
+    Case("AffineScaledAttention", SEVERAL_TILES, {}),
+    Case("SelectiveSynchronizationAttention", SEVERAL_TILES, {}),
+]
 
 
 @pytest.mark.parametrize("device", SHARED_MEMORY)
-@pytest.mark.parametrize("case", WIDE, ids=name_of)
+@pytest.mark.parametrize("case", WIDE + NARROW, ids=name_of)
 def test_a_device_with_less_shared_memory_is_served(
     case: Case, device: str, emulated_library: Library, monkeypatch: pytest.MonkeyPatch
 ):

@@ -16,17 +16,19 @@ namespace attnexport {
 // and such weights and their sums are well inside the range of half and float.
 constexpr float kLargestGrowth = 8.f;
 
-// Sizes of one instantiation.
-template <int kWidth_, int kRowTiles_, int kWarps_, int kCols_>
+// Sizes of one instantiation. One or two tiles of keys and of values lie in shared memory; with one of each the values of a
+// tile arrive while its scores are computed, and the next keys while its values are summed.
+template <int kWidth_, int kRowTiles_, int kWarps_, int kCols_, int kStages_ = 2>
 struct ForwardConfig {
-    static constexpr int kWidth = kWidth_, kRowTiles = kRowTiles_, kWarps = kWarps_, kCols = kCols_;
+    static constexpr int kWidth = kWidth_, kRowTiles = kRowTiles_, kWarps = kWarps_, kCols = kCols_, kStages = kStages_;
     static constexpr int kThreads = kWarps * 32;
+    static_assert(kStages == 1 || kStages == 2);
     static constexpr int kRows = kWarps * kRowTiles * 16;
 
     template <class T>
     static constexpr size_t shared_bytes() {
-        return sizeof(T) * (Tile<T, kRows, kWidth>::kElements + 4 * Tile<T, kCols, kWidth>::kElements) +
-               2 * kCols * sizeof(float) + kBoundsScratch * sizeof(int);
+        return sizeof(T) * (Tile<T, kRows, kWidth>::kElements + 2 * kStages * Tile<T, kCols, kWidth>::kElements) +
+               kStages * kCols * sizeof(float) + kBoundsScratch * sizeof(int);
     }
 };
 
@@ -121,7 +123,7 @@ __device__ __forceinline__ float quad_sum(float x) {
     return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
-// Half squared norms of a tile's keys, by one warp.
+// Minus half the squared norms of a tile's keys, by one warp.
 template <class T, int kCols, int kWidth>
 __device__ __forceinline__ void tile_norms(float *norms, const unsigned char *k_tile) {
     for (int row = threadIdx.x % 32; row < kCols; row += 32) {
@@ -134,7 +136,7 @@ __device__ __forceinline__ void tile_norms(float *norms, const unsigned char *k_
 #pragma unroll
             for (int e = 0; e < 8; ++e) sum = fmaf(widen(values[e]), widen(values[e]), sum);
         }
-        norms[row] = 0.5f * sum;
+        norms[row] = -0.5f * sum;
     }
 }
 
@@ -227,15 +229,15 @@ __device__ __forceinline__ void drop_unselected(
 template <class Variant, class T, class Config>
 __global__ void __launch_bounds__(Config::kThreads) attention_forward(const ParamsOf<Variant, T> p) {
     constexpr int kWidth = Config::kWidth, kCols = Config::kCols, kRowTiles = Config::kRowTiles;
+    constexpr int kStages = Config::kStages;
     constexpr bool kOneWarp = Config::kWarps == 1 && kRowTiles == 1;
     unsigned char *memory = dynamic_shared();
     const uint32_t q_tile = shared_address(memory);
     const uint32_t k_tiles = q_tile + Tile<T, Config::kRows, kWidth>::kElements * sizeof(T);
     constexpr uint32_t kTileBytes = Tile<T, kCols, kWidth>::kElements * sizeof(T);
-    const uint32_t v_tiles = k_tiles + 2 * kTileBytes;
-    float *key_norms = reinterpret_cast<float *>(
-        memory + sizeof(T) * (Tile<T, Config::kRows, kWidth>::kElements + 4 * Tile<T, kCols, kWidth>::kElements));
-    int *scratch = reinterpret_cast<int *>(key_norms + 2 * kCols);
+    const uint32_t v_tiles = k_tiles + kStages * kTileBytes;
+    float *key_norms = reinterpret_cast<float *>(memory + (v_tiles - q_tile) + kStages * kTileBytes);
+    int *scratch = reinterpret_cast<int *>(key_norms + kStages * kCols);
 
     const Shape &shape = p.shape;
     const Neighbourhood near = neighbourhood_of<Variant>(p);
@@ -283,18 +285,14 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
     const TileLoader<T, kCols, kWidth, Config::kThreads> key_loader(k, shape.width), value_loader(v, shape.value_width);
     // Keys beyond the length are read as zeros: a cache may hold NaN there.
     const int present = present_keys(shape, batch);
-    auto load_tiles = [&](int index, int stage) {
-        const int begin = index * kCols;
-        key_loader.load(k_tiles + stage * kTileBytes, begin, present);
-        value_loader.load(v_tiles + stage * kTileBytes, begin, present);
-        if (Variant::kKeyNorms && norms != nullptr) {
-            for (int column = threadIdx.x; column < kCols; column += Config::kThreads) {
-                const bool inside = begin + column < present;
-                copy_async_4(shared_address(key_norms + stage * kCols + column), norms + (inside ? begin + column : 0),
-                             inside ? 4 : 0);
-            }
-        }
-        commit_copies();
+    auto load_keys = [&](int index, int stage) {
+        if (index >= walk.end()) return;
+        key_loader.load(k_tiles + stage * kTileBytes, index * kCols, present);
+        if (Variant::kKeyNorms && norms != nullptr)
+            load_norms<kCols, Config::kThreads>(key_norms + stage * kCols, norms, index * kCols, present);
+    };
+    auto load_values = [&](int index, int stage) {
+        if (index < walk.end()) value_loader.load(v_tiles + stage * kTileBytes, index * kCols, present);
     };
 
     Accumulator out[kRowTiles][kWidth / 8];
@@ -309,25 +307,45 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
         sum[m][0] = sum[m][1] = 0.f;
     }
 
-    int tile = walk.first();
+    if (Variant::negates_queries(p.row_params)) {
+        // The first tile's barrier publishes them.
+        wait_for_copies<0>();
+        __syncthreads();
+        negate_tile<T, Config::kRows, kWidth, Config::kThreads>(memory);
+    }
+
     int taken[kRowTiles][2] = {};  // keys that tie with the row's threshold and were selected
-    if (tile < walk.end()) load_tiles(tile, 0);
-    for (int stage = 0, next; tile < walk.end(); tile = next, stage ^= 1) {
-        // One barrier a tile: it publishes this tile and frees the other stage, which the next copies fill.
+    int tile = walk.first();
+    load_keys(tile, 0);
+    if (kStages == 2) load_values(tile, 0);
+    commit_copies();
+    for (int stage = 0, next; tile < walk.end(); tile = next, stage ^= kStages - 1) {
+        // The barrier publishes what was loaded and frees what the next copies fill.
         wait_for_copies<0>();
         __syncthreads();
         next = walk.after(tile);
-        if (next < walk.end()) load_tiles(next, stage ^ 1);
+        if (kStages == 2) load_keys(next, stage ^ 1);
+        load_values(kStages == 2 ? next : tile, kStages == 2 ? stage ^ 1 : 0);
+        commit_copies();
+        float *tile_key_norms = key_norms + stage * kCols;
         if (kOneWarp && Variant::kKeyNorms && norms == nullptr) {
-            tile_norms<T, kCols, kWidth>(key_norms + stage * kCols, memory + k_tiles - q_tile + stage * kTileBytes);
+            tile_norms<T, kCols, kWidth>(tile_key_norms, memory + (k_tiles - q_tile) + stage * kTileBytes);
             __syncwarp();
         }
 
         const int begin = tile * kCols;
-        if (warp_range.excludes(begin, begin + kCols)) continue;
+        const bool excluded = warp_range.excludes(begin, begin + kCols);
         Accumulator scores[kRowTiles][kCols / 8];
-        tile_scores<Variant, T, Config>(
-            scores, row_state, key_norms + stage * kCols, q_tile, k_tiles + stage * kTileBytes, warp_row);
+        if (!excluded)
+            tile_scores<Variant, T, Config>(scores, row_state, tile_key_norms, q_tile, k_tiles + stage * kTileBytes, warp_row);
+        if (kStages == 1) {
+            // Publishes the values and frees the keys.
+            wait_for_copies<0>();
+            __syncthreads();
+            load_keys(next, 0);
+            commit_copies();
+        }
+        if (excluded) continue;
         const bool grid = near.grid_width > 0;
         if (warp_range.cuts(begin, begin + kCols) || grid) {
 #pragma unroll

@@ -3,18 +3,31 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
+
 namespace attnexport {
+
+// Shared memory of a multiprocessor that every block takes beside its own.
+constexpr int kReservedShared = 1024;
 
 struct Device {
     int multiprocessors;
-    int shared_bytes;  // largest dynamic shared memory of a block
+    int shared_bytes;                    // largest dynamic shared memory of a block
+    int shared_bytes_of_multiprocessor;  // of all blocks that share one
+
+    // How many blocks of this much shared memory a multiprocessor holds; 0: a block is not allowed that much.
+    constexpr int resident_blocks(size_t bytes) const {
+        if (bytes > static_cast<size_t>(shared_bytes)) return 0;
+        return static_cast<int>(shared_bytes_of_multiprocessor / (bytes + kReservedShared));
+    }
 
     static Device current() {
-        Device device{1, 48 * 1024};
+        Device device{1, 48 * 1024, 49 * 1024};
         int id = 0;
         if (cudaGetDevice(&id) != cudaSuccess) return device;
         cudaDeviceGetAttribute(&device.multiprocessors, cudaDevAttrMultiProcessorCount, id);
         cudaDeviceGetAttribute(&device.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, id);
+        cudaDeviceGetAttribute(&device.shared_bytes_of_multiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor, id);
         return device;
     }
 };

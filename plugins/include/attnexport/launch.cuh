@@ -1,73 +1,17 @@
 // Chooses the instantiations that serve a shape on a device, lays out their workspace and launches them.
 #pragma once
 
-#include <attnexport/attention_forward.cuh>
-#include <attnexport/attention_forward_simt.cuh>
 #include <attnexport/call.h>
-#include <attnexport/combine_splits.cuh>
-#include <attnexport/device.h>
 #include <attnexport/dispatch.h>
 #include <attnexport/registry.h>
+#include <attnexport/splits.cuh>
 #include <attnexport/stream_select.cuh>
 #include <attnexport/workspace.h>
 
-#include <algorithm>
-
 namespace attnexport {
-
-// Rows of at most this many make a small tile, for decoding.
-constexpr int kFewRows = 16;
-
-template <class T>
-bool uses_tensor_cores(const Shape &s) {
-    return sizeof(T) == 2 && s.width % 8 == 0 && s.value_width % 8 == 0;
-}
 
 inline bool covers(const Shape &s) {
     return s.width >= 1 && s.value_width >= 1 && std::max(s.width, s.value_width) <= kMaxWidth;
-}
-
-// Rows per block of the instantiation that serves this shape.
-template <class T>
-int rows_per_block(const Shape &s) {
-    if (s.group_rows() <= kFewRows) return kFewRows;
-    const bool wide = std::max(s.width, s.value_width) > 128;
-    if (uses_tensor_cores<T>(s)) return wide ? 64 : 128;
-    return wide ? 32 : 64;
-}
-
-// A workspace must do for every smaller shape and on every device, since TensorRT reserves it when it builds an engine:
-// no more multiprocessors than these are counted on, and what splits need is bounded by these numbers alone.
-constexpr int kMostMultiprocessors = 160, kMostSplits = 64, kMostBlockRows = 128;
-
-inline size_t total_rows(const Shape &s) { return static_cast<size_t>(s.batch) * s.heads * s.rows; }
-
-// Largest number of rows whose keys are split, and of their parts.
-inline size_t most_split_rows(const Shape &s) {
-    return std::min<size_t>(total_rows(s), kMostMultiprocessors * kMostBlockRows);
-}
-
-inline size_t most_split_parts(const Shape &s) {
-    return std::min<size_t>(total_rows(s) * kMostSplits, 2 * kMostMultiprocessors * kMostBlockRows);
-}
-
-// How many parts the keys are split into so that few rows still fill the device.
-template <class T>
-int choose_splits(const Shape &s, int window, const Device &device) {
-    constexpr int kTileKeys = 64;
-    const int block_rows = rows_per_block<T>(s);
-    const int multiprocessors = std::min(device.multiprocessors, kMostMultiprocessors);
-    const int64_t blocks = static_cast<int64_t>(s.pairs()) * ((s.group_rows() + block_rows - 1) / block_rows);
-    const int keys = window > 0 ? std::min<int64_t>(s.keys, 2LL * window + block_rows) : s.keys;
-    const int tiles = (keys + kTileKeys - 1) / kTileKeys;
-    if (blocks == 0 || blocks >= multiprocessors || tiles < 8) return 1;
-    const int wanted_blocks = block_rows == kFewRows ? 4 * multiprocessors : multiprocessors;
-    const int wanted = static_cast<int>((wanted_blocks + blocks - 1) / blocks);
-    return std::max(1, std::min({wanted, tiles / 4, kMostSplits}));
-}
-
-inline size_t most_split_pairs(const Shape &s) {
-    return std::min<size_t>(static_cast<size_t>(s.pairs()) * kMostSplits, 5 * kMostMultiprocessors);
 }
 
 // Whether the kernel that serves this shape computes the keys' norms on the way.
@@ -99,6 +43,12 @@ SelectParams take_select_workspace(Workspace &workspace, ForwardParams<RowParams
     select.states = workspace.take<SelectionState>(most_split_rows(p.shape));
     p.thresholds = select.thresholds;
     return select;
+}
+
+template <class T, class RowParams>
+int choose_splits_for(const ForwardParams<RowParams, T> &p, const SelectParams &select, const Device &device) {
+    return select.wanted > 0 ? choose_select_splits<T>(p.shape, p.neighbourhood.window, device)
+                             : choose_splits<T>(p.shape, p.neighbourhood.window, device);
 }
 
 template <class Kernel, class... Args>
@@ -162,12 +112,25 @@ struct SimtSelect {
     }
 };
 
+// The first of several kernels of which a multiprocessor holds this many blocks.
+template <class... Kernels, class... Args>
+int launch_resident(int blocks, const Device &device, Args... args) {
+    int status = ATTNEXPORT_UNSUPPORTED;
+    ((device.resident_blocks(Kernels::bytes) >= blocks && (status = Kernels::launch(args...), true)) || ...);
+    return status;
+}
+
 // The first of several kernels whose shared memory the device has.
-template <class Kernel, class... Smaller, class... Args>
+template <class... Kernels, class... Args>
 int launch_fitting(const Device &device, Args... args) {
-    if (Kernel::bytes <= static_cast<size_t>(device.shared_bytes)) return Kernel::launch(args...);
-    if constexpr (sizeof...(Smaller) > 0) return launch_fitting<Smaller...>(device, args...);
-    return ATTNEXPORT_UNSUPPORTED;
+    return launch_resident<Kernels...>(1, device, args...);
+}
+
+// The first of several kernels of which two blocks share a multiprocessor; else the first that fits.
+template <class... Kernels, class... Args>
+int launch_sharing(const Device &device, Args... args) {
+    const bool any = ((device.resident_blocks(Kernels::bytes) >= 2) || ...);
+    return launch_resident<Kernels...>(any ? 2 : 1, device, args...);
 }
 
 // The kernel of the smallest instantiated width that holds the call's. Kernel<Variant, T, SimtConfig<...>>.
@@ -191,22 +154,23 @@ int launch_simt(const Shape &s, const Device &device, Args... args) {
     return ATTNEXPORT_UNSUPPORTED;
 }
 
+template <class Variant, class T, int kWidth>
+int launch_forward_of_width(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
+    constexpr bool kGeneral = Variant::kGeneral;
+    if (p.shape.group_rows() <= kFewRows)
+        return launch_fitting<TensorCoreForward<Variant, T, FewRows<kWidth>>>(device, p, stream);
+    return launch_sharing<TensorCoreForward<Variant, T, ManyRows<kWidth, kGeneral, 2>>,
+                          TensorCoreForward<Variant, T, ManyRows<kWidth, kGeneral, 1>>>(device, p, stream);
+}
+
 template <class Variant, class T>
 int launch_tensor_core_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
     const int width = std::max(p.shape.width, p.shape.value_width);
-    const bool few = p.shape.group_rows() <= kFewRows;
     if constexpr (kMaxWidth > 128)
-        if (width > 128)
-            return few ? launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<256, 1, 1, 32>>>(device, p, stream)
-                       : launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<256, 1, 4, 32>>,
-                                        TensorCoreForward<Variant, T, ForwardConfig<256, 1, 3, 32>>>(device, p, stream);
+        if (width > 128) return launch_forward_of_width<Variant, T, 256>(p, device, stream);
     if constexpr (kMaxWidth > 64)
-        if (width > 64)
-            return few ? launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<128, 1, 1, 64>>>(device, p, stream)
-                       : launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<128, 2, 4, Variant::kGeneral ? 32 : 64>>,
-                                        TensorCoreForward<Variant, T, ForwardConfig<128, 2, 4, 32>>>(device, p, stream);
-    return few ? launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<64, 1, 1, 64>>>(device, p, stream)
-               : launch_fitting<TensorCoreForward<Variant, T, ForwardConfig<64, 2, 4, Variant::kGeneral ? 32 : 64>>>(device, p, stream);
+        if (width > 64) return launch_forward_of_width<Variant, T, 128>(p, device, stream);
+    return launch_forward_of_width<Variant, T, 64>(p, device, stream);
 }
 
 template <class Variant, class T>
@@ -296,7 +260,9 @@ int launch_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStre
     if (total_rows(p.shape) == 0) return ATTNEXPORT_OK;
     const int status = launch_one_forward<Variant>(p, device, stream);
     if (status != ATTNEXPORT_OK || p.splits <= 1) return status;
-    return launch_kernel(combine_splits<Variant, T>, warp_per_row(p.shape), dim3(kRowWarps * 32), 0, stream, p) == cudaSuccess
+    const size_t warps = total_rows(p.shape) * combine_warps_per_row(p.shape);
+    const dim3 grid(static_cast<unsigned>((warps + kRowWarps - 1) / kRowWarps));
+    return launch_kernel(combine_splits<Variant, T>, grid, dim3(kRowWarps * 32), 0, stream, p) == cudaSuccess
                ? ATTNEXPORT_OK
                : ATTNEXPORT_CUDA_ERROR;
 }

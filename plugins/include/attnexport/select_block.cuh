@@ -57,13 +57,7 @@ class SelectBlock {
     __device__ __forceinline__ void load_tile(int tile, int stage) const {
         const int begin = tile * kCols;
         keys_.load(tiles() + stage * kTileBytes, begin, present_);
-        if (Variant::kKeyNorms) {
-            for (int column = threadIdx.x; column < kCols; column += Config::kThreads) {
-                const bool inside = begin + column < present_;
-                copy_async_4(shared_address(tile_norms() + stage * kCols + column), norms_ + (inside ? begin + column : 0),
-                             inside ? 4 : 0);
-            }
-        }
+        if (Variant::kKeyNorms) load_norms<kCols, Config::kThreads>(tile_norms() + stage * kCols, norms_, begin, present_);
         commit_copies();
     }
 

@@ -20,13 +20,14 @@ struct SimtConfig {
     static __device__ __forceinline__ int thread_column() { return threadIdx.x % kColThreads; }
 };
 
-// Rows first .. first + rows - 1 of a matrix as floats, zeros beyond `limit` rows and beyond the width.
+// Rows first .. first + rows - 1 of a matrix as floats times `sign`, zeros beyond `limit` rows and beyond the width.
 template <class Config, class T>
-__device__ __forceinline__ void load_floats(float *to, const T *from, int rows, int width, int first, int limit) {
+__device__ __forceinline__ void load_floats(
+    float *to, const T *from, int rows, int width, int first, int limit, float sign = 1.f) {
     for (int at = threadIdx.x; at < rows * Config::kWidth; at += Config::kThreads) {
         const int row = at / Config::kWidth, column = at % Config::kWidth;
         const bool inside = first + row < limit && column < width;
-        to[row * Config::kStride + column] = inside ? widen(from[static_cast<int64_t>(first + row) * width + column]) : 0.f;
+        to[row * Config::kStride + column] = inside ? sign * widen(from[static_cast<int64_t>(first + row) * width + column]) : 0.f;
     }
 }
 
@@ -112,7 +113,8 @@ struct SimtBlock {
     }
 
     __device__ __forceinline__ void load_queries(float *q_tile) const {
-        load_floats<Config>(q_tile, p.q + pair * total * p.shape.width, Config::kRows, p.shape.width, first, total);
+        const float sign = Variant::negates_queries(p.row_params) ? -1.f : 1.f;
+        load_floats<Config>(q_tile, p.q + pair * total * p.shape.width, Config::kRows, p.shape.width, first, total, sign);
     }
 
     __device__ __forceinline__ void load_keys(float *k_tile, int tile) const {

@@ -3,13 +3,14 @@
 // A variant's weights are a function of q.k, the key's norm and numbers per row. It is a struct of hooks:
 //
 //   kSoftmax       weights are exp2 of exponent(score), normalised with a running maximum; else score is the weight
-//   kKeyNorms      initial() gets half the squared norm of the key
+//   kKeyNorms      initial() gets minus half the squared norm of the key
 //   kAdds          addend(row, value_sum) is added to the normalised result; value_sum(row, column) is the sum of the
 //                  visible values, unless p.value_sums gathers it
 //   kNear          knows neighbourhoods: p.neighbourhood's window, and its grid where kGeneral
 //   kGeneral       knows selections (p.thresholds), and grids where kNear
 //   kHidden        score of a key that a row does not see: -INFINITY or 0
 //   RowParams, Row, row()      what a row needs, read once per row
+//   negates_queries(params)    the scores are those of -q
 //   initial(norm, row)         what the product q.k is added to
 //   score(sum, row)            of that sum: what is compared, selected by and weighted
 //   exponent(score, row)       base-2 exponent of the weight; exponent_minus(score, shift, row) the same less shift
@@ -40,7 +41,7 @@ struct ForwardParams {
     Neighbourhood neighbourhood;
     const T *q, *k, *v;
     T *out;
-    const float *key_norms;  // half squared norms (batch, kv_heads, keys); null: the kernel for few rows computes them
+    const float *key_norms;  // -|k|^2 / 2 (batch, kv_heads, keys); null: the kernel for few rows computes them
     RowParams row_params;
     const Threshold *thresholds;  // (batch, kv_heads, group rows); null: all keys are selected
     bool normalise_over_all;      // the sum of weights counts keys that were not selected, too

@@ -81,6 +81,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
         case cudaDevAttrMultiProcessorCount: *value = 4; break;
         case cudaDevAttrMaxSharedMemoryPerBlock: *value = kSharedBytesUnasked; break;
         case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = static_cast<int>(shared_bytes_of_device()); break;
+        case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = static_cast<int>(shared_bytes_of_device()) + 1024; break;
         case cudaDevAttrMaxThreadsPerBlock: *value = kMostThreads; break;
         case cudaDevAttrWarpSize: *value = kLanes; break;
         case cudaDevAttrComputeCapabilityMajor: *value = 9; break;
