@@ -11,37 +11,56 @@ def describe(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def check(condition: bool, name: str, expected: str, tensor: Tensor) -> None:
-    """Raises ValueError unless the condition holds."""
+def check(condition: bool, name: str, tensor: Tensor, expected: str, *values: object) -> None:
+    """Raises ValueError unless the condition holds; the values fill the braces of ``expected``.
+
+    The message is put together when it is needed and not before: torch.compile and torch.export fix a size that is
+    written into a text.
+    """
     if not condition:
-        raise ValueError(f"{name}: expected {expected}, given {describe(tensor)}")
+        raise ValueError(f"{name}: expected {expected.format(*values)}, given {describe(tensor)}")
+
+
+def same_precision(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Query, key and value in autocast's dtype where it is on and theirs differ, as torch's own attention takes them.
+
+    Rotated queries and keys, and features in float32, meet values that autocast has made half precision.
+    """
+    kind = tensors[0].device.type
+    if len({tensor.dtype for tensor in tensors}) == 1 or not torch.is_autocast_enabled(kind):
+        return tensors
+    dtype = torch.get_autocast_dtype(kind)
+    return tuple(
+        tensor.to(dtype) if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
+        for tensor in tensors
+    )
 
 
 def check_heads(query_name: str, query: Tensor, key_name: str, key: Tensor, v: Tensor) -> None:
     """Checks query (B, H, N, Dk), key (B, Hkv, M, Dk) and v (B, Hkv, M, Dv), floating and H a multiple of Hkv."""
-    check(query.dim() == 4 and query.is_floating_point(), query_name, "floating (B, H, N, D)", query)
+    check(query.dim() == 4 and query.is_floating_point(), query_name, query, "floating (B, H, N, D)")
     batch, heads, _, width = query.shape
     check(
         key.dim() == 4 and key.shape[0] == batch and key.shape[3] == width,
         key_name,
-        f"(B={batch}, Hkv, M, D={width})",
         key,
+        "(B={}, Hkv, M, D={})",
+        batch,
+        width,
     )
     kv_heads, keys = key.shape[1], key.shape[2]
-    check(
-        kv_heads > 0 and heads % kv_heads == 0,
-        key_name,
-        f"Hkv that divides H={heads}",
-        key,
-    )
+    check(kv_heads > 0 and heads % kv_heads == 0, key_name, key, "Hkv that divides H={}", heads)
     check(
         v.dim() == 4 and v.shape[0] == batch and v.shape[1] == kv_heads and v.shape[2] == keys,
         "v",
-        f"(B={batch}, Hkv={kv_heads}, M={keys}, Dv)",
         v,
+        "(B={}, Hkv={}, M={}, Dv)",
+        batch,
+        kv_heads,
+        keys,
     )
     for name, tensor in ((key_name, key), ("v", v)):
-        check(tensor.dtype == query.dtype, name, f"dtype of {query_name}, {query.dtype}", tensor)
+        check(tensor.dtype == query.dtype, name, tensor, "dtype of {}, {}", query_name, query.dtype)
 
 
 def check_lengths(batch: int, kv_lengths: Tensor | None, q_start: Tensor | None) -> None:
@@ -52,8 +71,9 @@ def check_lengths(batch: int, kv_lengths: Tensor | None, q_start: Tensor | None)
             check(
                 integral and tensor.dim() == 1 and tensor.shape[0] == batch,
                 name,
-                f"int32 (B={batch},)",
                 tensor,
+                "int32 (B={},)",
+                batch,
             )
 
 

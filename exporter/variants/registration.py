@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from attnexport.variants.gradients import input_gradients, save_inputs
+from attnexport.variants.mapping import map_call
+from attnexport.variants.transforms import under_transforms
 
 Accelerator = Callable[[str, Sequence[Any]], Tensor | None]
 """Computes an operator, given its qualified name and positional arguments; None leaves it to the reference."""
@@ -32,19 +35,6 @@ def offer_accelerator(accelerator: Accelerator) -> None:
         set_accelerator(accelerator)
 
 
-@dataclass(frozen=True)
-class _Saved:
-    """Stands in an argument list for the tensor saved under this number."""
-
-    index: int
-
-
-def _map_arguments(function: Callable[[Any], Any], args: Sequence[Any]) -> list[Any]:
-    return [
-        [function(item) for item in value] if isinstance(value, (list, tuple)) else function(value) for value in args
-    ]
-
-
 def _own_precision(args: Sequence[Any]) -> AbstractContextManager[Any]:
     """Keeps autocast from rounding what the reference holds in float32."""
     first = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
@@ -52,55 +42,49 @@ def _own_precision(args: Sequence[Any]) -> AbstractContextManager[Any]:
 
 
 def register_operator(reference: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Registers ``attnexport::<reference name>`` and returns it.
+    """Registers ``attnexport::<reference name>`` and returns the function that calls it.
 
     The first argument is query-like, (B, H, N, ...) or a list of such, and ``v`` is (B, Hkv, M, Dv); the result
-    is (B, H, N, Dv) of v's dtype. The backward pass keeps the inputs only and runs the reference again.
+    is (B, H, N, Dv) of v's dtype. Tensors of three axes and more and integer tensors start with the batch; others are
+    parameters that all samples share. The backward pass keeps the inputs only and runs the reference again.
     """
     name = f"attnexport::{reference.__name__}"
-    parameters = list(inspect.signature(reference).parameters)
 
     def forward(*args: Any) -> Tensor:
         with torch.no_grad(), _own_precision(args):
             accelerated = None if _accelerator is None else _accelerator(name, args)
             return reference(*args).contiguous() if accelerated is None else accelerated
 
+    def precise(*args: Any) -> Tensor:
+        with _own_precision(args):
+            return reference(*args)
+
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        grads = input_gradients(ctx, precise, grad)
+        # For calls with lists of tensors torch leaves trailing arguments at their defaults out of the count.
+        return tuple(grads[: len(ctx.needs_input_grad)])
+
+    def mapped(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
+        return map_call(operator, info.batch_size, in_dims, args), 0
+
     schema = torch.library.infer_schema(reference, mutates_args=())
     operator = torch.library.custom_op(name, forward, mutates_args=(), schema=schema)
+    operator.register_fake(_fake_of(reference))
+    operator.register_autograd(backward, setup_context=lambda ctx, inputs, output: save_inputs(ctx, inputs))
+    operator.register_vmap(mapped)
+    return under_transforms(operator, precise)
+
+
+def _fake_of(reference: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Shape, dtype and strides of the reference's result, without its numbers."""
+    signature = inspect.signature(reference)
+    query_name = next(iter(signature.parameters))
 
     def fake(*args: Any, **kwargs: Any) -> Tensor:
-        bound = inspect.signature(reference).bind(*args, **kwargs).arguments
-        query = bound[parameters[0]]
+        bound = signature.bind(*args, **kwargs).arguments
+        query = bound[query_name]
         query = query[0] if isinstance(query, (list, tuple)) else query
         v: Tensor = bound["v"]
         return v.new_empty((*query.shape[:3], v.shape[-1]))
 
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        tensors: list[Tensor] = []
-
-        def save(value: Any) -> Any:
-            if not isinstance(value, Tensor):
-                return value
-            tensors.append(value)
-            return _Saved(len(tensors) - 1)
-
-        ctx.args = _map_arguments(save, inputs)
-        ctx.save_for_backward(*tensors)
-
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        leaves = [
-            tensor.detach().requires_grad_() if tensor.is_floating_point() else tensor for tensor in ctx.saved_tensors
-        ]
-        args = _map_arguments(lambda value: leaves[value.index] if isinstance(value, _Saved) else value, ctx.args)
-        with torch.enable_grad(), _own_precision(args):
-            output = reference(*args)
-        wanted = [tensor for tensor in leaves if tensor.requires_grad]
-        found = iter(torch.autograd.grad(output, wanted, grad, allow_unused=True))
-        grads = [next(found) if tensor.requires_grad else None for tensor in leaves]
-        by_argument = _map_arguments(lambda value: grads[value.index] if isinstance(value, _Saved) else None, ctx.args)
-        # For calls with lists of tensors torch leaves trailing arguments at their defaults out of the count.
-        return tuple(by_argument[: len(ctx.needs_input_grad)])
-
-    operator.register_fake(fake)
-    operator.register_autograd(backward, setup_context=setup_context)
-    return operator
+    return fake

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from .cases import (
     VISIBILITIES,
@@ -91,3 +92,35 @@ def test_gradients_do_not_depend_on_what_else_wants_one(case: Case) -> None:
     for inputs in (every, alone):
         case(inputs).square().sum().backward()
     assert torch.equal(every["v"].grad, alone["v"].grad)
+
+
+@each_case
+def test_gradients_have_gradients(case: Case) -> None:
+    shape = case.fit(TINY)
+    inputs = with_gradients(case.inputs(shape))
+    call = call_with_tensors(case, inputs, VISIBILITIES["prefill"](shape))
+    assert torch.autograd.gradgradcheck(call, tensors_of(inputs), fast_mode=True)
+
+
+@each_variant
+def test_second_derivatives_stop_at_each_input_where_one_is_made_from_another(case: Case) -> None:
+    inputs = case.inputs(TINY)
+    first, *rest = tensors_of(inputs)
+    call = call_with_tensors(case, inputs, {})
+
+    def tied(x: Tensor) -> Tensor:
+        """The last of the inputs, the values or a parameter, depends on the first."""
+        return call(x, *rest[:-1], rest[-1] * (1.0 + 0.1 * x.mean()))
+
+    assert torch.autograd.gradgradcheck(tied, (first.requires_grad_(),))
+
+
+@each_variant
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_checkpoint_changes_no_gradient(case: Case, reentrant: bool) -> None:
+    plain, again = with_gradients(case.inputs()), with_gradients(case.inputs())
+    call = call_with_tensors(case, plain, VISIBILITIES["causal-lengths"](Shape()))
+    call(*tensors_of(plain)).square().sum().backward()
+    checkpoint(call, *tensors_of(again), use_reentrant=reentrant).square().sum().backward()
+    for expected, found in zip(tensors_of(plain), tensors_of(again), strict=True):
+        assert torch.equal(found.grad, expected.grad)

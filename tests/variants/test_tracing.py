@@ -12,6 +12,7 @@ from torch.export import Dim
 
 from .cases import (
     CASES,
+    VISIBILITIES,
     Case,
     Inputs,
     Shape,
@@ -68,11 +69,23 @@ def test_opcheck_finds_nothing(case: Case, causal: bool) -> None:
     torch.library.opcheck(case.torch_op, arguments, test_utils=QUICK_CHECKS)
 
 
-@pytest.mark.slow
 @each_variant
-def test_opcheck_finds_nothing_with_dynamic_shapes(case: Case) -> None:
+@pytest.mark.parametrize("rule", ["all", "prefill"])
+def test_opcheck_finds_nothing_in_the_whole_of_its_checks(case: Case, rule: str) -> None:
     inputs = with_gradients(case.inputs(SMALL, torch.float32))
-    torch.library.opcheck(case.torch_op, case.raw_arguments(inputs))
+    torch.library.opcheck(case.torch_op, case.raw_arguments(inputs, **VISIBILITIES[rule](SMALL)))
+
+
+@pytest.mark.slow
+@each_case
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(
+    "shape", [Shape(batch=1, rows=1, keys=1), Shape(batch=3, rows=66, keys=9)], ids=["one", "blocks"]
+)
+def test_opcheck_finds_nothing_at_other_sizes_and_dtypes(case: Case, dtype: torch.dtype, shape: Shape) -> None:
+    shape = case.fit(shape)
+    inputs = with_gradients(case.inputs(shape, dtype))
+    torch.library.opcheck(case.torch_op, case.raw_arguments(inputs, **VISIBILITIES["causal-lengths"](shape)))
 
 
 @each_case

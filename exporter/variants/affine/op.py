@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from attnexport.variants.affine import reference
-from attnexport.variants.checks import as_int32, check, check_heads, check_lengths
+from attnexport.variants.checks import as_int32, check, check_heads, check_lengths, same_precision
 from attnexport.variants.registration import register_operator
 
 _operator = register_operator(reference.affine_scaled_attention)
@@ -46,9 +46,10 @@ def affine_scaled_attention(
     Raises:
         ValueError: shapes that do not fit, naming the argument.
     """
+    q, k, v = same_precision(q, k, v)
     check_heads("q", q, "k", k, v)
     check_lengths(q.shape[0], kv_lengths, q_start)
     for name, tensor in (("alpha", alpha), ("beta", beta)):
-        check(tensor.shape == q.shape[:3], name, f"(B, H, N) = {tuple(q.shape[:3])}", tensor)
+        check(tensor.shape == q.shape[:3], name, tensor, "(B, H, N) = ({}, {}, {})", *q.shape[:3])
     factor = q.shape[-1] ** -0.5 if scale is None else float(scale)
     return _operator(q, k, v, alpha, beta, factor, causal, as_int32(kv_lengths), as_int32(q_start))

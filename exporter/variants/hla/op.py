@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from attnexport.variants.checks import as_int32, check, check_heads, check_lengths
+from attnexport.variants.checks import as_int32, check, check_heads, check_lengths, same_precision
 from attnexport.variants.hla import reference
 from attnexport.variants.registration import register_operator
 
@@ -51,14 +51,16 @@ def hadamard_linear_attention(
             "key_factors: expected as many tensors as query_factors, at least one, "
             f"given {len(query_factors)} and {len(key_factors)}"
         )
+    *factors, v = same_precision(*query_factors, *key_factors, v)
+    query_factors, key_factors = factors[: len(query_factors)], factors[len(query_factors) :]
     first = query_factors[0]
     for index, (query, key) in enumerate(zip(query_factors, key_factors, strict=True)):
         check_heads(f"query_factors[{index}]", query, f"key_factors[{index}]", key, v)
         check(
             query.shape[:3] == first.shape[:3],
             f"query_factors[{index}]",
-            "the shape of the first but for m_r",
             query,
+            "the shape of the first but for m_r",
         )
     check_lengths(v.shape[0], kv_lengths, q_start)
     return _operator(list(query_factors), list(key_factors), v, causal, eps, as_int32(kv_lengths), as_int32(q_start))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnexport.variants.checks import as_int32, check, check_count, check_heads, check_lengths
+from attnexport.variants.checks import as_int32, check, check_count, check_heads, check_lengths, same_precision
 from attnexport.variants.krause import reference
 from attnexport.variants.krause.neighbourhood import Grid
 from attnexport.variants.registration import register_operator
@@ -50,14 +50,15 @@ def krause_attention(
     Raises:
         ValueError: shapes or options that do not fit, naming the argument.
     """
+    q, k, v = same_precision(q, k, v)
     check_heads("q", q, "k", k, v)
     check_lengths(q.shape[0], kv_lengths, q_start)
-    check(sigma.dim() == 0 or tuple(sigma.shape) == (q.shape[1],), "sigma", f"() or (H={q.shape[1]},)", sigma)
+    check(sigma.dim() == 0 or tuple(sigma.shape) == (q.shape[1],), "sigma", sigma, "() or (H={},)", q.shape[1])
     if grid is not None:
         if window is not None:
             raise ValueError("grid: expected None together with window, given both")
         for name, tensor in (("q", q), ("k", k)):
-            check(tensor.shape[2] == grid.tokens, name, f"{grid.tokens} tokens for {grid}", tensor)
+            check(tensor.shape[2] == grid.tokens, name, tensor, "{} tokens for {}", grid.tokens, grid)
     return _operator(
         q,
         k,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnexport.variants.checks import as_int32, check, check_count, check_heads, check_lengths
+from attnexport.variants.checks import as_int32, check, check_count, check_heads, check_lengths, same_precision
 from attnexport.variants.registration import register_operator
 from attnexport.variants.ssa import reference
 
@@ -53,11 +53,12 @@ def selective_synchronization_attention(
     Raises:
         ValueError: shapes or options that do not fit, naming the argument.
     """
+    omega_q, omega_k, theta, v = same_precision(omega_q, omega_k, theta, v)
     check_heads("omega_q", omega_q, "omega_k", omega_k, v)
     check_lengths(v.shape[0], kv_lengths, q_start)
-    check(theta.shape == omega_k.shape, "theta", f"the shape of omega_k, {tuple(omega_k.shape)}", theta)
-    check(coupling.dim() == 0, "coupling", "()", coupling)
-    check(tuple(alpha.shape) == (omega_q.shape[1],), "alpha", f"(H={omega_q.shape[1]},)", alpha)
+    check(theta.shape == omega_k.shape, "theta", theta, "the shape of omega_k, ({}, {}, {}, {})", *omega_k.shape)
+    check(coupling.dim() == 0, "coupling", coupling, "()")
+    check(tuple(alpha.shape) == (omega_q.shape[1],), "alpha", alpha, "(H={},)", omega_q.shape[1])
     return _operator(
         omega_q,
         omega_k,

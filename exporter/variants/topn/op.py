@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnexport.variants.checks import as_int32, check_count, check_heads, check_lengths
+from attnexport.variants.checks import as_int32, check_count, check_heads, check_lengths, same_precision
 from attnexport.variants.registration import register_operator
 from attnexport.variants.topn import reference
 
@@ -43,6 +43,7 @@ def top_n_attention(
     Raises:
         ValueError: shapes or options that do not fit, naming the argument.
     """
+    q, k, v = same_precision(q, k, v)
     check_heads("q", q, "k", k, v)
     check_lengths(q.shape[0], kv_lengths, q_start)
     kept = check_count("n", n)
