@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -30,6 +31,7 @@ from attnexport.loading.dynamic_shapes import (
 from attnexport.loading.modules import one_line, told
 from attnexport.loading.plain_programs import plain_program
 from attnexport.loading.unwrapping import bare
+from attnexport.loading.vmapped import without_vmap
 from attnexport.loading.weights_ready import check_weights
 from attnexport.pt2_safety import AuditedArchive
 from attnexport.pt2_safety.payloads import registered_inputs
@@ -42,7 +44,7 @@ def load_audited(archive: AuditedArchive, name: str) -> ExportedProgram:
     try:
         # The archive's example inputs may hold these; without this torch would fall back to plain unpickling.
         with torch.serialization.safe_globals(list(registered_inputs().values())):
-            return load_pt2(archive.stream()).exported_programs["model"]
+            return without_vmap(load_pt2(archive.stream()).exported_programs["model"])
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = (lines[-1] if lines else type(error).__name__)[:300]
@@ -109,7 +111,7 @@ def _named(
     kwargs: Mapping[str, Any] | None,
     dynamic_shapes: Any,
 ) -> NamedProgram:
-    program = plain_program(program)
+    program = plain_program(without_vmap(program))
     if dynamic_shapes is None:
         return NamedProgram(program, {}, {})
     args, kwargs = as_inputs(args, kwargs)
@@ -134,7 +136,7 @@ def _exported(
 ) -> ExportedProgram:
     try:
         with _without_dumps():
-            return torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
+            return without_vmap(_afresh_where_sizes_stick(module, args, kwargs, shapes))
     except UserError as error:
         if error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
             raise ConversionError(_constraint(str(error), leaves)) from error
@@ -146,6 +148,20 @@ def _exported(
         if unknown:
             raise InputError(unknown) from error
         raise ConversionError(_failure(error)) from error
+
+
+def _afresh_where_sizes_stick(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any
+) -> ExportedProgram:
+    """torch.export; once more without what torch remembers of a torch.cond that was exported at fixed sizes before."""
+    export = functools.partial(torch.export.export, module, args, kwargs, dynamic_shapes=shapes, strict=False)
+    try:
+        return export()
+    except UserError as error:
+        if error.error_type is not UserErrorType.CONSTRAINT_VIOLATION:
+            raise
+    torch.compiler.reset()
+    return export()
 
 
 def _unknown_container(message: str, leaves: Sequence[InputLeaf]) -> str:
@@ -233,5 +249,10 @@ def _failure(error: Exception) -> str:
         return (
             f"the model branches on the values of a tensor{where}, which torch.export cannot record: "
             "use torch.where or torch.cond"
+        )
+    if "Cannot call sizes() on tensor with symbolic sizes" in text:
+        return (
+            "torch.export keeps a dim dynamic inside torch.vmap only if it is the mapped one: leave the others static, "
+            "or make the model work on a batch without vmap"
         )
     return f"torch.export cannot export the model: {told(error)}"

@@ -1,0 +1,24 @@
+"""Programs with torch.vmap in them."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch._functorch import predispatch
+from torch.export import ExportedProgram
+
+
+def without_vmap(program: ExportedProgram) -> ExportedProgram:
+    """The program with every torch.vmap carried out; itself when it has none.
+
+    torch.export records a vmap as one call that enters it and one that leaves it. Whatever fails between them leaves
+    the process inside, where every later random number or in-place write fails too.
+    """
+    parts = (part for part in program.graph_module.modules() if hasattr(part, "graph"))
+    targets = {node.target for part in parts for node in part.graph.nodes}
+    if predispatch._vmap_increment_nesting not in targets:
+        return program
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+        carried_out: ExportedProgram = program.run_decompositions({})
+    return carried_out
