@@ -75,8 +75,8 @@ class TensorRt:
             check(library, library.attnrt_build(self._handle, byref(request.as_c()), byref(handle)))
         try:
             nodes = range(library.attnrt_num_plugin_nodes(handle))
-            names = [library.attnrt_plugin_node(handle, index).decode() for index in nodes]
-            types = [library.attnrt_plugin_type(handle, index).decode() for index in nodes]
+            names = [library.attnrt_plugin_node(handle, index).decode(errors="replace") for index in nodes]
+            types = [library.attnrt_plugin_type(handle, index).decode(errors="replace") for index in nodes]
             return Built(
                 engine=_bytes(library.attnrt_engine_bytes, handle),
                 timing_cache=_bytes(library.attnrt_timing_cache, handle),

@@ -187,4 +187,4 @@ def _values(array: NDArray[Any], tensor: EngineTensor) -> NDArray[Any]:
 
 def _read(c: CTensor) -> EngineTensor:
     shapes = Shapes(*(tuple(sizes[: c.rank]) for sizes in (c.minimum, c.optimum, c.maximum)))
-    return EngineTensor(c.name.decode(), Dtype(c.dtype), tuple(c.dims[: c.rank]), shapes if c.is_input else None)
+    return EngineTensor(c.name.decode(errors="replace"), Dtype(c.dtype), tuple(c.dims[: c.rank]), shapes if c.is_input else None)

@@ -70,12 +70,14 @@ class BuiltEngine:
 
     Attributes:
         engine: the serialised engine.
-        layers: of the engine, or of the network where the builder's inspector says nothing about engines.
+        layers: of the engine, as far as they are known, or of the network where the builder's inspector says nothing
+            about engines.
         plugin_nodes: names of the ONNX nodes that became plugins.
         messages: what the builder warned of, a line each.
         seconds: from parsing to the serialised engine.
         layers_from: "engine" or "network", what ``layers`` describe. Default: "engine".
         peak_bytes: largest resident size of the building process. Default: None, not measured.
+        unknown: what is not known of the layers, a sentence. Default: None, all is known.
     """
 
     engine: bytes
@@ -85,6 +87,7 @@ class BuiltEngine:
     seconds: float
     layers_from: str = "engine"
     peak_bytes: int | None = None
+    unknown: str | None = None
 
 
 class EngineBuilder(Protocol):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, TensorInfo
 from attnexport.backends.building import BuiltEngine, EngineRequest, Profile
-from attnexport.backends.engine_layers import read_layers
+from attnexport.backends.engine_layers import EngineLayers, read_layers
 from attnexport.errors import BackendError, InputError
 from attnexport.files import replacing
 from attnexport.plugins.attnrt import Runtime, find_runtime
@@ -76,15 +76,23 @@ class NativeBuilder:
         if request.timing_cache is not None:
             with replacing(request.timing_cache) as staging:
                 (staging / request.timing_cache.name).write_bytes(built.timing_cache)
-        engine = self._tensorrt.load(built.engine, request.plugins, allow_host_code=request.embed_plugins)
+        found = self._layers(built.engine, request)
         return BuiltEngine(
             engine=built.engine,
-            layers=tuple(read_layers(engine.layers())),
+            layers=found.layers,
             plugin_nodes=tuple(built.plugin_nodes),
             messages=built.warnings,
             seconds=seconds,
             peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            unknown=found.unknown,
         )
+
+    def _layers(self, engine: bytes, request: EngineRequest) -> EngineLayers:
+        try:
+            loaded = self._tensorrt.load(engine, request.plugins, allow_host_code=request.embed_plugins)
+            return read_layers(loaded.layers())
+        except BackendError as error:
+            return EngineLayers((), f"the engine's layers are not known: {error}")
 
 
 class NativeBackend:

@@ -129,6 +129,7 @@ class BindingsBuilder:
             seconds=answer["seconds"],
             layers_from=answer["layers_from"],
             peak_bytes=answer["peak_bytes"],
+            unknown=answer["unknown"],
         )
 
     def environment(self, folder: Path) -> dict[str, str]:

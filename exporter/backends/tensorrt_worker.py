@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from attnexport.backends.building import Layer
-from attnexport.backends.engine_layers import onnx_name, read_layers
+from attnexport.backends.engine_layers import EngineLayers, onnx_name, read_layers
 
 REQUEST, ANSWER, ENGINE, TIMING_CACHE = "request.json", "answer.json", "engine", "timing_cache"
 _PRECISIONS = {"FLOAT": "fp32", "HALF": "fp16"}
@@ -100,10 +100,11 @@ def _build(trt: Any, log: _Log, request: Mapping[str, Any], folder: Path) -> dic
         (folder / TIMING_CACHE).write_bytes(config.get_timing_cache().serialize())
     (folder / ENGINE).write_bytes(engine)
     network_layers = [_network_layer(trt, network.get_layer(index)) for index in range(network.num_layers)]
-    engine_layers = _engine_layers(trt, log, engine, request)
+    found = _engine_layers(trt, log, engine, request)
     return {
-        "layers": [asdict(layer) for layer in engine_layers or network_layers],
-        "layers_from": "engine" if engine_layers else "network",
+        "layers": [asdict(layer) for layer in found.layers or network_layers],
+        "layers_from": "engine" if found.layers else "network",
+        "unknown": found.unknown,
         "plugin_nodes": [layer.name for layer in network_layers if layer.plugin is not None],
         "messages": [text for text in dict.fromkeys(log.warnings) if not any(usual in text for usual in _USUAL)],
         "seconds": seconds,
@@ -167,7 +168,7 @@ def _network_layer(trt: Any, layer: Any) -> Layer:
     return Layer(onnx_name(layer.metadata, layer.name), kind, precisions, plugin)
 
 
-def _engine_layers(trt: Any, log: _Log, engine: Any, request: Mapping[str, Any]) -> list[Layer]:
+def _engine_layers(trt: Any, log: _Log, engine: Any, request: Mapping[str, Any]) -> EngineLayers:
     """The engine's own layers; none where it cannot be opened, as without a GPU."""
     runtime = trt.Runtime(log.logger)
     runtime.engine_host_code_allowed = request["embed_plugins"]
@@ -175,9 +176,13 @@ def _engine_layers(trt: Any, log: _Log, engine: Any, request: Mapping[str, Any])
         runtime.get_plugin_registry().load_library(request["plugins"])
     opened = runtime.deserialize_cuda_engine(engine)
     if opened is None:
-        return []
+        return EngineLayers(())
     inspector = opened.create_engine_inspector()
-    return read_layers(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+    try:
+        said = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+    except UnicodeDecodeError as error:
+        said = error.object.decode(errors="replace")
+    return read_layers(said)
 
 
 def _known_capabilities(trt: Any) -> list[int]:

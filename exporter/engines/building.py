@@ -90,6 +90,7 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
     check_outcome(draft, built)
     quantized = quantized_precision(draft.model)
     notes += [f"{draft.limits.product} warns: {message}" for message in built.messages[:_MESSAGES]]
+    notes += [] if built.unknown is None else [built.unknown]
     with replacing(output) as staging:
         engine = staging / output.name
         engine.write_bytes(built.engine)

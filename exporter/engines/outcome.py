@@ -13,7 +13,8 @@ from attnexport.errors import BackendError
 
 def check_outcome(draft: Draft, built: BuiltEngine) -> None:
     """Refuses an engine in which a node of ours is no plugin although a library was given, or that computes in another
-    precision than asked for; for TensorRT 8.x, which chooses layer by layer, one without any layer of it.
+    precision than asked for; for TensorRT 8.x, which chooses layer by layer, one without any layer of it. Where not
+    all layers are known, their precision is not judged.
 
     Raises:
         BackendError: naming the nodes or the precision.
@@ -25,7 +26,8 @@ def check_outcome(draft: Draft, built: BuiltEngine) -> None:
                 f"{draft.path}: node {', '.join(map(str, missing))}: expected a plugin of {draft.library.path}, "
                 f"{draft.limits.product} built {'its body' if len(missing) == 1 else 'their bodies'}"
             )
-    _check_precision(draft, built.layers)
+    if built.unknown is None:
+        _check_precision(draft, built.layers)
 
 
 def _check_precision(draft: Draft, layers: Sequence[Layer]) -> None:

@@ -68,7 +68,7 @@ void inspect_command(const std::vector<std::string> &given) {
                                  .add("engine", arguments.file())
                                  .add("tensorrt", attnrt_version(tensorrt.get()))
                                  .add_raw("tensors", json_list(tensors))
-                                 .add_raw("layers", layers)
+                                 .add_raw("layers", json_of_another(layers))
                                  .text() +
                              "\n";
     write_file(*report, text.data(), text.size());

@@ -7,7 +7,7 @@
 
 namespace program {
 
-// A value as JSON text.
+// A value as JSON text. Bytes of a text that are not UTF-8 become question marks.
 std::string json(const std::string &text);
 std::string json(const char *text);
 std::string json(double number);
@@ -17,6 +17,10 @@ std::string json(const std::vector<int64_t> &numbers);
 
 // Values that are JSON text already.
 std::string json_list(const std::vector<std::string> &values);
+
+// JSON that another library wrote, as JSON: control characters inside its texts are escaped and nan becomes null.
+// What is not whole becomes one text.
+std::string json_of_another(const std::string &text);
 
 class JsonObject {
   public:
