@@ -187,4 +187,5 @@ def _values(array: NDArray[Any], tensor: EngineTensor) -> NDArray[Any]:
 
 def _read(c: CTensor) -> EngineTensor:
     shapes = Shapes(*(tuple(sizes[: c.rank]) for sizes in (c.minimum, c.optimum, c.maximum)))
-    return EngineTensor(c.name.decode(errors="replace"), Dtype(c.dtype), tuple(c.dims[: c.rank]), shapes if c.is_input else None)
+    name, dims = c.name.decode(errors="replace"), tuple(c.dims[: c.rank])
+    return EngineTensor(name, Dtype(c.dtype), dims, shapes if c.is_input else None)
