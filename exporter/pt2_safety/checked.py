@@ -8,6 +8,7 @@ outside of tensors: see docs/files-from-strangers.md.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -108,13 +109,18 @@ def _weight_norm(given: Arguments) -> None:
 
 
 def _resampling(given: Arguments) -> None:
-    """A scale that is given is one."""
-    scales = [given.get("scales_h"), given.get("scales_w"), *(given.get("scale_factors") or ())]
-    for scale in scales:
-        _require(
-            scale is None or 1e-3 <= scale <= 1e3,
-            f"interpolate with antialias: expected scales from 0.001 to 1000, given {scale}",
-        )
+    """A scale that is given leads from the size of the values to that of the result."""
+    for scale in given.get("scale_factors") or ():
+        _require(1e-3 <= scale <= 1e3, f"interpolate with antialias: expected scales from 0.001 to 1000, given {scale}")
+    if "self" not in given or given["self"].dim() != 4 or len(given["output_size"]) != 2:
+        return
+    scales = (given.get("scales_h"), given.get("scales_w"))
+    for size, result, scale in zip(given["self"].shape[2:], given["output_size"], scales, strict=True):
+        if scale is not None and type(size) is type(result) is int:
+            _require(
+                math.isfinite(scale) and int(size * scale) == result,
+                f"interpolate with antialias: expected {size} to become {result} by the scale, given {scale}",
+            )
 
 
 def _is_known(tensor: Tensor) -> bool:

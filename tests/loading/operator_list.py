@@ -85,11 +85,11 @@ _LAYERS = """
     max_unpool3d native_batch_norm native_dropout native_group_norm native_layer_norm _native_batch_norm_legit
     _native_batch_norm_legit_functional _native_batch_norm_legit_no_training _batch_norm_with_update_functional pad
     _pad_circular _pad_enum reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
-    replication_pad3d rms_norm _fused_rms_norm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell rrelu
-    scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu _safe_softmax _softmax _log_softmax
-    upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d
-    upsample_nearest3d upsample_trilinear3d _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d
-    _upsample_nearest_exact2d _upsample_nearest_exact3d norm_except_dim _weight_norm
+    replication_pad3d rms_norm _fused_rms_norm rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell rrelu rrelu_with_noise
+    rrelu_with_noise_functional scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu
+    _safe_softmax _softmax _log_softmax upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
+    upsample_nearest2d upsample_nearest3d upsample_trilinear3d _upsample_bicubic2d_aa _upsample_bilinear2d_aa
+    _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d norm_except_dim _weight_norm
     fake_quantize_per_channel_affine fake_quantize_per_tensor_affine fake_quantize_per_channel_affine_cachemask
     fake_quantize_per_tensor_affine_cachemask _fake_quantize_learnable_per_channel_affine
     _fake_quantize_learnable_per_tensor_affine binary_cross_entropy binary_cross_entropy_with_logits
