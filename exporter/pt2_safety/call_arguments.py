@@ -46,6 +46,18 @@ def check_arguments(operator: torch._ops.OpOverload, inputs: Sequence[Mapping[st
             raise Refusal(f"{operator} whose argument {argument.name} is not of the type {kind}")
 
 
+def check_function_arguments(target: str, inputs: Sequence[Mapping[str, Any]]) -> None:
+    """As check_arguments, for a function that is no operator: vmap's takes an axis that torch does not look at.
+
+    Raises:
+        Refusal: a result of vmap whose axis is not written out as the first one.
+    """
+    if target == "torch._functorch.predispatch._remove_batch_dim":
+        arguments = [entry["arg"] for entry in inputs if entry.get("kind") == _POSITIONAL]
+        if len(arguments) != len(inputs) or arguments[3:] != [{"as_int": 0}]:
+            raise Refusal("vmap with other out_dims than 0: move the axis of its result with movedim, and re-export")
+
+
 def _is_positional(argument: Any, given: Mapping[str, Mapping[str, Any]]) -> bool:
     kind = given[argument.name].get("kind")
     if kind in (_POSITIONAL, _BY_NAME):

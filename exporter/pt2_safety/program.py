@@ -14,9 +14,10 @@ from typing import Any
 from torch._export.serde.schema import SCHEMA_VERSION, ScalarType
 
 from attnexport.pt2_safety.arithmetic import check_arithmetic, names_in
-from attnexport.pt2_safety.call_arguments import check_arguments
+from attnexport.pt2_safety.call_arguments import check_arguments, check_function_arguments
 from attnexport.pt2_safety.dead_nodes import without_dead_nodes
 from attnexport.pt2_safety.guards import guard_code
+from attnexport.pt2_safety.layer_names import layer_names
 from attnexport.pt2_safety.operators import operator_of, operator_target
 from attnexport.pt2_safety.shapes import (
     Refusal,
@@ -44,7 +45,6 @@ from attnexport.pt2_safety.treespec import input_tree_spec, tree_spec
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 _FORMULA = re.compile(r"(?=.*[^\w])[\w *+\-/()%,]{1,200}")
 _UNBACKED = re.compile(r"(u|zuf)[0-9]{1,5}")
-_MODULE_STACK = re.compile(r"[\w .,;:()\[\]<>\-+@/']{1,4000}")
 
 device = record({"type": one_of(*_DEVICES)}, {"index": optional(integer)})
 _hint = optional(union(as_int=integer, as_bool=boolean, as_float=number))
@@ -139,28 +139,12 @@ _argument_union = union(
 )
 
 
-def _metadata(value: object) -> dict[str, str]:
-    """Of the notes beside a node only the module path stays: it names layers and is never run."""
-    stack = value.get("nn_module_stack") if isinstance(value, dict) else None
-    if isinstance(stack, str) and _MODULE_STACK.fullmatch(stack):
-        return {"nn_module_stack": stack} if all(map(_has_three_parts, stack.split(";"))) else {}
-    return {}
-
-
-def _has_three_parts(entry: str) -> bool:
-    depth, commas = 0, 0
-    for character in entry:
-        depth += (character in "[(") - (character in ")]")
-        commas += character == "," and depth == 0
-    return commas == 2
-
-
 _node_record = record(
     {
         "target": operator_target,
         "inputs": list_of(record({"name": identifier_or_empty, "arg": _argument}, {"kind": optional(one_of(0, 1, 2))})),
         "outputs": list_of(_argument),
-        "metadata": _metadata,
+        "metadata": layer_names,
     },
     {"is_hop_single_tensor_return": optional(boolean), "name": optional(identifier_or_empty)},
 )
@@ -169,7 +153,9 @@ _node_record = record(
 def _node(value: object) -> Any:
     checked = _node_record(value)
     operator = operator_of(checked["target"])
-    if operator is not None:
+    if operator is None:
+        check_function_arguments(checked["target"], checked["inputs"])
+    else:
         check_arguments(operator, checked["inputs"])
     return checked
 

@@ -69,12 +69,22 @@ def _arange(*names: str, dtype: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
+def _vmap_result(*arguments: dict[str, Any], **keywords: dict[str, Any]) -> dict[str, Any]:
+    x = {"as_tensor": {"name": "x"}}
+    return call(
+        "torch._functorch.predispatch._remove_batch_dim", x, {"as_int": 1}, {"as_int": 3}, *arguments, **keywords
+    )
+
+
 WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "number_as_type": (_arange("start", "end", "step", dtype={"as_int": -64}), "not of the type ScalarType"),
     "size_as_type": (_arange("start", "end", dtype={"as_sym_int": {"as_int": -64}}), "not of the type ScalarType"),
     "gap": (_arange("start", "step", dtype={"as_none": True}), "in another order"),
     "twice": (_arange("start", "end", "end", dtype={"as_none": True}), "has twice"),
     "unknown": (_arange("start", "end", "stop", dtype={"as_none": True}), "does not have"),
+    "axis_of_vmap": (_vmap_result({"as_int": 2**31}), "other out_dims than 0"),
+    "axis_of_vmap_by_name": (_vmap_result(out_dim={"as_int": -2}), "other out_dims than 0"),
+    "axis_of_vmap_later": (_vmap_result({"as_sym_int": {"as_name": "n"}}), "other out_dims than 0"),
     "sparse": (call("torch.ops.aten.zeros.default", size={"as_ints": [2]}, layout={"as_layout": 1}), "sparse"),
     "meta": (
         call(
