@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from attnexport.pt2_safety.archive import Records
 from attnexport.pt2_safety.expressions import is_plain_key
 from attnexport.pt2_safety.program import tensor_meta
-from attnexport.pt2_safety.shapes import Refusal, attribute_path, boolean, dict_of, optional, record, shown
+from attnexport.pt2_safety.shapes import MAX_TEXT, Refusal, attribute_path, boolean, dict_of, optional, record, shown
 
 _RAW_RECORD = re.compile(r"(weight|tensor)_[0-9]{1,9}")
 _LEAVES = (torch.Tensor, torch.nn.Parameter, bool, int, float, complex, str, type(None), torch.dtype)
@@ -152,6 +152,8 @@ def _rebuilt(inputs: object) -> object:
 def _plain_leaf(leaf: object) -> object:
     if type(leaf) not in _LEAVES:
         raise Refusal(f"the example inputs hold a {type(leaf).__name__}, not only tensors and numbers")
+    if (isinstance(leaf, str) and len(leaf) > MAX_TEXT) or (isinstance(leaf, int) and abs(leaf) >= 2**64):
+        raise Refusal(f"the example inputs hold a number of over 64 bits or a text of over {MAX_TEXT} characters")
     if isinstance(leaf, torch.Tensor):
         return leaf.detach().requires_grad_(leaf.requires_grad)
     return leaf

@@ -15,7 +15,7 @@ from attnexport.pt2_safety.guards import guard_code
 from attnexport.pt2_safety.shapes import Refusal
 from attnexport.pt2_safety.size_expressions import sympy_expression
 
-from .pt2_edits import Records, edited, graph, renamed, victim_records, write_archive
+from .pt2_edits import EXAMPLES, Records, edited, graph, renamed, saved, victim_inputs, victim_records, write_archive
 
 S = "Symbol('s77', positive=True, integer=True)"
 SECONDS = 2.0
@@ -172,6 +172,14 @@ def test_a_costly_size_in_a_file_is_one_line(records: Records, tmp_path: Path) -
     with pytest.raises(InputError, match="exponent") as refused:
         load_model(path)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("leaf", [2**200, "x" * 10_000], ids=["number", "text"])
+def test_an_example_that_guards_would_multiply_is_refused(leaf: object, records: Records, tmp_path: Path) -> None:
+    x, extra, _ = victim_inputs()
+    path = write_archive(tmp_path / "model.pt2", {**records, EXAMPLES: saved(((x, extra, leaf), {}))})
+    with pytest.raises(InputError, match="over 64 bits"):
+        load_model(path)
 
 
 ALLOWED: dict[str, Callable[[], str]] = {
