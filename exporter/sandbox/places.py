@@ -82,7 +82,9 @@ def _of_python() -> Iterator[Path]:
     yield from (Path(sys.prefix), Path(sys.base_prefix))
     for name in ("attnexport", "attnexport.plugins", "attnexport.calibration"):
         found = importlib.util.find_spec(name)
-        yield from map(Path, (found and found.submodule_search_locations) or ())
+        for folder in map(Path, (found and found.submodule_search_locations) or ()):
+            # A package may be a folder of links into a checkout.
+            yield from (folder, *(path.resolve() for path in folder.iterdir() if path.is_symlink()))
     # The current folder, which ``python -m`` puts there, holds the user's own files.
     for path in (Path(entry) for entry in sys.path if entry not in ("", os.getcwd())):
         if path.is_dir():

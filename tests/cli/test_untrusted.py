@@ -52,6 +52,17 @@ def test_convert_and_check_work_in_the_child(saved: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_a_package_made_of_links_is_seen_by_the_child(saved: Path, tmp_path: Path):
+    """As type checkers want it: the import names differ from the folders."""
+    root, package = Path(__file__).parents[2], tmp_path / "links" / "attnexport"
+    package.mkdir(parents=True)
+    for path in (*(root / "exporter").iterdir(), root / "plugins", root / "calibration"):
+        (package / path.name).symlink_to(path)
+    done = attnexport_of(tmp_path, "convert", saved, "-o", "out.onnx", PYTHONPATH=str(package.parent))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
 def test_record_and_analyze_work_in_the_child(saved: Path, tmp_path: Path):
     done = attnexport_of(tmp_path, "record", saved, "-o", "set", "--kinds", "normal", "--seeds", 1)
     assert (done.returncode, done.stderr) == (0, "")
