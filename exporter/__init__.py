@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attnexport.checking import check as check
     from attnexport.conversion import Conversion as Conversion
     from attnexport.conversion import convert as convert
     from attnexport.errors import AttnexportError as AttnexportError
@@ -52,6 +53,7 @@ _HOME = {
     "TopNAttention": "variants.topn.module",
     "affine_scaled_attention": "variants.affine.op",
     "attention_geometry": "variants.geometry",
+    "check": "checking",
     "convert": "conversion",
     "hadamard_linear_attention": "variants.hla.op",
     "krause_attention": "variants.krause.op",

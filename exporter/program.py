@@ -75,11 +75,18 @@ def input_specs(program: ExportedProgram) -> tuple[TensorSpec, ...]:
             name,
             node.name,
             node.meta["val"].dtype,
-            tuple(size if isinstance(size, int) else str(size) for size in node.meta["val"].shape),
+            tuple(map(_size, node.meta["val"].shape)),
         )
         for name, node in zip(names, nodes, strict=True)
         if isinstance(node.meta.get("val"), Tensor)
     )
+
+
+def _size(size: int | torch.SymInt) -> Size:
+    """A size that the model's code fixed while it was traced is an expression without symbols."""
+    if isinstance(size, int):
+        return size
+    return int(size.node.expr) if size.node.expr.is_Integer else str(size)
 
 
 def _argument_names(program: ExportedProgram) -> list[str] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import operator
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -110,9 +109,13 @@ def _check_reading_back(program: ExportedProgram, archive: AuditedArchive, name:
 
 
 def _operators(program: ExportedProgram) -> list[str]:
-    """Without their libraries, since the audit puts its own before some, and without the parts of tuples."""
-    called = [node.target for node in program.graph.nodes if node.op == "call_function"]
-    return [str(target).partition(".")[2] for target in called if target is not operator.getitem]
+    """Those that the outputs need, without their libraries: the audit puts its own before some, and drops the dead."""
+    needed: set[torch.fx.Node] = set()
+    for node in reversed(program.graph.nodes):
+        if node.op == "output" or node in needed:
+            needed.update(node.all_input_nodes)
+    called = [node.target for node in program.graph.nodes if node in needed and node.op == "call_function"]
+    return [str(target).partition(".")[2] or str(target) for target in called]
 
 
 _DESCRIPTIONS: dict[str, Callable[[ExportedProgram], Sequence[Any]]] = {

@@ -84,15 +84,15 @@ def sort_attributes(model: ir.Model) -> None:
 
 
 def rename_dims(model: ir.Model, names: Mapping[str, str]) -> None:
-    """Gives symbolic dims their declared names, inside expressions too (``2*s0`` to ``2*batch``)."""
-    if not names:
-        return
+    """Gives symbolic dims their declared names, inside expressions too (``2*s0`` to ``2*batch``); numbers are sizes."""
     pattern = re.compile(r"\b(" + "|".join(map(re.escape, names)) + r")\b")
 
     def renamed(dim: int | ir.SymbolicDim) -> int | ir.SymbolicDim:
         if isinstance(dim, int) or dim.value is None:
             return dim
-        return ir.SymbolicDim(pattern.sub(lambda match: names[match.group()], dim.value))
+        if dim.value.isdecimal():
+            return int(dim.value)
+        return ir.SymbolicDim(pattern.sub(lambda match: names.get(match.group(), match.group()), dim.value))
 
     values = {value for node in ir.traversal.RecursiveGraphIterator(model.graph) for value in node.outputs}
     for value in (*model.graph.inputs, *values):

@@ -1,0 +1,92 @@
+"""The accuracy check from Python, for the same models, contenders and inputs as on the command line."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from attnexport.accuracy.cache import OutputCache
+from attnexport.accuracy.check import check as check_contenders
+from attnexport.accuracy.contenders import BackendContender
+from attnexport.accuracy.data import Batch, data_batches
+from attnexport.accuracy.judge import Plan
+from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
+from attnexport.accuracy.opening import Opener, parse_contender
+from attnexport.accuracy.quantized_contenders import open_all
+from attnexport.accuracy.results import CheckReport
+from attnexport.accuracy.torch_runs import TorchRuns
+from attnexport.loading.programs import NamedProgram
+from attnexport.loading.sources import Model, named_source
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Batches of files, read each time that they are iterated."""
+
+    source: NamedProgram
+    path: str | os.PathLike[str]
+
+    def __iter__(self) -> Iterator[Batch]:
+        return data_batches(self.source.program, self.path, dim_names=self.source.dim_names)
+
+
+def check(
+    model: Model,
+    contenders: Sequence[str | os.PathLike[str]],
+    args: Sequence[Any] | Tensor | None = None,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    data: str | os.PathLike[str] | None = None,
+    kinds: str | None = None,
+    seeds: int = 3,
+    seed: int = 0,
+    precision: str | None = None,
+    plugins: str | os.PathLike[str] | None = None,
+    plan: Plan | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> CheckReport:
+    """Holds files to a model's float64 reference, as ``attnexport check`` does.
+
+    Args:
+        model: a module, as convert takes it; an exported program; what load_model returned; or the path of a .pt2.
+        contenders: ONNX files, engines, recorded outputs, or ``torch:fp16`` and the like.
+        args: example inputs of a module. Default: None, for a program, which carries its own.
+        kwargs: example keyword inputs. Default: None.
+        dynamic_shapes: of a module, as convert takes them. Default: None, all static.
+        data: an .npz or a folder of them. Default: None, generated inputs.
+        kinds: of generated inputs, as ``normal,large``. Default: None, all.
+        seeds: batches of each kind of values. Default: 3.
+        seed: of the first. Default: 0.
+        precision: of every contender. Default: None, each one's own.
+        plugins: the plugin library for engines. Default: None.
+        plan: metrics, repetitions and exceptions. Default: None, outputs alone, once.
+        cache: a folder for the reference's outputs. Default: None, none are kept.
+
+    Returns:
+        The report; ``passed`` says whether every contender is within its budget.
+
+    Raises:
+        InputError: a model, a contender or inputs that cannot be used.
+        BackendError: a backend refuses a file.
+        ConversionError: the module cannot be exported.
+    """
+    source = named_source(model, args, kwargs, dynamic_shapes)
+    runs = TorchRuns(source.program, OutputCache(None if cache is None else Path(cache)))
+    opener = Opener(runs, precision, None if plugins is None else Path(plugins))
+    with tempfile.TemporaryDirectory() as scratch:
+        opened = open_all(opener, [parse_contender(os.fspath(text)) for text in contenders], Path(scratch))
+        engines = [one.contender.profiles for one in opened if isinstance(one.contender, BackendContender)]
+        batches: Iterable[Batch]
+        if data is not None:
+            batches, left_out = _Data(source, data), {}
+        else:
+            batches = generated_inputs(source.program, chosen_kinds(kinds), seeds=seeds, seed=seed, engines=engines)
+            left_out = batches.left_out
+        return check_contenders(runs, [one.contender for one in opened], batches, plan, left_out=left_out)
