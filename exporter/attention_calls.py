@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ import torch.fx
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.program import call_leaves, module_path
+from attnexport.program import module_path
+from attnexport.running import ProgramRunner
 from attnexport.variants import Variant, variant_of_torch_op
 
 SOFTMAX = torch.ops.aten.scaled_dot_product_attention.default
@@ -65,7 +67,4 @@ class _Observer(torch.fx.Interpreter):
 
 def visit_calls(program: ExportedProgram, tensors: Sequence[Tensor], visit: Callable[[OperatorCall], None]) -> None:
     """Runs the program once and calls ``visit`` for every attention call, in order, before it is computed."""
-    graph = program.module(check_guards=False)
-    assert isinstance(graph, torch.fx.GraphModule)
-    with torch.no_grad():
-        _Observer(graph, visit).run(*call_leaves(program, tensors), enable_io_processing=False)
+    ProgramRunner(program).run(tensors, partial(_Observer, visit=visit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from attnexport.accuracy.contenders import BackendContender
 from attnexport.accuracy.data import Batch, data_batches
 from attnexport.accuracy.judge import Plan
 from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
-from attnexport.accuracy.opening import Opener, parse_contender
+from attnexport.accuracy.opening import Opener, parse_contender, state_for
 from attnexport.accuracy.quantized_contenders import open_all
 from attnexport.accuracy.results import CheckReport
 from attnexport.accuracy.torch_runs import TorchRuns
+from attnexport.fitness import refuse_unfit
 from attnexport.loading.programs import NamedProgram
 from attnexport.loading.sources import Model, named_source
+from attnexport.state.preparing import without_state
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,17 @@ def check(
     Raises:
         InputError: a model, a contender or inputs that cannot be used.
         BackendError: a backend refuses a file.
-        ConversionError: the module cannot be exported.
+        ConversionError: the module cannot be exported, or is one that no file can be held to.
     """
+    wanted = [parse_contender(os.fspath(text)) for text in contenders]
     source = named_source(model, args, kwargs, dynamic_shapes)
+    refuse_unfit(source.program)
+    prepared = without_state(source.program, state_for(wanted))
+    source = replace(source, program=prepared.program)
     runs = TorchRuns(source.program, OutputCache(None if cache is None else Path(cache)))
     opener = Opener(runs, precision, None if plugins is None else Path(plugins))
     with tempfile.TemporaryDirectory() as scratch:
-        opened = open_all(opener, [parse_contender(os.fspath(text)) for text in contenders], Path(scratch))
+        opened = open_all(opener, wanted, Path(scratch))
         engines = [one.contender.profiles for one in opened if isinstance(one.contender, BackendContender)]
         batches: Iterable[Batch]
         if data is not None:
@@ -89,4 +95,5 @@ def check(
         else:
             batches = generated_inputs(source.program, chosen_kinds(kinds), seeds=seeds, seed=seed, engines=engines)
             left_out = batches.left_out
-        return check_contenders(runs, [one.contender for one in opened], batches, plan, left_out=left_out)
+        report = check_contenders(runs, [one.contender for one in opened], batches, plan, left_out=left_out)
+    return replace(report, notes=(*prepared.notes, *report.notes))

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import shutil
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,11 @@ import onnx_ir as ir
 import torch
 from torch.export import ExportedProgram
 
-from attnexport.errors import BackendError, ConversionError, InputError
+from attnexport.errors import ConversionError, InputError
 from attnexport.files import replacing, sha256
+from attnexport.fitness import refuse_unfit
+from attnexport.graph.corrections import refuse_wrong
+from attnexport.graph.exact_scalars import restore_scalars
 from attnexport.graph.functions import attach_functions, inline_all
 from attnexport.graph.layer_norm import expand_layer_norms
 from attnexport.graph.metadata import (
@@ -32,13 +36,16 @@ from attnexport.graph.metadata import (
 from attnexport.graph.naming import name_ends, renamed
 from attnexport.graph.nodes import translation_table, variant_nodes
 from attnexport.graph.opset17 import lower_to_opset17
+from attnexport.graph.state import write_state
 from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8
 from attnexport.graph.torch_values import torch_values, write_torch_values
 from attnexport.loading.dim_notes import notes_on_fixed, symbol_names
 from attnexport.loading.sources import Model, named_source
 from attnexport.program import input_specs, output_names
+from attnexport.proof import proven
+from attnexport.state.choices import REFUSE
+from attnexport.state.preparing import without_state
 from attnexport.targets import Target, find_target
-from attnexport.verification import verify_shapes
 
 DEFAULT_OPSET = 20
 BFLOAT16_OPSET = 22
@@ -90,6 +97,9 @@ def convert(
     nodes: str = "auto",
     kwargs: Mapping[str, Any] | None = None,
     dim_names: Mapping[str, Mapping[int, str]] | None = None,
+    state: str = REFUSE,
+    keep_failed: str | os.PathLike[str] | None = None,
+    unproven: bool = False,
 ) -> Conversion:
     """Converts a model to ONNX and proves the file by running it.
 
@@ -114,22 +124,32 @@ def convert(
             "auto" keeps nodes unless the target's TensorRT knows no local functions. Default: "auto".
         kwargs: example keyword inputs. Default: None.
         dim_names: names of a program's dynamic dims by input and axis. Default: None, as in dynamic_shapes.
+        state: what becomes of buffers that forward writes and later outputs depend on: "refuse" names them in an
+            error; "io" makes each written buffer an input, and an output of its name with ``_next`` behind, which
+            the next call takes. Default: "refuse".
+        keep_failed: where to keep a file that was made and not proven, to look into it. Default: None, nowhere.
+        unproven: accept a file that could not be run, with a note. Default: False, which is an error.
 
     Returns:
         What was written.
 
     Raises:
         InputError: arguments that do not fit, or a file that cannot be written.
-        ConversionError: an operator ONNX lacks, or a dim that did not stay dynamic.
+        ConversionError: an operator ONNX lacks, a model that draws random numbers, takes or gives complex ones or
+            depends on written buffers, a dim that did not stay dynamic, a file that computes something else (the
+            operator and module where it does first are named), or one that could not be run.
     """
     chosen = find_target(target) if target is not None else None
     source = named_source(model, args, kwargs, dynamic_shapes)
-    program = source.program
+    refuse_unfit(source.program)
+    refuse_wrong(source.program)
+    prepared = without_state(source.program, state)
+    program = prepared.program
     version = _choose_opset(opset, chosen.opset if chosen else None, program)
     inputs, outputs = [spec.name for spec in input_specs(program)], output_names(program)
     symbols = symbol_names(program, source.dim_names if dim_names is None else dim_names)
 
-    graph, values = _export_graph(program, max(version, 18))
+    graph, values, rounded = _export_graph(program, max(version, 18))
     values = renamed(values, name_ends(graph, inputs, outputs))
     rename_dims(graph, symbols)
     if version == 17:
@@ -146,6 +166,8 @@ def convert(
     write_torch_values(graph, values)
     write_metadata(graph, program)
     write_dim_ranges(graph, program, symbols)
+    write_state(graph, program)
+    notes += [*prepared.notes, *rounded]
     variants = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
     if not counted:
         notes.append("the model calls none of attnexport's operators: the file holds standard operators only")
@@ -158,7 +180,13 @@ def convert(
     path = Path(path)
     with replacing(path) as staging:
         data_path = _write(graph, staging / path.name)
-        verified = _verify(staging / path.name, program, symbols, notes)
+        try:
+            verified = proven(staging / path.name, program, symbols, unproven=unproven)
+        except ConversionError as error:
+            if keep_failed is None:
+                raise
+            _keep(staging, path.name, Path(keep_failed))
+            raise ConversionError(f"{error}; the file is kept as {keep_failed}") from error
         digest = sha256(staging / path.name)
     return Conversion(
         path=path,
@@ -167,8 +195,8 @@ def convert(
         variants=dict(variants),
         inputs=tuple(value.name or "" for value in graph.graph.inputs),
         outputs=tuple(value.name or "" for value in graph.graph.outputs),
-        verified=tuple(verified),
-        notes=tuple(notes),
+        verified=verified.shapes,
+        notes=(*notes, *verified.notes),
         sha256=digest,
     )
 
@@ -226,8 +254,8 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _export_graph(program: ExportedProgram, opset: int) -> tuple[ir.Model, dict[str, str]]:
-    """The exporter's graph, and which of its tensors are which values of the program."""
+def _export_graph(program: ExportedProgram, opset: int) -> tuple[ir.Model, dict[str, str], list[str]]:
+    """The exporter's graph, which of its tensors are which values of the program, and notes."""
     try:
         with _quiet():
             exported = torch.onnx.export(
@@ -247,7 +275,8 @@ def _export_graph(program: ExportedProgram, opset: int) -> tuple[ir.Model, dict[
         raise ConversionError(
             f"opset {opset}: the exporter could not convert this graph from opset {model.opset_imports['']}"
         )
-    return model, torch_values(program, exported.exported_program)
+    decomposed = exported.exported_program
+    return model, torch_values(program, decomposed), restore_scalars(model, decomposed)
 
 
 def _explain(error: BaseException) -> str:
@@ -274,14 +303,8 @@ def _write(model: ir.Model, path: Path) -> str | None:
     return external
 
 
-def _verify(path: Path, program: ExportedProgram, symbols: Mapping[str, str], notes: list[str]) -> list[str]:
-    if program.example_inputs is None:
-        notes.append("not run: the program carries no example inputs")
-        return []
-    try:
-        verified = verify_shapes(path, program, symbols)
-    except BackendError as error:
-        notes.append(f"not run: {str(error).removeprefix(f'{path}: ')}")
-        return []
-    notes.extend(verified.notes)
-    return list(verified.shapes)
+def _keep(staging: Path, name: str, wanted: Path) -> None:
+    """Copies what was written; external data keeps its name, which the file knows it by."""
+    with replacing(wanted) as folder:
+        for part in staging.iterdir():
+            shutil.copyfile(part, folder / (wanted.name if part.name == name else part.name))

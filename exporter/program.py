@@ -10,7 +10,7 @@ from typing import Any
 import sympy
 import torch
 import torch.utils._pytree as pytree
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, OutputKind, TensorArgument
 
@@ -21,18 +21,29 @@ from attnexport.trees import Path, leaf_paths, unused
 _TRIES = 4096
 _FARTHEST = 2**31 - 1
 
+STATE = "attnexport_state"
+"""Meta of the placeholder of an input that is a buffer of the model: the buffer's name."""
+
 Size = int | str
 """A fixed size, or the expression of a dynamic one, as ``s0`` or ``2*s0``."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor input: its name, torch's name for it (a placeholder of the graph), dtype and shape."""
+    """A tensor input.
+
+    Attributes:
+        name: what it is called.
+        placeholder: torch's name for it, that of a placeholder of the graph.
+        dtype, shape: of the tensor.
+        is_state: whether it is a buffer of the model, which one call hands to the next.
+    """
 
     name: str
     placeholder: str
     dtype: torch.dtype
     shape: tuple[Size, ...]
+    is_state: bool = False
 
     def __str__(self) -> str:
         sizes = ", ".join(str(size) for size in self.shape)
@@ -72,10 +83,11 @@ def input_specs(program: ExportedProgram) -> tuple[TensorSpec, ...]:
         names = [node.name for node in nodes]
     return tuple(
         TensorSpec(
-            name,
+            node.meta.get(STATE, name),
             node.name,
             node.meta["val"].dtype,
             tuple(map(_size, node.meta["val"].shape)),
+            STATE in node.meta,
         )
         for name, node in zip(names, nodes, strict=True)
         if isinstance(node.meta.get("val"), Tensor)
@@ -98,16 +110,30 @@ def _argument_names(program: ExportedProgram) -> list[str] | None:
     return list(signature.forward_arg_names) if all(argument.type is None for argument in arguments) else None
 
 
+def state_names(program: ExportedProgram) -> tuple[str, ...]:
+    """Names of the inputs that are buffers of the model; they are the last inputs, and what they become the last
+    outputs, in the same order."""
+    return tuple(node.meta[STATE] for node in _placeholders(program) if STATE in node.meta)
+
+
+def next_state(name: str) -> str:
+    """Name of the output that holds what the buffer of this name becomes."""
+    return f"{name}_next"
+
+
 def output_names(program: ExportedProgram) -> tuple[str, ...]:
     """Names for the output tensors, different from each other and from the inputs'.
 
     A tensor returned alone is ``output``; one of a dict or a dataclass has its key; one of a sequence has its position
-    behind an underscore, as ``output_0`` and ``hidden_states_0``. None among the outputs has no name.
+    behind an underscore, as ``output_0`` and ``hidden_states_0``. None among the outputs has no name. What buffers
+    become is called after them.
 
     Raises:
         ConversionError: an output that is neither a tensor nor None.
     """
+    state = state_names(program)
     arguments = [spec.arg for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
+    arguments = arguments[: len(arguments) - len(state)]
     inputs = {spec.name for spec in input_specs(program)}
     names: list[str] = []
     for path, argument in zip(_output_paths(program, len(arguments)), arguments, strict=True):
@@ -118,11 +144,14 @@ def output_names(program: ExportedProgram) -> tuple[str, ...]:
             kind = type(argument.value).__name__ if isinstance(argument, ConstantArgument) else "a symbolic number"
             place = name.removeprefix("output_")
             raise ConversionError(f"output {place}: expected a tensor, the model returns {kind}: return tensors only")
-    return tuple(names)
+    return (*names, *map(next_state, state))
 
 
 def _output_paths(program: ExportedProgram, count: int) -> list[Path]:
+    """Where each of the outputs is in what forward returns; buffers are behind that."""
     spec = program.call_spec.out_spec
+    if spec is not None and state_names(program):
+        spec = spec.children()[0]
     if spec is None or spec.num_leaves != count:
         return [(position,) for position in range(count)]
     paths = leaf_paths(spec)
@@ -254,6 +283,12 @@ def example_inputs(program: ExportedProgram) -> list[Tensor]:
     return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
+def initial_state(program: ExportedProgram) -> dict[str, Tensor]:
+    """By name of the input, what the buffers that are inputs hold before the first call."""
+    names = state_names(program)
+    return dict(zip(names, example_inputs(program)[-len(names) :], strict=True)) if names else {}
+
+
 def call_leaves(program: ExportedProgram, tensors: Sequence[Tensor]) -> list[Any]:
     """The flat inputs of a call: these tensors, and the constants the program was exported with between them."""
     if program.example_inputs is None:
@@ -261,12 +296,3 @@ def call_leaves(program: ExportedProgram, tensors: Sequence[Tensor]) -> list[Any
     fresh = iter(tensors)
     leaves = pytree.tree_leaves(program.example_inputs)
     return [next(fresh) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-
-
-def run_program(program: ExportedProgram, module: nn.Module, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Output tensors of the program's module for its tensor inputs in order, without gradients."""
-    leaves = call_leaves(program, tensors)
-    args, kwargs = pytree.tree_unflatten(leaves, program.call_spec.in_spec)
-    with torch.no_grad():
-        outputs = pytree.tree_leaves(module(*args, **kwargs))
-    return [value for value in outputs if isinstance(value, Tensor)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.backends.onnxruntime_sessions import says_no_kernel
 from attnexport.errors import BackendError, ConversionError, first_line
 from attnexport.inputs import generator, like_example
-from attnexport.program import example_inputs, run_program, shapes_at, size_choices
+from attnexport.program import example_inputs, input_specs, next_state, shapes_at, size_choices, state_names
+from attnexport.running import ProgramRunner
 
 GROSS_ERROR = 0.1
 """Relative L2 error beyond which a file computes something else; accuracy proper is ``check``'s business."""
@@ -39,7 +40,29 @@ def relative_l2(given: NDArray[Any], expected: NDArray[Any]) -> float:
 
 
 def _shapes_text(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in zip(names, shapes, strict=True))
+    return ", ".join(
+        f"{name} {'x'.join(map(str, shape)) or 'scalar'}" for name, shape in zip(names, shapes, strict=True)
+    )
+
+
+class WrongValuesError(ConversionError):
+    """A file that runs and computes something else than PyTorch.
+
+    Attributes:
+        tensors: inputs on which it does.
+    """
+
+    def __init__(self, message: str, tensors: tuple[Tensor, ...]) -> None:
+        super().__init__(message)
+        self.tensors = tensors
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Inputs for one run, and where that is, for messages."""
+
+    at: str
+    tensors: Sequence[Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,41 +81,63 @@ class Verified:
 def verify_shapes(path: str | os.PathLike[str], program: ExportedProgram, dim_names: Mapping[str, str]) -> Verified:
     """Runs the file on the example and, where dims are dynamic, at two other shapes, against PyTorch.
 
+    A file with state runs on the example twice, the second time from what the first call left.
+
     Args:
         path: the ONNX file.
         program: what it was converted from, with example inputs.
         dim_names: declared names of the symbols, for messages.
 
     Raises:
-        ConversionError: the file is no valid model, a dim declared dynamic was specialised, or the file computes
-            something else.
+        WrongValuesError: the file computes something else.
+        ConversionError: the file is no valid model, or a dim declared dynamic was specialised.
         BackendError: ONNX Runtime has no kernel for the model's types.
     """
-    backend = _loaded(path)
-    examples = example_inputs(program)
-    module = program.module()
+    backend, runner = _loaded(path), ProgramRunner(program)
     ran, notes = [], []
-    for seed, chosen in enumerate(size_choices(program)):
-        shapes = shapes_at(program, chosen)
-        random = generator(seed)
-        tensors = [like_example(example, shape, random) for example, shape in zip(examples, shapes, strict=True)]
-        declared = {dim_names.get(symbol, symbol): size for symbol, size in chosen.items()}
-        at = f"at {', '.join(f'{name}={size}' for name, size in declared.items()) or 'the example shape'}"
+    for number, trial in enumerate(_trials(program, dim_names)):
+        text = _shapes_text(backend.input_names, [tuple(tensor.shape) for tensor in trial.tensors])
         try:
-            expected = run_program(program, module, examples if seed == 0 else tensors)
+            expected = runner.run(trial.tensors)
         except Exception as error:
-            if seed == 0:
+            if number == 0:
                 raise ConversionError(
                     f"PyTorch cannot run the model on its own example: {first_line(error)}"
                 ) from error
-            notes.append(f"not run {at}: PyTorch itself fails there: {first_line(error)}")
+            notes.append(f"not run {trial.at}: PyTorch itself fails there: {first_line(error)}")
             continue
-        pairs = zip(backend.inputs, examples if seed == 0 else tensors, strict=True)
-        feeds = {info.name: fed(as_array(tensor), info) for info, tensor in pairs}
-        text = _shapes_text(backend.input_names, shapes)
-        _compare(backend, feeds, expected, text, at)
+        _compare(backend, trial, expected, text)
         ran.append(text)
+        if number == 0 and state_names(program):
+            _compare_next_call(backend, runner, trial, expected, text)
     return Verified(tuple(ran), tuple(notes))
+
+
+def _trials(program: ExportedProgram, dim_names: Mapping[str, str]) -> Iterator[_Trial]:
+    """The example, and values like its own at other sizes."""
+    examples, specs = example_inputs(program), input_specs(program)
+    for seed, chosen in enumerate(size_choices(program)):
+        declared = {dim_names.get(symbol, symbol): size for symbol, size in chosen.items()}
+        at = f"at {', '.join(f'{name}={size}' for name, size in declared.items()) or 'the example shape'}"
+        random = generator(seed)
+        drawn = zip(specs, examples, shapes_at(program, chosen), strict=True)
+        yield _Trial(
+            at,
+            [
+                example if seed == 0 or spec.is_state else like_example(example, shape, random)
+                for spec, example, shape in drawn
+            ],
+        )
+
+
+def _compare_next_call(
+    backend: OnnxRuntimeBackend, runner: ProgramRunner, trial: _Trial, outputs: Sequence[Tensor], text: str
+) -> None:
+    """The same inputs with what the first call left in the buffers."""
+    count = sum(name in backend.output_names for name in map(next_state, backend.input_names))
+    tensors = [*trial.tensors[: len(trial.tensors) - count], *outputs[len(outputs) - count :]]
+    second = _Trial("at the second call", tensors)
+    _compare(backend, second, runner.run(tensors), text)
 
 
 def lacks_kernel(error: BackendError) -> bool:
@@ -114,13 +159,10 @@ def _loaded(path: str | os.PathLike[str]) -> OnnxRuntimeBackend:
         raise ConversionError(f"the file that came out is not valid: {reason}") from error
 
 
-def _compare(
-    backend: OnnxRuntimeBackend,
-    feeds: Mapping[str, NDArray[Any]],
-    expected: Sequence[Tensor],
-    text: str,
-    at: str,
-) -> None:
+def _compare(backend: OnnxRuntimeBackend, trial: _Trial, expected: Sequence[Tensor], text: str) -> None:
+    at = trial.at
+    pairs = zip(backend.inputs, trial.tensors, strict=True)
+    feeds = {info.name: fed(as_array(tensor), info) for info, tensor in pairs}
     try:
         outputs = backend.run(feeds)
     except BackendError as error:
@@ -136,6 +178,7 @@ def _compare(
             )
         error_size = relative_l2(given, as_array(want))
         if not error_size <= GROSS_ERROR:
-            raise ConversionError(
-                f"output {name} {at}: expected PyTorch's values, given a relative L2 error of {error_size:.3g}"
+            raise WrongValuesError(
+                f"output {name} {at}: expected PyTorch's values, given a relative L2 error of {error_size:.3g}",
+                tuple(trial.tensors),
             )

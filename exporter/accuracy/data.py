@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 
 from attnexport.errors import InputError
 from attnexport.npz_files import StoredArray, open_arrays
-from attnexport.program import Size, TensorSpec, dynamic_dims, input_specs, shapes_at
+from attnexport.program import Size, TensorSpec, dynamic_dims, initial_state, input_specs, shapes_at
 
 DATA = "data"
 LABELS = "labels"
@@ -78,6 +78,8 @@ def data_batches(
 ) -> Iterator[Batch]:
     """The rows of .npz files in batches; arrays go by the inputs' names, ``labels`` beside them if present.
 
+    Buffers that are inputs start from what the model came with, in every batch, unless a file has an array for them.
+
     Args:
         program: the model.
         path: an .npz file or a folder of them.
@@ -133,7 +135,7 @@ def whole_file(
 
 def _batch_size(specs: Sequence[TensorSpec]) -> Size | None:
     """What axis 0 of the inputs that share a batch is called: the first dynamic size there, else the first."""
-    leading = [spec.shape[0] for spec in specs if spec.shape]
+    leading = [spec.shape[0] for spec in specs if spec.shape and not spec.is_state]
     dynamic = [size for size in leading if isinstance(size, str)]
     return (dynamic or leading or [None])[0]
 
@@ -163,7 +165,7 @@ class _Reader:
     def batches(self, content: _Content, limit: int | None) -> Iterator[Batch]:
         """The rows, about ``limit`` of them."""
         size, tensors = _batch_size(self.specs), content.tensors
-        shared = [bool(spec.shape) and spec.shape[0] == size for spec in self.specs]
+        shared = [bool(spec.shape) and spec.shape[0] == size and not spec.is_state for spec in self.specs]
         named = [(spec.name, len(tensor)) for spec, tensor, cut in zip(self.specs, tensors, shared, strict=True) if cut]
         first, rows = named[0] if named else ("", 1)
         for name, given in named:
@@ -205,6 +207,8 @@ class _Reader:
 
     def _fitted(self, spec: TensorSpec, stored: Mapping[str, StoredArray], batch: Size | None) -> Tensor:
         """One input's array as a tensor of its dtype; read once its rank and fixed sizes were checked."""
+        if spec.is_state and spec.name not in stored:
+            return initial_state(self.program)[spec.name]
         if spec.name not in stored:
             raise InputError(
                 f"{self.file}: expected an array for input {spec.name}, given {', '.join(sorted(stored)) or 'none'}"
@@ -213,7 +217,7 @@ class _Reader:
         kinds = "fV" if spec.dtype.is_floating_point else "biu"
         fits = array.dtype.kind in kinds and array.ndim == len(spec.shape)
         for axis, (size, given) in enumerate(zip(spec.shape, array.shape, strict=False)):
-            cut = axis == 0 and size == batch
+            cut = axis == 0 and size == batch and not spec.is_state
             fits &= isinstance(size, str) or size == given or (cut and size > 0 and given % size == 0)
         if not fits:
             raise self._misfit(spec, f"{array.shape} {array.dtype}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from attnexport.accuracy.budget import ORDINARY_L2, ROUNDING_L2, Budget, beyond
 from attnexport.accuracy.data import DATA, Batch
 from attnexport.accuracy.measures import KindErrors, OutputErrors
 from attnexport.accuracy.results import ContenderFacts, Failure, Metric
@@ -45,7 +46,13 @@ def unstable_notes(facts: ContenderFacts, output: OutputErrors) -> Iterator[str]
         if budget.override is None and budget.unstable:
             yield (
                 f"output {output.name}, {kind.kind} inputs: the model is unstable there: random rounding to "
-                f"{facts.precision} moves it by {budget.rounding_error:.3g}, PyTorch's by {budget.torch_error:.3g}"
+                f"{facts.precision} moves it by {budget.rounding_error:.3g} (relative L2 {budget.rounding_l2:.3g}), "
+                f"PyTorch's by {budget.torch_error:.3g}; that excuses errors up to a relative L2 of {ROUNDING_L2:g}"
+            )
+        if budget.override is None and budget.largest_l2 is not None and budget.torch_l2 > ORDINARY_L2:
+            yield (
+                f"output {output.name}, {kind.kind} inputs: PyTorch at {facts.precision} errs by a relative L2 of "
+                f"{budget.torch_l2:.3g} itself, which proves nothing: errors up to {ORDINARY_L2:g} are allowed"
             )
         if budget.limit >= kind.largest_reference > 0:
             yield (
@@ -98,14 +105,13 @@ def _what(output: OutputErrors, kind: KindErrors) -> tuple[str, str]:
     if kind.not_finite:
         also = f", {kind.torch_not_finite} in PyTorch" if kind.torch_not_finite else ""
         return "values that are NaN or infinite:", f"{kind.not_finite} of {kind.elements}{also}"
-    size = f"largest error {kind.largest_error:.3g}"
-    if not kind.budget.limit:
-        return size, "is more than none allowed"
-    return size, f"is {kind.share:.3g} times the allowed {kind.budget.limit:.3g}"
+    return beyond(kind.budget, kind.largest_error, kind.relative_l2)
 
 
 def _advice(facts: ContenderFacts, output: OutputErrors, kind: KindErrors) -> str:
     closer = _closer_look(facts)
+    if kind.budget is not None and _is_beyond_excuses(kind.budget, kind):
+        return f"another precision, or an entry for the output in a --budget file, with its reason; {closer}"
     if kind.torch_not_finite:
         return f"another precision: PyTorch overflows in {facts.precision} too"
     if kind.not_finite and facts.precision == "fp16":
@@ -115,6 +121,11 @@ def _advice(facts: ContenderFacts, output: OutputErrors, kind: KindErrors) -> st
     if any(other.passed for other in output.kinds):
         return f"{closer}; other kinds of inputs are within the budget"
     return closer
+
+
+def _is_beyond_excuses(budget: Budget, kind: KindErrors) -> bool:
+    """Whether the size alone of an error is within what is allowed there."""
+    return not kind.not_finite and kind.largest_error <= budget.limit
 
 
 def _closer_look(facts: ContenderFacts) -> str:

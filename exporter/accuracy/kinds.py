@@ -15,7 +15,8 @@ from attnexport.accuracy.scaling import is_scalable, largest_scale, scaled
 from attnexport.accuracy.sizes import Profiles, SizeRange, size_ranges
 from attnexport.errors import InputError, first_line
 from attnexport.inputs import generator, like_example
-from attnexport.program import example_inputs, input_specs, shapes_at
+from attnexport.program import example_inputs, initial_state, input_specs, shapes_at
+from attnexport.running import ProgramRunner
 
 LONGEST = 1024
 """Size up to which dynamic dims are generated, unless the example's is larger."""
@@ -68,6 +69,27 @@ class Generation:
             raise NotApplicable("products of the example's own values come near half's limit")
         return scale
 
+    @cached_property
+    def _runner(self) -> ProgramRunner:
+        return ProgramRunner(self.program)
+
+    def with_state(self, tensors: Sequence[Tensor], state: Sequence[Tensor]) -> list[Tensor]:
+        """Inputs whose last ones, the model's buffers, are these."""
+        return [*tensors[: len(tensors) - len(state)], *state]
+
+    def state_after(self, tensors: Sequence[Tensor], count: int) -> list[Tensor]:
+        """What one call leaves in the model's ``count`` buffers.
+
+        Raises:
+            NotApplicable: PyTorch cannot run the model on these inputs.
+        """
+        if not count:
+            return []
+        try:
+            return self._runner.run(tensors)[-count:]
+        except Exception as error:
+            raise NotApplicable(f"PyTorch cannot run the model: {first_line(error)}") from error
+
     def like_examples(self, sizes: Mapping[str, int], random: torch.Generator) -> list[Tensor]:
         """Inputs with values like the example's; dynamic dims that are not in ``sizes`` have the example's."""
         chosen = {**{size.symbol: size.example for size in self.ranges}, **sizes}
@@ -88,6 +110,8 @@ class InputKind:
         name: as ``--kinds`` takes it.
         title: what it is, in words.
         values: makes the tensors of one batch, for kinds of values.
+        continues: whether a batch begins with what the one before left in the model's buffers, where those are
+            inputs. Batches of other kinds begin with what the model came with.
         sizes: sizes of the dynamic dims of every batch, for kinds of sizes.
     """
 
@@ -95,6 +119,7 @@ class InputKind:
     title: str
     values: Maker | None = None
     sizes: Sizes | None = None
+    continues: bool = False
 
     def make(self, generation: Generation) -> Iterator[list[Tensor]]:
         """The inputs, batch by batch.
@@ -102,6 +127,14 @@ class InputKind:
         Raises:
             NotApplicable: the model has no inputs of this kind.
         """
+        state = list(initial_state(generation.program).values())
+        for drawn in self._draw(generation):
+            tensors = generation.with_state(drawn, state)
+            yield tensors
+            if self.continues:
+                state = generation.state_after(tensors, len(state))
+
+    def _draw(self, generation: Generation) -> Iterator[list[Tensor]]:
         if self.values is not None:
             for seed in range(generation.seeds):
                 yield self.values(generation, generator(_FIRST_SEED + generation.seed + seed))
@@ -120,7 +153,7 @@ def _large(generation: Generation, random: torch.Generator) -> list[Tensor]:
 
 def _constant(generation: Generation, random: torch.Generator) -> list[Tensor]:
     tensors = generation.like_examples({}, random)
-    return [tensor.flatten()[:1].expand_as(tensor).contiguous() if tensor.numel() else tensor for tensor in tensors]
+    return [torch.full_like(tensor, tensor.flatten()[0].item()) if tensor.numel() else tensor for tensor in tensors]
 
 
 def _one_hot(generation: Generation, random: torch.Generator) -> list[Tensor]:
@@ -167,7 +200,7 @@ def _long(size: SizeRange, longest: int) -> int:
 KINDS = {
     kind.name: kind
     for kind in (
-        InputKind("normal", "values like the example's", values=_normal),
+        InputKind("normal", "values like the example's", values=_normal, continues=True),
         InputKind("large", "scaled until products of two values come near half's limit", values=_large),
         InputKind("constant", "every value of an input the same", values=_constant),
         InputKind("one-hot", "one value of the last axis, the others zero", values=_one_hot),

@@ -86,22 +86,27 @@ class KindErrors:
         """Whether these are within the budget."""
         if self.budget is None:
             return self.mismatches <= self.allowed_mismatches
-        return self.not_finite == 0 and (not self.judged or self.largest_error <= self.budget.limit)
+        return self.not_finite == 0 and self.share <= 1
 
     @property
     def share(self) -> float:
         """Share of the budget that is used: above 1 is outside; infinite where values are not finite, 0 where the
         size of errors is not judged."""
-        used, allowed = self.largest_error, 0.0 if self.budget is None else self.budget.limit
         if self.budget is None:
-            used, allowed = float(self.mismatches), float(self.allowed_mismatches)
-        elif self.not_finite:
+            if self.allowed_mismatches > 0:
+                return self.mismatches / self.allowed_mismatches
+            return math.inf if self.mismatches > 0 else 0.0
+        if self.not_finite:
             return math.inf
-        elif not self.judged:
-            return 0.0
-        if allowed > 0:
-            return used / allowed
-        return math.inf if used > 0 else 0.0
+        return self.budget.share(self.largest_error, self.relative_l2) if self.judged else 0.0
+
+    @property
+    def excused(self) -> bool:
+        """Whether it is within the budget only because random rounding moves the model's result so far."""
+        budget = self.budget
+        if budget is None or not (self.judged and self.passed):
+            return False
+        return budget.override is None and self.largest_error > budget.limit_of_torch
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,15 @@ from attnexport.accuracy.contenders import BackendContender, Contender, Recorded
 from attnexport.accuracy.precision import PRECISIONS, onnx_precision
 from attnexport.accuracy.results import ContenderFacts
 from attnexport.accuracy.torch_runs import TorchRuns
+from attnexport.backends import Backend
 from attnexport.engines.manifest import read_manifest
 from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
 from attnexport.errors import InputError
 from attnexport.files import sha256
-from attnexport.graph.inspection import inspect_model
-from attnexport.program import output_names
+from attnexport.graph.inspection import inspect_model, read_model
+from attnexport.graph.state import read_state
+from attnexport.program import input_specs, output_names, state_names
+from attnexport.state.choices import AS_NEEDED, IO
 
 TORCH, ORT, ORT_CUDA, ENGINE, RECORDED = "torch", "ort", "ort-cuda", "engine", "recorded"
 _KINDS = (TORCH, ORT, ORT_CUDA, ENGINE, RECORDED)
@@ -69,6 +73,17 @@ def _kind_of(path: Path) -> str:
     return ENGINE if path.suffix in ENGINE_SUFFIXES else ORT
 
 
+def state_for(contenders: Iterable[ContenderText]) -> str:
+    """How a model is held beside these contenders: with every written buffer as an input where a file has such
+    inputs, else with those that outputs depend on.
+
+    Raises:
+        InputError: a file that is no ONNX model.
+    """
+    files = (Path(contender.argument) for contender in contenders if contender.kind in (ORT, ORT_CUDA))
+    return IO if any(path.is_file() and read_state(read_model(path)) for path in files) else AS_NEEDED
+
+
 @dataclass(frozen=True)
 class Opener:
     """Opens contenders for one model.
@@ -115,6 +130,7 @@ class Opener:
         else:
             note, (precision, source) = self._origin(path), self._precision(onnx_precision(path), "most weights")
         backend = open_backend(path, plugins=self.plugins, device=contender.device)
+        self._refuse_without_state(path, backend)
         facts = ContenderFacts(contender.text, backend.description, precision, source, str(path), sha256(path))
         try:
             opened = BackendContender(facts, backend, self.runs.program)
@@ -122,6 +138,16 @@ class Opener:
             raise InputError(f"{path}: {error}") from error
         opened.notes = (*opened.notes, *([note] if note else []))
         return opened
+
+    def _refuse_without_state(self, path: Path, backend: Backend) -> None:
+        buffers = state_names(self.runs.program)
+        named = f"the buffer{'' if len(buffers) == 1 else 's'} {', '.join(buffers)}"
+        given = len(backend.input_names)
+        if buffers and given == len(input_specs(self.runs.program)) - len(buffers):
+            raise InputError(
+                f"{path}: has no input for {named}, which the model writes and its outputs depend on: convert with "
+                "--state io"
+            )
 
     def _precision(self, found: str | None, source: str) -> tuple[str, str]:
         """Of the yardstick, and where that was read."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ import torch.utils._pytree as pytree
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.program import call_leaves
+from attnexport.running import ProgramRunner
 
 _FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
@@ -59,17 +59,6 @@ class PrecisionInterpreter(torch.fx.Interpreter):
         return lambda *args: type(self)(graph, self._dtype).run(*args)
 
 
-@contextlib.contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """What torch makes floating tensors of while nobody names a dtype."""
-    previous = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(previous)
-
-
 class Evaluator:
     """A program with every floating tensor in one dtype.
 
@@ -79,17 +68,11 @@ class Evaluator:
     """
 
     def __init__(self, program: ExportedProgram, dtype: torch.dtype) -> None:
-        self._program, self._dtype = program, dtype
-        graph = program.module(check_guards=False)
-        assert isinstance(graph, torch.fx.GraphModule)
-        self._interpreter = PrecisionInterpreter(graph, dtype)
+        self._runner, self._dtype = ProgramRunner(program), dtype
 
     def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Output tensors for the input tensors, given in the order of the program's inputs."""
-        leaves = call_leaves(self._program, tensors)
-        with torch.no_grad(), default_dtype(self._dtype):
-            outputs = pytree.tree_leaves(self._interpreter.run(*leaves, enable_io_processing=False))
-        return [value for value in outputs if isinstance(value, Tensor)]
+        return self._runner.run(tensors, partial(PrecisionInterpreter, dtype=self._dtype), self._dtype)
 
 
 class Reference(Evaluator):

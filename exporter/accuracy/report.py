@@ -25,6 +25,7 @@ _DERIVED = (
     "limit",
     "passed",
     "share",
+    "verdict",
 )
 """Properties that belong into JSON beside the fields."""
 

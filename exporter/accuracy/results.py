@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attnexport.accuracy.budget import Budget, Override
+from attnexport.accuracy.budget import Budget, Override, beyond
 from attnexport.accuracy.measures import OutputErrors
 
 
@@ -198,15 +198,15 @@ class LayerError:
     @property
     def passed(self) -> bool:
         """Whether it is within its budget, if it has one."""
-        return self.budget is None or (self.not_finite == 0 and self.largest_error <= self.budget.limit)
+        return self.budget is None or (self.not_finite == 0 and self.share <= 1)
 
     @property
     def share(self) -> float:
         """Share of the budget that is used: above 1 is outside, infinite where values are not finite."""
         if self.not_finite:
             return math.inf
-        if self.budget is not None and self.budget.limit > 0:
-            return self.largest_error / self.budget.limit
+        if self.budget is not None:
+            return self.budget.share(self.largest_error, self.relative_l2)
         return math.inf if self.largest_error > 0 else 0.0
 
     def __str__(self) -> str:
@@ -216,8 +216,9 @@ class LayerError:
             return f"{where}: {self.wrong_shape}"
         if self.not_finite:
             return f"{where}: {self.not_finite} values are NaN or infinite"
-        allowed = "" if self.budget is None else f", {self.share:.3g} times the allowed {self.budget.limit:.3g}"
-        return f"{where}: largest error {self.largest_error:.3g}{allowed}"
+        if self.budget is None:
+            return f"{where}: largest error {self.largest_error:.3g}"
+        return f"{where}: {' '.join(beyond(self.budget, self.largest_error, self.relative_l2))}"
 
 
 @dataclass(frozen=True)
@@ -317,6 +318,22 @@ class ContenderResult:
     def passed(self) -> bool:
         """Whether nothing is wrong."""
         return not self.failures
+
+    @property
+    def verdict(self) -> str:
+        """What came out in one line: whether it passed, and on which inputs that was not judged or excused."""
+        return "; ".join((f"{'within' if self.passed else 'outside'} its budget", *self.reservations))
+
+    @property
+    def reservations(self) -> tuple[str, ...]:
+        """On which inputs errors were not judged by size, or were excused because the model is unstable."""
+        pairs = [(output.name, kind) for output in self.outputs for kind in output.kinds]
+        unjudged = [f"{name} on {kind.kind}" for name, kind in pairs if not kind.judged]
+        excused = [f"{name} on {kind.kind}" for name, kind in pairs if kind.excused]
+        return (
+            *([f"not judged: {', '.join(unjudged)}"] if unjudged else ()),
+            *([f"excused as unstable: {', '.join(excused)}"] if excused else ()),
+        )
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ much further off than twice that draw; these runs tell such places from faults.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.fx
-import torch.utils._pytree as pytree
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.reference import PrecisionInterpreter, default_dtype
+from attnexport.accuracy.reference import PrecisionInterpreter
 from attnexport.inputs import generator
-from attnexport.program import call_leaves
+from attnexport.running import ProgramRunner
 
 
 class RoundingInterpreter(PrecisionInterpreter):
@@ -56,15 +56,9 @@ class RandomlyRounded:
     """
 
     def __init__(self, program: ExportedProgram, precision: torch.dtype) -> None:
-        self._program, self._precision = program, precision
-        graph = program.module(check_guards=False)
-        assert isinstance(graph, torch.fx.GraphModule)
-        self._graph = graph
+        self._runner, self._precision = ProgramRunner(program), precision
 
     def run(self, tensors: Sequence[Tensor], seed: int) -> list[Tensor]:
         """Output tensors of one draw; the same seed gives the same draw."""
-        leaves = call_leaves(self._program, tensors)
-        interpreter = RoundingInterpreter(self._graph, self._precision, generator(seed))
-        with torch.no_grad(), default_dtype(torch.float64):
-            outputs = interpreter.run(*leaves, enable_io_processing=False)
-        return [value for value in pytree.tree_leaves(outputs) if isinstance(value, Tensor)]
+        rounding = partial(RoundingInterpreter, precision=self._precision, random=generator(seed))
+        return self._runner.run(tensors, rounding, torch.float64)

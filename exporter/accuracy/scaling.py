@@ -11,8 +11,8 @@ import torch.fx
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.reference import PrecisionInterpreter, default_dtype
-from attnexport.program import call_leaves
+from attnexport.accuracy.reference import PrecisionInterpreter
+from attnexport.running import ProgramRunner
 
 HALF_LIMIT = torch.finfo(torch.float16).max
 
@@ -46,14 +46,12 @@ def largest_scale(program: ExportedProgram, tensors: Sequence[Tensor]) -> float:
 
     So large, scores of attention come near that limit too.
     """
-    graph = program.module(check_guards=False)
-    assert isinstance(graph, torch.fx.GraphModule)
+    runner = ProgramRunner(program)
 
     def largest_inside(scale: float) -> float:
-        interpreter = _Largest(graph, torch.float64)
+        interpreter = _Largest(runner.graph, torch.float64)
         inputs = scaled(tensors, scale)
-        with torch.no_grad(), default_dtype(torch.float64):
-            interpreter.run(*call_leaves(program, inputs), enable_io_processing=False)
+        runner.run(inputs, lambda _: interpreter, torch.float64)
         given = [float(tensor.abs().max()) for tensor in inputs if is_scalable(tensor)]
         return max(interpreter.largest, *given, 0.0)
 

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnexport.accuracy.budget import Budget, Override
+from attnexport.accuracy.budget import (
+    ORDINARY_L2,
+    ORDINARY_MISMATCHES,
+    ROUNDING_MISMATCHES,
+    Budget,
+    Override,
+)
 from attnexport.accuracy.compare import ErrorSums
 from attnexport.accuracy.histogram import HistogramSums
 from attnexport.accuracy.measures import KindErrors, WorstExample
@@ -41,7 +47,8 @@ class YardstickTally:
     Args:
         floor: share of max|ref64| that is always allowed; None for outputs that must be equal.
         override: of the budget file, or None.
-        trusted: share of max|ref64| up to which PyTorch's errors are a yardstick; None for any.
+        trusted: share of max|ref64| up to which PyTorch's errors are a yardstick; None on ordinary inputs, where they
+            always are one, up to a bound.
 
     Attributes:
         errors: of floating outputs.
@@ -50,11 +57,12 @@ class YardstickTally:
     def __init__(self, floor: float | None, override: Override | None, trusted: float | None) -> None:
         self._floor, self._override, self._trusted = floor, override, trusted
         self.errors, self._rounded = ErrorSums(), ErrorSums()
-        self._mismatches = self._rounded_mismatches = 0
+        self._mismatches = self._rounded_mismatches = self._elements = 0
         self._largest_reference = 0.0
 
     def add_reference(self, exact: NDArray[Any]) -> None:
         """Takes in the float64 reference of a batch, whether PyTorch runs on it or not."""
+        self._elements += exact.size
         if exact.dtype.kind == "f" and exact.size:
             self._largest_reference = max(self._largest_reference, float(np.abs(exact).max()))
 
@@ -79,7 +87,15 @@ class YardstickTally:
         if self._floor is None:
             return None
         floor = self._floor * self._largest_reference
-        return Budget(self.errors.largest_error, floor, self._override, self._rounded.largest_error)
+        return Budget(
+            self.errors.largest_error,
+            floor,
+            self._override,
+            self._rounded.largest_error,
+            torch_l2=self.errors.relative_l2,
+            rounding_l2=self._rounded.relative_l2,
+            largest_l2=ORDINARY_L2 if self._trusted is None else None,
+        )
 
     @property
     def judged(self) -> bool:
@@ -89,8 +105,18 @@ class YardstickTally:
     @property
     def allowed_mismatches(self) -> int:
         """Elements of an output that must be equal that may differ all the same."""
+        if self._override is not None:
+            factor, limit = self._override.factor, self._override.limit
+            return int(limit if limit is not None else (factor or 0.0) * self._mismatches)
         allowed = 2 * self._mismatches
-        return allowed if self._rounded_mismatches <= allowed else 2 * self._rounded_mismatches
+        if self._trusted is None:
+            allowed = min(allowed, self._share(ORDINARY_MISMATCHES))
+        excused = min(2 * self._rounded_mismatches, self._share(ROUNDING_MISMATCHES))
+        return max(allowed, excused if self._rounded_mismatches > allowed else 0)
+
+    def _share(self, share: float) -> int:
+        """That share of the elements, one at least."""
+        return max(1, int(share * self._elements))
 
 
 def _add(errors: ErrorSums, output: NDArray[Any], exact: NDArray[Any]) -> None:
@@ -155,7 +181,10 @@ class ContenderTally:
         budget = yardstick.budget
         if budget is None:
             return self._mismatches > yardstick.allowed_mismatches
-        return self._errors.not_finite > 0 or (yardstick.judged and self._errors.largest_error > budget.limit)
+        errors = self._errors
+        return errors.not_finite > 0 or (
+            yardstick.judged and budget.share(errors.largest_error, errors.relative_l2) > 1
+        )
 
     def result(self, kind: str, yardstick: YardstickTally) -> KindErrors:
         """The errors beside what is allowed.

@@ -20,7 +20,7 @@ from attnexport.accuracy.rounding import RandomlyRounded
 from attnexport.arrays import as_array
 from attnexport.errors import BackendError
 from attnexport.graph.metadata import source_hash
-from attnexport.program import run_program
+from attnexport.running import ProgramRunner
 
 REFERENCE = "fp64"
 
@@ -43,16 +43,6 @@ class Quantized:
 
     sha256: str
     dtype: torch.dtype
-
-
-class _AsExported:
-    """The program as it is, casts between precisions included."""
-
-    def __init__(self, program: ExportedProgram) -> None:
-        self._program, self._module = program, program.module(check_guards=False)
-
-    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        return run_program(self._program, self._module, tensors)
 
 
 def plain_array(tensor: Tensor) -> NDArray[Any]:
@@ -168,6 +158,6 @@ class TorchRuns:
         if precision not in self._runners:
             exported = precision == self.own and precision != REFERENCE
             self._runners[precision] = (
-                _AsExported(self.program) if exported else Evaluator(self.program, PRECISIONS[precision])
+                ProgramRunner(self.program) if exported else Evaluator(self.program, PRECISIONS[precision])
             )
         return self._runners[precision]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, write_json
-from attnexport.cli.model import load, model_options, options_of
+from attnexport.cli.model import load_for_runs, model_options, options_of
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.files import check_output, replacing
 
@@ -60,7 +60,7 @@ def command(
 
     check_output(json_path)
     check_output(png_path)
-    loaded = load(options_of(model, given))
+    loaded = load_for_runs(options_of(model, given))
     statistics = HeadStatistics(sizes, rows=rows, distance=distance)
     read = 0
     with out().status("running"):

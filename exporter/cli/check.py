@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 
 from attnexport.cli.console import debug_option, out, report_errors, say
 from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
-from attnexport.cli.model import load, model_options, options_of
+from attnexport.cli.model import load_for_runs, model_options, options_of
 from attnexport.cli.reports import report_options, report_paths, write_reports
 from attnexport.cli.untrusted import strangers_in_a_child
 
@@ -77,12 +78,13 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
     from attnexport.accuracy.contenders import BackendContender
     from attnexport.accuracy.data import Batch
     from attnexport.accuracy.diagnosis import with_guilty_layers, with_hazards, with_rebuilds
-    from attnexport.accuracy.opening import RECORDED, Opener
+    from attnexport.accuracy.opening import RECORDED, Opener, state_for
     from attnexport.accuracy.quantized_contenders import open_all
     from attnexport.accuracy.torch_runs import TorchRuns
     from attnexport.engines.building import BuildOptions
     from attnexport.engines.shapes import parse_shapes
     from attnexport.errors import InputError
+    from attnexport.fitness import refuse_unfit
 
     if (given["rebuild"] is None) != (given["target"] is None):
         raise InputError("--rebuild: expected together with --target, given one of them")
@@ -91,7 +93,8 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
     for contender in contenders:
         if contender.kind == RECORDED and given["data"] is None:
             raise InputError(f"{contender.text}: recorded outputs: expected the inputs that they are of in --data")
-    loaded = load(options_of(model, given))
+    loaded = load_for_runs(options_of(model, given), state_for(contenders))
+    refuse_unfit(loaded.program)
     folder = None if given["no_cache"] else given["cache"] or default_folder()
     runs = TorchRuns(loaded.program, OutputCache(folder))
     plan = _plan(str(model), loaded, given)
@@ -111,6 +114,7 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
             suspects=suspects,
             progress=progress,
         )
+    report = replace(report, notes=(*loaded.notes, *report.notes))
     runs.cache.trim()
     with out().status("looking into layers"):
         if given["bisect"]:
@@ -153,6 +157,7 @@ def _show(report: CheckReport) -> None:
     console = out()
     for result in report.contenders:
         console.print(contender_table(result))
+        console.print(f"verdict: {result.verdict}")
         for line in result_lines(result):
             console.print(line)
         for note in result.notes:

@@ -11,7 +11,8 @@ from rich.table import Table
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.model import load, model_options, options_of
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
-from attnexport.files import check_not_same, check_output
+from attnexport.files import check_not_same, check_not_twice, check_output
+from attnexport.state.choices import REFUSE, STATE_CHOICES
 
 
 @click.command(name="convert")
@@ -27,10 +28,29 @@ from attnexport.files import check_not_same, check_output
     show_default=True,
     help="Keep a node per attention call for a plugin, or write its body in its place; auto asks the target.",
 )
+@click.option(
+    "--state",
+    type=click.Choice(STATE_CHOICES),
+    default=REFUSE,
+    show_default=True,
+    help="Buffers that forward writes and later outputs depend on: name them, or make them inputs and outputs.",
+)
+@click.option("--keep-failed", type=OUTPUT, metavar="FILE", help="Keep a file that is wrong here.")
+@click.option("--unproven", is_flag=True, help="Write a file that cannot be run here, with a note.")
 @debug_option
 @report_errors
 @strangers_in_a_child
-def command(model: Path | None, output: Path, opset: int | None, target: str | None, nodes: str, **given: Any) -> None:
+def command(
+    model: Path | None,
+    output: Path,
+    opset: int | None,
+    target: str | None,
+    nodes: str,
+    state: str,
+    keep_failed: Path | None,
+    unproven: bool,
+    **given: Any,
+) -> None:
     """Convert a PyTorch model to ONNX and prove the file by running it.
 
     MODEL is a .pt2 (torch.export archive), or a .pt or .pth with weights for --model. Every attnexport operator
@@ -39,12 +59,23 @@ def command(model: Path | None, output: Path, opset: int | None, target: str | N
     """
     from attnexport.conversion import convert
 
-    check_output(output)
-    check_not_same(output, model, given["weights"])
+    for path in (output, keep_failed):
+        check_output(path)
+        check_not_same(path, model, given["weights"])
+    check_not_twice(output, keep_failed)
     loaded = load(options_of(model, given))
     with out().status("converting"):
         result = convert(
-            loaded.program, None, output, opset=opset, target=target, nodes=nodes, dim_names=loaded.dim_names
+            loaded.program,
+            None,
+            output,
+            opset=opset,
+            target=target,
+            nodes=nodes,
+            dim_names=loaded.dim_names,
+            state=state,
+            keep_failed=keep_failed,
+            unproven=unproven,
         )
     table = Table(show_header=False, box=None)
     table.add_column(style="bold")

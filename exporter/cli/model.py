@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +11,7 @@ import click
 
 from attnexport.cli.console import say
 from attnexport.cli.untrusted import child_options
+from attnexport.state.choices import AS_NEEDED
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -77,12 +78,36 @@ def options_of(path: Path | None, given: dict[str, Any]) -> ModelOptions:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready for use."""
+    """A model ready for use.
+
+    Attributes:
+        program: the model.
+        dim_names: names of its dynamic dims by input and axis.
+        sha256: of its file.
+        notes: what a user should know, one sentence each.
+    """
 
     program: ExportedProgram
     dim_names: dict[str, dict[int, str]]
     sha256: str
     notes: tuple[str, ...] = ()
+
+
+def load_for_runs(options: ModelOptions, state: str = AS_NEEDED) -> Loaded:
+    """Loads MODEL as a program whose outputs depend on its inputs alone: written buffers are among those.
+
+    Args:
+        options: of the command line.
+        state: as ``state.preparing.without_state`` takes it. Default: inputs are made of buffers that outputs need.
+
+    Raises:
+        InputError, ConversionError: as :func:`load`, and a model that changes what cannot become an input.
+    """
+    from attnexport.state.preparing import without_state
+
+    loaded = load(options)
+    prepared = without_state(loaded.program, state)
+    return replace(loaded, program=prepared.program, notes=prepared.notes)
 
 
 def load(options: ModelOptions) -> Loaded:

@@ -9,7 +9,7 @@ import click
 
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
-from attnexport.cli.model import load, model_options, options_of
+from attnexport.cli.model import load_for_runs, model_options, options_of
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.errors import InputError
 from attnexport.files import check_output
@@ -39,17 +39,21 @@ def command(model: Path, output: Path, precisions: str, **given: Any) -> None:
     from attnexport.accuracy.precision import chosen_precisions
     from attnexport.accuracy.recorded.writing import Source, record
     from attnexport.accuracy.torch_runs import TorchRuns
+    from attnexport.fitness import refuse_unfit
 
     if output.exists():
         raise InputError(f"{output}: expected a new folder, given one that exists")
     check_output(output)
     wanted = chosen_precisions(precisions)
-    loaded = load(options_of(model, given))
+    loaded = load_for_runs(options_of(model, given))
+    refuse_unfit(loaded.program)
     runs = TorchRuns(loaded.program)
     inputs = chosen_inputs(loaded, runs, options_of_inputs(given))
     source = Source(runs, model.name, loaded.sha256, inputs.seed)
     with progress_bar("recording") as progress:
         kinds = record(source, inputs.batches, wanted, output, left_out=inputs.left_out, progress=progress)
+    for note in loaded.notes:
+        out().print(f"note: {note}")
     for kind in kinds:
         if kind.left_out:
             out().print(f"note: {kind.name} left out: {kind.left_out}")

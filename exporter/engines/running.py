@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from attnexport.backends import Arrays, Backend
+from attnexport.backends import Arrays, Backend, fed
 from attnexport.engines.inputs import fit_inputs
 from attnexport.engines.manifest import read_manifest
 from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
@@ -17,6 +19,7 @@ from attnexport.files import check_not_same, check_output
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.quantization import precision_name
+from attnexport.graph.state import read_state
 from attnexport.npz_files import open_arrays, write_arrays
 
 LABELS = "labels"
@@ -91,10 +94,14 @@ def run_file(
     check_not_same(output, path, data, plugins)
     if plugins is not None and path.suffix not in ENGINE_SUFFIXES:
         raise InputError(f"--plugins: engines alone use a plugin library, {path} runs through its bodies")
+    initial = _initial_state(path)
     with open_arrays(data) as stored:
         backend = open_backend(path, plugins=plugins, device=device)
-        inputs = fit_inputs(backend.inputs, stored, data)
+        taken = [info for info in backend.inputs if info.name in stored or info.name not in initial]
+        inputs = fit_inputs(taken, stored, data)
         unused = sorted(set(stored) - set(inputs) - {LABELS})
+    started = [info for info in backend.inputs if info not in taken]
+    inputs |= {info.name: fed(initial[info.name], info) for info in started}
     outputs = backend.run(inputs)
     timing = _timing(backend, inputs, repeats) if repeats else None
     attention, precision = _what_ran(path)
@@ -108,8 +115,18 @@ def run_file(
         outputs={name: array.shape for name, array in outputs.items()},
         memory=backend.memory(),
         timing=timing,
-        notes=(f"{data}: no input takes {', '.join(unused)}",) if unused else (),
+        notes=(
+            *([f"{data}: no input takes {', '.join(unused)}"] if unused else ()),
+            *(f"input {info.name} starts from what the file holds: {data} has no such array" for info in started),
+        ),
     )
+
+
+def _initial_state(path: Path) -> dict[str, NDArray[Any]]:
+    """What an ONNX file says that its state inputs start from."""
+    if path.suffix in ENGINE_SUFFIXES:
+        return {}
+    return {state.input: state.initial for state in read_state(read_model(path)) if state.initial is not None}
 
 
 def _timing(backend: Backend, inputs: Arrays, repeats: int) -> Timing:

@@ -16,6 +16,7 @@ import onnxscript
 from onnx.defs import OpSchema
 from onnxscript import opset18
 
+from attnexport.graph import corrections, softmax_attention
 from attnexport.variants import Variant, all_variants
 from attnexport.variants.body import CallSite
 from attnexport.variants.spec import ONNX_DOMAIN, OPTIONAL_TENSORS, PLUGIN_VERSION
@@ -94,8 +95,10 @@ def _translation(variant: Variant) -> Callable[..., Any]:
 
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """The custom_translation_table for torch.onnx.export."""
-    return {variant.torch_op: _translation(variant) for variant in all_variants()}
+    """The custom_translation_table for torch.onnx.export: our operators, and what torch.onnx translates wrongly."""
+    ours: dict[Callable[..., Any], Callable[..., Any]]
+    ours = {variant.torch_op: _translation(variant) for variant in all_variants()}
+    return ours | softmax_attention.translations() | corrections.translations()
 
 
 def call_site(variant: Variant, node: ir.Node) -> CallSite:

@@ -35,6 +35,7 @@ from attnexport.loading.vmapped import without_vmap
 from attnexport.loading.weights_ready import check_weights
 from attnexport.pt2_safety import AuditedArchive
 from attnexport.pt2_safety.payloads import registered_inputs
+from attnexport.state.assigned import assignments_kept
 
 
 def load_audited(archive: AuditedArchive, name: str) -> ExportedProgram:
@@ -135,8 +136,14 @@ def _exported(
     module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any, leaves: Sequence[InputLeaf]
 ) -> ExportedProgram:
     try:
+        export = functools.partial(_afresh_where_sizes_stick, module, args, kwargs, shapes)
         with _without_dumps():
-            return without_vmap(_afresh_where_sizes_stick(module, args, kwargs, shapes))
+            with assignments_kept(module) as assigned:
+                program = export()
+            assigned.refuse_lost(program, export)
+            return without_vmap(program)
+    except ConversionError:
+        raise
     except UserError as error:
         if error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
             raise ConversionError(_constraint(str(error), leaves)) from error

@@ -16,7 +16,8 @@ from attnexport.accuracy.results import CheckReport, ContenderFacts
 from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.arrays import as_array
 from attnexport.backends import Backend, TensorInfo
-from attnexport.program import example_inputs, input_specs, output_names, run_program
+from attnexport.program import example_inputs, input_specs, output_names
+from attnexport.running import ProgramRunner
 
 Fault = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
@@ -33,7 +34,7 @@ class TorchBackend:
     description = "PyTorch"
 
     def __init__(self, program: ExportedProgram, fault: Fault | None = None, inputs: tuple[str, ...] = ()) -> None:
-        self._program, self._module = program, program.module()
+        self._program, self._runner = program, ProgramRunner(program)
         self._fault = fault or (lambda outputs: outputs)
         specs = input_specs(program)
         self.input_names = inputs or tuple(spec.name for spec in specs)
@@ -49,7 +50,7 @@ class TorchBackend:
         return self._outputs([torch.from_numpy(inputs[name]) for name in self.input_names])
 
     def _outputs(self, tensors: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
-        values = map(as_array, run_program(self._program, self._module, tensors))
+        values = map(as_array, self._runner.run(tensors))
         return self._fault(dict(zip(output_names(self._program), values, strict=True)))
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import attnexport
 from attnexport.accuracy.reference import Reference
-from attnexport.program import example_inputs, run_program
+from attnexport.program import example_inputs
+from attnexport.running import ProgramRunner
 
 
 class Casts(nn.Module):
@@ -95,7 +96,7 @@ def test_program_at_its_own_precision_differs_from_the_reference():
     module, x = Casts(), draw(3, 8)
     options = {"scale": draw(8, seed=1), "mask": draw(3, 8, seed=2) > 1}
     program = export(module, x, **options)
-    own = run_program(program, program.module(), example_inputs(program))[0]
+    own = ProgramRunner(program).run(example_inputs(program))[0]
     difference = (own.double() - Reference(program).run(example_inputs(program))[0]).abs().max()
     assert 1e-9 < difference < 1e-5
 

@@ -11,10 +11,10 @@ import torch.fx
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.reference import PrecisionInterpreter, default_dtype
+from attnexport.accuracy.reference import PrecisionInterpreter
 from attnexport.accuracy.rounding import RoundingInterpreter
 from attnexport.inputs import generator
-from attnexport.program import call_leaves
+from attnexport.running import ProgramRunner
 
 Visit = Callable[[str, Tensor], None]
 """Takes a node's name and its value. The value may be changed in place later: keep a copy."""
@@ -57,11 +57,8 @@ class WatchedProgram:
     """
 
     def __init__(self, program: ExportedProgram) -> None:
-        self._program = program
-        graph = program.module(check_guards=False)
-        assert isinstance(graph, torch.fx.GraphModule)
-        self._graph = graph
-        self._names = _same_nodes(program.graph, graph.graph)
+        self._runner = ProgramRunner(program)
+        self._names = _same_nodes(program.graph, self._runner.graph.graph)
         self.nodes = frozenset(self._names)
 
     def run(self, tensors: Sequence[Tensor], dtype: torch.dtype | None, wanted: Collection[str], visit: Visit) -> None:
@@ -73,14 +70,15 @@ class WatchedProgram:
             wanted: names among ``nodes``.
             visit: is called for each of them, in the program's order; values are not kept.
         """
-        interpreter = _Watched(self._graph) if dtype is None else _WatchedAtPrecision(self._graph, dtype)
+        graph = self._runner.graph
+        interpreter = _Watched(graph) if dtype is None else _WatchedAtPrecision(graph, dtype)
         self._run(interpreter, dtype, tensors, wanted, visit)
 
     def run_rounded(
         self, tensors: Sequence[Tensor], precision: torch.dtype, seed: int, wanted: Collection[str], visit: Visit
     ) -> None:
         """The same in float64, with every value rounded at random to a precision; one seed is one draw."""
-        interpreter = _WatchedRounding(self._graph, precision, generator(seed))
+        interpreter = _WatchedRounding(self._runner.graph, precision, generator(seed))
         self._run(interpreter, torch.float64, tensors, wanted, visit)
 
     def _run(
@@ -93,11 +91,10 @@ class WatchedProgram:
     ) -> None:
         if not wanted:
             return
-        leaves = call_leaves(self._program, tensors)
         interpreter.visit, interpreter.waiting = visit, {self._names[name]: name for name in wanted}
         interpreter.extra_traceback = False
-        with torch.no_grad(), default_dtype(dtype or torch.get_default_dtype()), contextlib.suppress(_Finished):
-            interpreter.run(*leaves, enable_io_processing=False)
+        with contextlib.suppress(_Finished):
+            self._runner.run(tensors, lambda _: interpreter, dtype)
 
 
 def _same_nodes(program: torch.fx.Graph, module: torch.fx.Graph) -> dict[str, str]:

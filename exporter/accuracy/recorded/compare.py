@@ -46,7 +46,7 @@ class Error:
 
     def __init__(self, floating: bool) -> None:
         self.floating = floating
-        self.largest = 0.0
+        self.largest = self.squared_error = self.squared_reference = 0.0
         self.not_finite = self.differing = self.elements = 0
 
     def add(self, given: Any, exact: Any) -> None:
@@ -60,6 +60,14 @@ class Error:
         finite = error[np.isfinite(error)]
         self.not_finite += error.size - finite.size
         self.largest = max(self.largest, float(finite.max()) if finite.size else 0.0)
+        self.squared_error += float(np.square(finite).sum())
+        self.squared_reference += float(np.square(exact[np.isfinite(error)]).sum())
+
+    @property
+    def relative_l2(self) -> float:
+        """Of the error to the reference; the plain norm where the reference is zero."""
+        size = self.squared_error**0.5
+        return float(size / self.squared_reference**0.5) if self.squared_reference else size
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -154,6 +162,9 @@ def check_allowance(path: Path, allowed: Any, kind: str, name: str) -> None:
         raise Unusable(f"{path}: expected what output {name} is allowed on {kind} inputs, found none") from None
     if limit is not None and (type(limit) not in (int, float) or not math.isfinite(limit) or limit < 0):
         raise Unusable(f"{path}: output {name}, {kind} inputs: expected a number for limit, given {limit!r}")
+    bound = entry.get("relative_l2")
+    if bound is not None and (type(bound) not in (int, float) or not bound >= 0):
+        raise Unusable(f"{path}: output {name}, {kind} inputs: expected a number for relative_l2, given {bound!r}")
     if type(mismatches) is not int or mismatches < 0:
         raise Unusable(f"{path}: output {name}, {kind} inputs: expected a count for mismatches, given {mismatches!r}")
 
@@ -282,6 +293,9 @@ def judge(error: Error, allowed: Any) -> tuple[bool, str]:
     limit = allowed["limit"]
     if limit is None:
         return True, f"largest error {error.largest:.3g}, not judged: PyTorch itself is not accurate there"
+    bound = allowed.get("relative_l2")
+    if bound is not None and error.relative_l2 > bound:
+        return False, f"relative L2 error {error.relative_l2:.3g}, allowed {bound:g} however much PyTorch errs"
     return error.largest <= limit, f"largest error {error.largest:.3g}, allowed {limit:.3g}"
 
 

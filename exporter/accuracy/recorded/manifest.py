@@ -39,11 +39,13 @@ class Allowed:
         limit: largest allowed absolute error; 0 for outputs that must be equal, None where only values that are not
             finite count, because PyTorch itself has lost half of its digits.
         mismatches: elements that may differ, for outputs that must be equal.
+        relative_l2: relative L2 that no error may exceed, None for any. Default: None.
     """
 
     torch_error: float
     limit: float | None
     mismatches: int
+    relative_l2: float | None = None
 
 
 @dataclass(frozen=True)

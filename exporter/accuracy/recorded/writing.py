@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attnexport.accuracy.budget import ROUNDING_L2, Budget
 from attnexport.accuracy.data import DATA, LABELS, Batch
 from attnexport.accuracy.environment import environment
 from attnexport.accuracy.recorded import compare
@@ -130,7 +131,15 @@ def _allowed(tallies: Mapping[tuple[str, str], YardstickTally]) -> dict[str, dic
     allowed: dict[str, dict[str, Allowed]] = {}
     for (kind, output), tally in tallies.items():
         budget = tally.budget
-        error, limit = (0.0, 0.0) if budget is None else (budget.torch_error, budget.limit)
-        entry = Allowed(error, limit if tally.judged else None, tally.allowed_mismatches)
+        if budget is None:
+            entry = Allowed(0.0, 0.0, tally.allowed_mismatches)
+        else:
+            limit = _bounded_limit(budget) if tally.judged else None
+            entry = Allowed(budget.torch_error, limit, tally.allowed_mismatches, budget.largest_l2)
         allowed.setdefault(kind, {})[output] = entry
     return allowed
+
+
+def _bounded_limit(budget: Budget) -> float:
+    """What is allowed: what random rounding does to the model widens it only as far as it may excuse anything."""
+    return budget.limit if budget.rounding_l2 <= ROUNDING_L2 else budget.limit_of_torch

@@ -33,7 +33,7 @@ def render(report: CheckReport) -> str:
 
 def _suite(report: CheckReport, result: ContenderResult) -> Element:
     suite = Element("testsuite", {"name": printable(result.facts.name)})
-    _add_properties(suite, model_facts(report) | contender_facts(result))
+    _add_properties(suite, model_facts(report) | contender_facts(result) | {"verdict": result.verdict})
     for output in result.outputs:
         suite.append(_case(result, output.name, _failures(result, output.name), _figures(output)))
     whole = _failures(result, "")

@@ -68,7 +68,7 @@ def _contender(result: ContenderResult) -> list[str]:
         f"### {_mark(result.passed)} {code(facts.name)}",
         "",
         f"{plain(facts.runtime)}, {plain(facts.precision)} ({plain(facts.precision_source)}), "
-        f"{seconds(result.seconds)}.",
+        f"{seconds(result.seconds)}. {plain(result.verdict[:1].upper() + result.verdict[1:])}.",
         "",
     ]
     outputs = sorted(result.outputs, key=lambda output: (output.passed, -output.worst_kind.share))

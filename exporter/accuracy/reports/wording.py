@@ -61,10 +61,12 @@ def verdict(passed: bool) -> str:
 def headline(report: CheckReport) -> str:
     """What came out, in one sentence without a full stop."""
     contenders = len(report.contenders)
+    reserved = sum(bool(contender.reservations) for contender in report.contenders)
+    but = f"; {reserved} with inputs on which errors were not judged or excused" if reserved else ""
     if report.passed:
-        return f"{count(contenders, 'contender')} within the error budget"
+        return f"{count(contenders, 'contender')} within the error budget{but}"
     failed = sum(not contender.passed for contender in report.contenders)
-    return f"{failed} of {count(contenders, 'contender')} failed, in {count(len(report.failures), 'place')}"
+    return f"{failed} of {count(contenders, 'contender')} failed, in {count(len(report.failures), 'place')}{but}"
 
 
 def model_facts(report: CheckReport) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Models that write buffers: what an ONNX file cannot hold, and buffers as inputs and outputs."""
