@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from attnexport.files import sha256
-from attnexport.sandbox import landlock
 
 LIBRARIES = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -134,7 +133,7 @@ def test_what_is_wrong_with_a_file_is_said_by_the_child_as_ever(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["damaged.pt2"]
 
 
-@pytest.mark.skipif(landlock.version() < landlock.OLDEST, reason="needs Landlock")
+@pytest.mark.needs("Landlock")
 def test_what_the_child_may_not_read_is_said_with_the_way_out(saved: Path, tmp_path: Path):
     (tmp_path / "elsewhere.npz").write_bytes(b"")
     (tmp_path / "data").mkdir()

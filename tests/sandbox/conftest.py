@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.sandbox import landlock, seccomp
+from tests.tools import require
 
 Harm = Callable[..., str]
 
@@ -72,14 +72,10 @@ def harm(folder: Path) -> Harm:
 @pytest.fixture(scope="session")
 def files_are_out_of_reach() -> None:
     """Skips where the kernel has no Landlock that is new enough."""
-    if landlock.version() < landlock.OLDEST:
-        pytest.skip(f"this kernel's Landlock is of version {landlock.version()}, {landlock.OLDEST} is needed")
+    require("Landlock")
 
 
 @pytest.fixture(scope="session")
 def calls_are_refused() -> None:
     """Skips where the kernel or the architecture has no filter of system calls."""
-    probe = "from attnexport.sandbox.kernel import gain_no_privileges as g; g();"
-    probe += "from attnexport.sandbox.seccomp import refuse_system_calls as r; r(programs=False)"
-    if not seccomp.is_known() or subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode:
-        pytest.skip("this kernel or architecture has no filter of system calls")
+    require("seccomp")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -62,7 +61,7 @@ def test_it_connects_to_nothing_starts_no_program_and_touches_no_other_process(h
 
 
 @pytest.mark.usefixtures("calls_are_refused")
-@pytest.mark.skipif(os.getuid() != 0, reason="a user who is not root has no capabilities to drop")
+@pytest.mark.needs("root")
 def test_root_keeps_no_capability_but_those_over_files(harm):
     act = 'print(next(line for line in open("/proc/self/status") if line.startswith("CapEff")).split()[1])'
     assert int(harm(act), 16) & ~0b1110 == 0

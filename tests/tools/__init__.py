@@ -16,6 +16,7 @@ from typing import NoReturn
 import pytest
 
 from attnexport.plugins.toolchain import find_tool
+from attnexport.sandbox import landlock, seccomp
 
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 
@@ -105,8 +106,23 @@ def _gpu() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
+def _root() -> str | None:
+    return "/root" if os.geteuid() == 0 else None
+
+
 def _mounting() -> str | None:
-    return _program("mount") if os.geteuid() == 0 else None
+    return _program("mount") if _root() else None
+
+
+def _landlock() -> str | None:
+    return "Landlock" if landlock.version() >= landlock.OLDEST else None
+
+
+def _seccomp() -> str | None:
+    probe = "from attnexport.sandbox.kernel import gain_no_privileges as g; g();"
+    probe += "from attnexport.sandbox.seccomp import refuse_system_calls as r; r(programs=False)"
+    done = seccomp.is_known() and subprocess.run([sys.executable, "-c", probe], capture_output=True, check=False)
+    return "seccomp" if done and done.returncode == 0 else None
 
 
 TOOLS = {
@@ -132,6 +148,9 @@ TOOLS = {
             "make test installs them, pip's kernel-lens",
         ),
         Tool("a GPU", _gpu, "run on a machine that has one", of_the_machine=True),
+        Tool("root", _root, "run as root", of_the_machine=True),
         Tool("mounting", _mounting, "run as root where mounts are allowed", of_the_machine=True),
+        Tool("Landlock", _landlock, "run on Linux 5.19 or later with Landlock on", of_the_machine=True),
+        Tool("seccomp", _seccomp, "run on x86-64 or arm64 Linux that filters system calls", of_the_machine=True),
     )
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 import pytest
 
@@ -19,13 +19,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption(_OPTION):
-        installable = [tool for tool in _missing() if not tool.of_the_machine]
-        if installable:
-            raise pytest.UsageError(_said("missing", installable))
+        missing = _missing(tool for tool in TOOLS.values() if not tool.of_the_machine)
+        if missing:
+            raise pytest.UsageError(_said("missing", missing))
 
 
 def pytest_report_header() -> list[str]:
-    missing = _missing()
+    missing = _missing(TOOLS.values())
     return [_said("missing, and tests that need it are skipped", missing)] if missing else []
 
 
@@ -54,8 +54,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"tests skipped for want of a tool: {cost.total()}; {', '.join(parts)}")
 
 
-def _missing() -> list[Tool]:
-    return [tool for tool in TOOLS.values() if tool.find() is None]
+def _missing(tools: Iterable[Tool]) -> list[Tool]:
+    return [tool for tool in tools if tool.find() is None]
 
 
 def _said(what: str, tools: list[Tool]) -> str:
