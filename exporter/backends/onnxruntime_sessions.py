@@ -1,8 +1,9 @@
-"""Opens an ONNX file so that ONNX Runtime computes what is written in it, and nothing else.
+"""Opens an ONNX file so that what runs is what is written in it, and nothing else.
 
-Two kinds of files need more than a plain session. Those with Q/DQ nodes: ONNX Runtime's default optimisation fuses them
-into integer kernels, which round elsewhere, saturate on processors without VNNI, and do not exist for 8-bit floats.
-And those in bfloat16, for which its CPU kernels are missing: they run as rounded float32.
+Three kinds of files need more than a plain session of ONNX Runtime. Those with Q/DQ nodes: its default optimisation
+fuses them into integer kernels, which round elsewhere, saturate on processors without VNNI, and do not exist for 8-bit
+floats. Those in bfloat16, for which its CPU kernels are missing: they run as rounded float32. And those with another
+operator that it has no kernel for, as most in float64: onnx's own evaluator runs them.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 import onnxruntime
 
+from attnexport.backends.onnx_reference import ReferenceSession
 from attnexport.errors import BackendError, InputError, first_line
 from attnexport.graph.inspection import check_external_data, read_model
 from attnexport.graph.precision import is_quantized
@@ -22,6 +25,7 @@ from attnexport.graph.widening import holds_bfloat16, widen_bfloat16
 
 AS_WRITTEN = "Q/DQ nodes as they are written"
 WIDENED = "bfloat16 as rounded float32"
+BY_REFERENCE = "by onnx's reference, for want of kernels"
 
 _AS_WRITTEN_ENTRIES = {"session.x64quantprecision": "1", "session.disable_quant_qdq": "1"}
 _INLINE_BYTES = 2**30
@@ -33,11 +37,11 @@ class OpenedSession:
     """A session and how it reads its file.
 
     Attributes:
-        session: ready to run.
+        session: ready to run, ONNX Runtime's or onnx's.
         reading: what a report should say of how the file is run, one phrase each; empty for a plain session.
     """
 
-    session: onnxruntime.InferenceSession
+    session: Any
     reading: tuple[str, ...] = ()
 
 
@@ -49,18 +53,29 @@ def open_session(path: Path, providers: Sequence[str]) -> OpenedSession:
         providers: execution providers in order of preference.
 
     Raises:
-        BackendError: ONNX Runtime refuses the file, or has no kernel for it.
+        BackendError: ONNX Runtime refuses the file, or nothing here has kernels for it.
     """
     reading = (AS_WRITTEN,) if _is_quantized(path) else ()
     try:
         return OpenedSession(_session(path, providers, reading), reading)
     except Exception as error:
-        if not says_no_kernel(str(error)) or not _can_be_widened(path):
+        if not says_no_kernel(str(error)):
             raise BackendError(f"{path}: ONNX Runtime cannot load it: {first_line(error)}") from error
+        missing = first_line(error)
     try:
-        return OpenedSession(_widened_session(path, providers, reading), (*reading, WIDENED))
+        return _without_kernels(path, providers, reading)
     except Exception as error:
-        raise BackendError(f"{path}: ONNX Runtime cannot load it as {WIDENED}: {first_line(error)}") from error
+        raise BackendError(
+            f"{path}: ONNX Runtime cannot load it: {missing}; nor can it run otherwise: {first_line(error)}"
+        ) from error
+
+
+def _without_kernels(path: Path, providers: Sequence[str], reading: Sequence[str]) -> OpenedSession:
+    """A session for a file that ONNX Runtime lacks kernels for."""
+    check_external_data(path)
+    if _can_be_widened(path):
+        return OpenedSession(_widened_session(path, providers, reading), (*reading, WIDENED))
+    return OpenedSession(ReferenceSession(path), (*reading, BY_REFERENCE))
 
 
 def says_no_kernel(message: str) -> bool:
@@ -96,7 +111,6 @@ def _session(path: Path, providers: Sequence[str], reading: Sequence[str]) -> on
 
 
 def _widened_session(path: Path, providers: Sequence[str], reading: Sequence[str]) -> onnxruntime.InferenceSession:
-    check_external_data(path)
     model = ir.load(path)
     widen_bfloat16(model)
     with tempfile.TemporaryDirectory() as folder:

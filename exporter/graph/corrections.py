@@ -10,7 +10,7 @@ import onnx_ir as ir
 import torch
 import torch.fx
 from onnxscript import opset18 as typed_opset18
-from onnxscript.function_libs.torch_lib.ops.core import aten_clamp
+from onnxscript.function_libs.torch_lib.ops.core import aten__native_batch_norm_legit_functional, aten_clamp
 from torch.export import ExportedProgram
 
 from attnexport.errors import ConversionError
@@ -23,7 +23,11 @@ op: Any = typed_opset18
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """By torch operator, what writes it with standard operators."""
     aten = torch.ops.aten
-    return {aten.clamp.default: _clamp, aten.log_sigmoid.default: _log_sigmoid}
+    return {
+        aten.clamp.default: _clamp,
+        aten.log_sigmoid.default: _log_sigmoid,
+        aten._native_batch_norm_legit_functional.default: _batch_norm,
+    }
 
 
 def _clamp(given: Any, min: float | None = None, max: float | None = None) -> Any:
@@ -38,6 +42,37 @@ def _clamp(given: Any, min: float | None = None, max: float | None = None) -> An
 def _log_sigmoid(given: Any) -> Any:
     """The logarithm of a sigmoid that underflowed is -inf."""
     return op.Neg(op.Softplus(op.Neg(given)))
+
+
+def _batch_norm(
+    given: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Any:
+    """torch.onnx takes the running statistics for the batch's own in training mode, and leaves them as they are."""
+    if not training:
+        return aten__native_batch_norm_legit_functional(
+            given, weight, bias, running_mean, running_var, training, momentum, eps
+        )
+    axes = op.Constant(value_ints=[axis for axis in range(len(given.shape)) if axis != 1])
+    mean = op.ReduceMean(given, axes, keepdims=False)
+    difference = op.Sub(given, op.ReduceMean(given, axes))
+    var = op.ReduceMean(op.Mul(difference, difference), axes, keepdims=False)
+    normed, *_ = aten__native_batch_norm_legit_functional(given, weight, bias, mean, var, False, momentum, eps)
+    rstd = op.Reciprocal(op.Sqrt(op.Add(var, _number(eps, given.dtype))))
+    count = op.CastLike(op.Div(op.Size(given), op.Size(mean)), var)
+    unbiased = op.Div(op.Mul(var, count), op.Sub(count, _number(1, given.dtype)))
+    return normed, mean, rstd, _moved(running_mean, mean, momentum), _moved(running_var, unbiased, momentum)
+
+
+def _moved(running: Any, towards: Any, share: float) -> Any:
+    """A moving average after one more value."""
+    return op.Add(running, op.Mul(op.Sub(towards, running), _number(share, running.dtype)))
 
 
 def _number(number: float, dtype: ir.DataType) -> Any:

@@ -145,3 +145,30 @@ def test_float64_model_keeps_its_numbers_and_names_what_onnx_rounds(tmp_path: Pa
 def test_numbers_of_a_float32_model_are_left_alone(tmp_path: Path):
     result = attnexport.convert(Numbers(), (torch.randn(3, 4),), tmp_path / "m.onnx")
     assert not any("float64" in note for note in result.notes)
+
+
+class Norms(nn.Module):
+    """Batch norm that goes on learning: it norms by the batch's own statistics, and moves the running ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm = nn.BatchNorm1d(4)
+        self.norm.running_mean = torch.randn(4)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        norm = self.norm
+        moved = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, 0.3)
+        plain = F.batch_norm(x, None, None, training=True)
+        return {"moved": moved, "plain": plain, "mean": norm.running_mean + 0, "var": norm.running_var + 0}
+
+
+def test_batch_norm_that_learns(tmp_path: Path):
+    x = 3 + 2 * torch.randn(5, 4, 7)
+    attnexport.convert(Norms().eval(), (x,), tmp_path / "m.onnx", dynamic_shapes={"x": {0: "batch"}}, state="io")
+    backend = OnnxRuntimeBackend(tmp_path / "m.onnx")
+    model = Norms().eval()
+    held = {"norm.running_mean": model.norm.running_mean.numpy(), "norm.running_var": model.norm.running_var.numpy()}
+    outputs = backend.run({"x": x.numpy(), **{name: held[name].copy() for name in backend.input_names[1:]}})
+    for name, wanted in model(x).items():
+        np.testing.assert_allclose(outputs[name], wanted.detach().numpy(), rtol=1e-5, atol=1e-6)
