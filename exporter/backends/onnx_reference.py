@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-_NAMES = {
+_NAMES: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float",
     onnx.TensorProto.DOUBLE: "double",
     onnx.TensorProto.FLOAT16: "float16",
@@ -69,8 +69,7 @@ class ReferenceSession:
 
     def run(self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Runs the model once: all outputs in order, or those named."""
-        outputs: list[NDArray[Any]] = self._evaluator.run(names, dict(inputs))
-        return outputs
+        return list(self._evaluator.run(names, dict(inputs)))
 
 
 def _argument(value: onnx.ValueInfoProto) -> Argument:
