@@ -140,7 +140,7 @@ def _exported(
         with _without_dumps():
             with assignments_kept(module) as assigned:
                 program = export()
-            assigned.refuse_lost(program, export)
+            assigned.refuse_lost(program, args, kwargs)
             return without_vmap(program)
     except ConversionError:
         raise
@@ -224,6 +224,10 @@ def _constraint(message: str, leaves: Sequence[InputLeaf]) -> str:
             f"dynamic dim {_place(guard[1], leaves)}: the model's code needs {_readable(guard[2])}: declare the dim so "
             "(a range, or Dim('n') * k), or leave it static"
         )
+    equal = re.findall(r"The values of (\S+) = .+? and (\S+) = .+? must always be equal", message)
+    if equal:
+        pairs = "; ".join(f"{_place(one, leaves)} and {_place(other, leaves)}" for one, other in equal)
+        return f"dynamic dims {pairs}: the model's code needs them to be equal: give them one name"
     return f"the dynamic dims do not fit the model: {_readable(one_line(message))}"
 
 

@@ -2,20 +2,20 @@
 
 ``self.average = 0.9 * self.average + x`` binds a buffer to another tensor. While such a module is exported, what it
 assigned is copied into the buffer that was there, as ``self.average.copy_(...)`` would, so that the program says so.
+Attributes that are no buffers, as numbers, lists and caches, are noted in :mod:`attnexport.state.attributes`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from attnexport.errors import ConversionError
-
-_Values = dict[tuple[str, str], Any]
+from attnexport.state.attributes import Attribute, Attributes, attributes, changed, gives_other_outputs
 
 
 class Assignments:
@@ -23,14 +23,13 @@ class Assignments:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._buffers: _Values = {}
-        self._others: _Values = {}
-        self._tensors: list[str] = []
-        self._numbers: _Values = {}
+        self._buffers: dict[tuple[str, str], Tensor | None] = {}
+        self._attributes: Attributes = {}
+        self._changed: list[Attribute] = []
 
     def remember(self) -> None:
         """Notes what the modules hold before forward."""
-        self._buffers, self._others = _held(self._model, "_buffers"), _held(self._model, "__dict__")
+        self._buffers, self._attributes = _buffers(self._model), attributes(self._model)
 
     def settle(self) -> None:
         """Copies what forward assigned to buffers into those that were there before.
@@ -41,64 +40,52 @@ class Assignments:
         for (path, name), before in self._buffers.items():
             module = self._model.get_submodule(path)
             now = module._buffers.get(name)
-            if now is before or before is None or now is None:
+            if now is before or now is None:
                 continue
+            if before is None:
+                module._buffers[name] = None
+                raise ConversionError(_made(f"{path}.{name}".lstrip(".")))
             _check_alike(f"{path}.{name}".lstrip("."), before, now)
             before.copy_(now.detach())
             module._buffers[name] = before
-        for (path, name), now in _held(self._model, "__dict__").items():
-            before = self._others.get((path, name))
-            if isinstance(now, Tensor) and isinstance(before, Tensor) and now is not before:
-                self._tensors.append(f"{path}.{name}".lstrip("."))
-            elif isinstance(now, (int, float)) and isinstance(before, (int, float)) and now != before:
-                self._numbers[path, name] = now
+        self._changed = changed(self._attributes, attributes(self._model))
 
-    def refuse_lost(self, program: ExportedProgram, export: Callable[[], ExportedProgram]) -> None:
+    def refuse_lost(self, program: ExportedProgram, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Refuses a model that reads what it assigned to attributes that are no buffers: a program fixes those.
+
+        A program that holds the tensor that was there reads it. Of other attributes, a second call of the module tells.
 
         Args:
             program: of the model as it is.
-            export: exports it again, which tells what depends on numbers that forward changed.
+            args: positional arguments of the example.
+            kwargs: keyword arguments of the example.
 
         Raises:
             ConversionError: naming the attribute.
         """
-        for path in self._tensors:
-            if path in program.constants:
-                raise ConversionError(_lost(path))
-        if not self._numbers:
-            return
-        with self._after_a_call():
-            code = export().graph_module.code
-        if code != program.graph_module.code:
-            raise ConversionError(_lost(", ".join(f"{path}.{name}".lstrip(".") for path, name in self._numbers)))
-
-    @contextlib.contextmanager
-    def _after_a_call(self) -> Iterator[None]:
-        before = {key: getattr(self._model.get_submodule(key[0]), key[1]) for key in self._numbers}
-        try:
-            for (path, name), now in self._numbers.items():
-                setattr(self._model.get_submodule(path), name, now)
-            yield
-        finally:
-            for (path, name), value in before.items():
-                setattr(self._model.get_submodule(path), name, value)
+        held = {id(tensor) for tensor in program.constants.values()}
+        for attribute in self._changed:
+            if attribute.path in program.constants or any(id(tensor) in held for tensor in attribute.tensors):
+                raise ConversionError(_lost(attribute.path))
+        if self._changed and gives_other_outputs(self._model, self._changed, args, kwargs):
+            raise ConversionError(_lost(", ".join(attribute.path for attribute in self._changed)))
 
 
-def _held(model: nn.Module, where: str) -> _Values:
-    kinds = Tensor if where == "_buffers" else (Tensor, int, float)
-    return {
-        (path, name): value
-        for path, module in model.named_modules()
-        for name, value in getattr(module, where).items()
-        if isinstance(value, kinds) and name != "training"
-    }
+def _buffers(model: nn.Module) -> dict[tuple[str, str], Tensor | None]:
+    return {(path, name): buffer for path, module in model.named_modules() for name, buffer in module._buffers.items()}
 
 
 def _lost(paths: str) -> str:
     return (
         f"attribute {paths}: forward changes it and what it computes depends on it, which a program does not hold: "
         "make it a buffer with register_buffer, or leave it as it is"
+    )
+
+
+def _made(path: str) -> str:
+    return (
+        f"buffer {path}: forward makes it, given None: a state has its shape and type from the start, so register it "
+        "with a tensor"
     )
 
 

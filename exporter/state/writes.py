@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Collection, Mapping
+from typing import Any
+
 import torch
 import torch.fx
 from torch.export import ExportedProgram
@@ -86,7 +90,7 @@ def functional(program: ExportedProgram) -> ExportedProgram:
     if not _writes_what_others_see(program.graph_module) or has_writes(program.graph_signature):
         return program
     try:
-        decomposed: ExportedProgram = program.run_decompositions({})
+        decomposed: ExportedProgram = _without_unused_aliases(program).run_decompositions({})
         return decomposed
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -95,4 +99,37 @@ def functional(program: ExportedProgram) -> ExportedProgram:
                 f"constant {reason.split()[1]}: forward changes it, which a file cannot hold: make it a buffer "
                 "with register_buffer, or leave it as it is"
             ) from error
+        shared = _sharing_memory(program)
+        if shared:
+            raise ConversionError(
+                f"buffers {' and '.join(shared)} share memory and forward writes one of them, which a program without "
+                "writes cannot say: give each its own, or keep one"
+            ) from error
         raise ConversionError(f"the model changes tensors in place in a way that cannot be undone: {reason}") from error
+
+
+def _without_unused_aliases(program: ExportedProgram) -> ExportedProgram:
+    """The program with memory of its own for what it does not use: torch takes one of several names of a buffer, and
+    then stumbles over the others."""
+    used = {node.name for node in program.graph.nodes if node.op == "placeholder" and node.users}
+    targets = {spec.target for spec in program.graph_signature.input_specs if spec.arg.name in used}
+    apart = copy.copy(program)
+    apart._state_dict = _cloned_unless(program.state_dict, targets)
+    apart._constants = _cloned_unless(program.constants, targets)
+    return apart
+
+
+def _cloned_unless(held: Mapping[str, Any], kept: Collection[str | None]) -> dict[str, Any]:
+    return {
+        name: value.clone() if isinstance(value, torch.Tensor) and name not in kept else value
+        for name, value in held.items()
+    }
+
+
+def _sharing_memory(program: ExportedProgram) -> list[str]:
+    """The first buffers or parameters of one memory, empty where there are none."""
+    by_memory: dict[int, list[str]] = {}
+    for name, value in {**program.state_dict, **program.constants}.items():
+        if isinstance(value, torch.Tensor):
+            by_memory.setdefault(value.untyped_storage().data_ptr(), []).append(name)
+    return next((names for names in by_memory.values() if len(names) > 1), [])

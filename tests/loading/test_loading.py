@@ -420,6 +420,12 @@ TWO = (torch.ones(4, 6), torch.ones(4, 6))
     [
         (Fixed(), TWO, {"x": {0: "batch"}}, "dynamic dim 'batch' (x axis 0): the model's code only works at size 4"),
         (Even(), TWO, {"x": {0: "batch"}}, "dynamic dim 'batch' (x axis 0): the model's code needs"),
+        (
+            Adds(),
+            TWO,
+            {"x": {0: "a"}, "y": {0: "b"}},
+            "'b' (y axis 0) and 'a' (x axis 0): the model's code needs them to be",
+        ),
         (Chooses(), TWO, None, "branches on the values of a tensor"),
         (Adds(), (torch.ones(4, 6), torch.ones(4, 5)), None, "torch.export cannot export the model"),
     ],

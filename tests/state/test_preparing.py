@@ -186,3 +186,40 @@ def test_buffer_that_grows_is_refused_by_name():
 
     with pytest.raises(ConversionError, match=r"buffer memory.cache: forward assigns \(2, 12, 16\)"):
         export(Grows())
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_buffer_of_two_modules_is_one_state(persistent: bool):
+    class Shares(Counter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Module(), nn.Module()
+            for module in (self.first, self.second):
+                module.register_buffer("calls", self.memory.seen, persistent=persistent)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.first.calls += 1
+            self.second.calls += 1
+            return super().forward(x) * self.first.calls
+
+    prepared = without_state(export(Shares()), "io")
+    (name,) = initial_state(prepared.program)
+    y, following = ProgramRunner(prepared.program).run([example(), torch.tensor(1)])
+    assert following == 4
+    torch.testing.assert_close(y, Shares().attention(example()) * 16)
+    with pytest.raises(ConversionError, match=f"buffer {name}: "):
+        without_state(export(Shares()))
+
+
+def test_buffers_that_overlap_are_refused_by_name():
+    class Overlaps(Writes):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("row", self.memory.cache[1])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.row.add_(1)
+            return self.attention(x + self.memory.cache)
+
+    with pytest.raises(ConversionError, match=r"row and memory.cache share memory"):
+        without_state(export(Overlaps()))
