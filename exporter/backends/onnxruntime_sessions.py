@@ -2,8 +2,9 @@
 
 Three kinds of files need more than a plain session of ONNX Runtime. Those with Q/DQ nodes: its default optimisation
 fuses them into integer kernels, which round elsewhere, saturate on processors without VNNI, and do not exist for 8-bit
-floats. Those in bfloat16, for which its CPU kernels are missing: they run as rounded float32. And those with another
-operator that it has no kernel for, as most in float64: onnx's own evaluator runs them.
+floats. Those in bfloat16, for which its CPU kernels are missing, or which take or give it, as NumPy cannot: they run as
+rounded float32. And those with another operator that it has no kernel for, as most in float64: onnx's own evaluator
+runs them.
 """
 
 from __future__ import annotations
@@ -57,17 +58,25 @@ def open_session(path: Path, providers: Sequence[str]) -> OpenedSession:
     """
     reading = (AS_WRITTEN,) if _is_quantized(path) else ()
     try:
-        return OpenedSession(_session(path, providers, reading), reading)
+        session = _session(path, providers, reading)
     except Exception as error:
         if not says_no_kernel(str(error)):
             raise BackendError(f"{path}: ONNX Runtime cannot load it: {first_line(error)}") from error
         missing = first_line(error)
+    else:
+        if not _exchanges_bfloat16(session):
+            return OpenedSession(session, reading)
+        missing = "it takes or gives bfloat16, which NumPy lacks"
     try:
         return _without_kernels(path, providers, reading)
     except Exception as error:
         raise BackendError(
             f"{path}: ONNX Runtime cannot load it: {missing}; nor can it run otherwise: {first_line(error)}"
         ) from error
+
+
+def _exchanges_bfloat16(session: onnxruntime.InferenceSession) -> bool:
+    return any(value.type == "tensor(bfloat16)" for value in (*session.get_inputs(), *session.get_outputs()))
 
 
 def _without_kernels(path: Path, providers: Sequence[str], reading: Sequence[str]) -> OpenedSession:

@@ -48,6 +48,21 @@ def test_what_runs_is_said(tmp_path: Path):
     assert WIDENED in OnnxRuntimeBackend(elementwise(tmp_path / "m.onnx", "Mul")).description
 
 
+@pytest.mark.parametrize("taken", [torch.float32, torch.bfloat16])
+def test_files_that_only_take_or_give_bfloat16_run(taken: torch.dtype, tmp_path: Path):
+    given = torch.float32 if taken is torch.bfloat16 else torch.bfloat16
+    names = {torch.float32: onnx.TensorProto.FLOAT, torch.bfloat16: BFLOAT16}
+    graph = oh.make_graph(
+        [oh.make_node("Cast", ["x"], ["y"], to=names[given])],
+        "g",
+        [oh.make_tensor_value_info("x", names[taken], [])],
+        [oh.make_tensor_value_info("y", names[given], [])],
+    )
+    onnx.save(oh.make_model(graph, opset_imports=[oh.make_opsetid("", 20)], ir_version=10), tmp_path / "m.onnx")
+    outputs = OnnxRuntimeBackend(tmp_path / "m.onnx").run({"x": torch.tensor(1.5).numpy()})
+    assert outputs["y"] == 1.5
+
+
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, attnexport.Conversion]:
     """A model of all variants in bfloat16 as a .pt2, its file and its conversion."""
