@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import torch.fx
@@ -14,6 +13,7 @@ from torch.export.graph_signature import OutputKind, TensorArgument
 from attnexport.errors import ConversionError
 from attnexport.program import input_specs, module_path, output_names
 from attnexport.state.writes import changes_arguments
+from attnexport.torch_graphs import all_graphs, arguments_of
 
 _TRAINING = ("train", "training")
 _PROBABILITIES = ("p", "dropout", "dropout_p")
@@ -54,9 +54,8 @@ def _refuse_complex(program: ExportedProgram) -> None:
 
 def _drawing(program: ExportedProgram) -> Iterator[torch.fx.Node]:
     """The nodes that draw random numbers which something uses."""
-    for module in program.graph_module.modules():
-        if isinstance(module, torch.fx.GraphModule):
-            yield from (node for node in _used(module.graph) if _draws(node))
+    for graph in all_graphs(program.graph_module):
+        yield from (node for node in _used(graph) if _draws(node))
 
 
 def _used(graph: torch.fx.Graph) -> list[torch.fx.Node]:
@@ -73,14 +72,7 @@ def _draws(node: torch.fx.Node) -> bool:
     target = node.target
     if not isinstance(target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
         return False
-    given = _arguments(node, target)
+    given = arguments_of(node)
     training = [given[name] for name in _TRAINING if name in given]
     chances = [given[name] for name in _PROBABILITIES if name in given]
     return not (False in training or (chances and chances[0] in (0, None)))
-
-
-def _arguments(node: torch.fx.Node, target: torch._ops.OpOverload) -> dict[str, Any]:
-    schema = target._schema.arguments
-    given = {argument.name: argument.default_value for argument in schema}
-    given |= dict(zip((argument.name for argument in schema), node.args, strict=False))
-    return given | node.kwargs

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch.export import ExportedProgram
 
+from attnexport.torch_graphs import all_graphs
 from attnexport.variants import ErrorFloor, Variant, variant_of_torch_op
 
 TORCH_ERROR_FACTOR = 2.0
@@ -133,10 +134,8 @@ def beyond(budget: Budget, largest_error: float, relative_l2: float) -> tuple[st
 def variants_of(program: ExportedProgram) -> tuple[Variant, ...]:
     """The variants that a program calls, without repetition, in order of first use."""
     found: dict[str, Variant] = {}
-    for module in program.graph_module.modules():
-        if not isinstance(module, torch.fx.GraphModule):
-            continue
-        for node in module.graph.nodes:
+    for graph in all_graphs(program.graph_module):
+        for node in graph.nodes:
             variant = variant_of_torch_op(node.target)
             if variant is not None:
                 found.setdefault(variant.name, variant)

@@ -18,7 +18,7 @@ from attnexport.accuracy.precision import PRECISIONS, output_dtypes, own_precisi
 from attnexport.accuracy.reference import Evaluator
 from attnexport.accuracy.rounding import RandomlyRounded
 from attnexport.arrays import as_array
-from attnexport.errors import BackendError
+from attnexport.errors import BackendError, first_line
 from attnexport.graph.metadata import source_hash
 from attnexport.running import ProgramRunner
 
@@ -145,8 +145,7 @@ class TorchRuns:
         try:
             return [plain_array(value) for value in self._runner(precision).run(tensors)]
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise BackendError(f"PyTorch cannot run the model in {precision}: {reason}") from error
+            raise BackendError(f"PyTorch cannot run the model in {precision}: {first_line(error)}") from error
 
     def rounded(self, tensors: Sequence[Tensor], precision: str, seed: int) -> list[NDArray[Any]]:
         """Outputs of the float64 program with every value rounded at random to a precision."""

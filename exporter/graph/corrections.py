@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 
 from attnexport.errors import ConversionError
 from attnexport.program import module_path
+from attnexport.torch_graphs import all_graphs
 
 op: Any = typed_opset18
 """Its annotations know of no constants and no lists, which it takes while a graph is traced."""
@@ -85,8 +86,8 @@ def refuse_wrong(program: ExportedProgram) -> None:
     Raises:
         ConversionError: naming the module, the operator and the argument.
     """
-    for module in program.graph_module.modules():
-        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+    for graph in all_graphs(program.graph_module):
+        for node in graph.nodes:
             why = _wrong(node)
             if why:
                 operator = str(node.target).rpartition(".")[0]

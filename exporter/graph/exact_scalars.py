@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 import torch
-import torch.fx
 import torch.utils._pytree as pytree
 from torch.export import ExportedProgram
+
+from attnexport.torch_graphs import all_graphs
 
 
 def restore_scalars(model: ir.Model, program: ExportedProgram) -> list[str]:
@@ -55,8 +56,7 @@ def _rounded_numbers(program: ExportedProgram) -> dict[float, float]:
 
 def _numbers(program: ExportedProgram) -> Iterator[float]:
     """Every finite number among the arguments of operators, if a value of the program is float64."""
-    graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
-    nodes = [node for graph in graphs for node in graph.nodes]
+    nodes = [node for graph in all_graphs(program.graph_module) for node in graph.nodes]
     values = (node.meta.get("val") for node in nodes)
     if any(isinstance(value, torch.Tensor) and value.dtype == torch.float64 for value in values):
         leaves = (leaf for node in nodes for leaf in pytree.tree_leaves((node.args, node.kwargs)))

@@ -7,6 +7,8 @@ import warnings
 from torch._functorch import predispatch
 from torch.export import ExportedProgram
 
+from attnexport.torch_graphs import all_graphs
+
 
 def without_vmap(program: ExportedProgram) -> ExportedProgram:
     """The program with every torch.vmap carried out; itself when it has none.
@@ -14,8 +16,7 @@ def without_vmap(program: ExportedProgram) -> ExportedProgram:
     torch.export records a vmap as one call that enters it and one that leaves it. Whatever fails between them leaves
     the process inside, where every later random number or in-place write fails too.
     """
-    parts = (part for part in program.graph_module.modules() if hasattr(part, "graph"))
-    targets = {node.target for part in parts for node in part.graph.nodes}
+    targets = {node.target for graph in all_graphs(program.graph_module) for node in graph.nodes}
     if predispatch._vmap_increment_nesting not in targets:
         return program
     with warnings.catch_warnings():

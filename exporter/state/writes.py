@@ -11,7 +11,8 @@ import torch.fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, OutputKind
 
-from attnexport.errors import ConversionError
+from attnexport.errors import ConversionError, first_line
+from attnexport.torch_graphs import all_graphs, arguments_of
 
 WRITES = (
     OutputKind.BUFFER_MUTATION,
@@ -27,8 +28,7 @@ _UPDATES_STATISTICS = (torch.ops.aten.batch_norm.default, torch.ops.aten.instanc
 
 def writes_in_place(graph: torch.fx.GraphModule) -> bool:
     """Whether an operator of the graph, or of a graph inside it, changes a tensor that it is given."""
-    graphs = (module.graph for module in graph.modules() if isinstance(module, torch.fx.GraphModule))
-    return any(changes_arguments(node) for each in graphs for node in each.nodes)
+    return any(changes_arguments(node) for each in all_graphs(graph) for node in each.nodes)
 
 
 def _writes_what_others_see(graph: torch.fx.GraphModule) -> bool:
@@ -50,9 +50,8 @@ def _written(node: torch.fx.Node) -> list[torch.fx.Node]:
     if node.target in _UPDATES_STATISTICS:
         return [given for given in node.args[3:5] if isinstance(given, torch.fx.Node)]
     assert isinstance(node.target, torch._ops.OpOverload)
-    schema = node.target._schema.arguments
-    given = {**dict(zip((argument.name for argument in schema), node.args, strict=False)), **node.kwargs}
-    changed = [given.get(argument.name) for argument in schema if argument.alias_info and argument.alias_info.is_write]
+    given, schema = arguments_of(node), node.target._schema.arguments
+    changed = [given[argument.name] for argument in schema if argument.alias_info and argument.alias_info.is_write]
     return [value for value in changed if isinstance(value, torch.fx.Node)]
 
 
@@ -93,7 +92,7 @@ def functional(program: ExportedProgram) -> ExportedProgram:
         decomposed: ExportedProgram = _without_unused_aliases(program).run_decompositions({})
         return decomposed
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         if reason.startswith("Constant ") and "is mutated" in reason:
             raise ConversionError(
                 f"constant {reason.split()[1]}: forward changes it, which a file cannot hold: make it a buffer "
