@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 import os
 import shutil
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +20,6 @@ from attnexport.errors import ConversionError, InputError
 from attnexport.files import replacing, sha256
 from attnexport.fitness import refuse_unfit
 from attnexport.graph.corrections import refuse_wrong
-from attnexport.graph.exact_scalars import restore_scalars
 from attnexport.graph.functions import attach_functions, inline_all
 from attnexport.graph.layer_norm import expand_layer_norms
 from attnexport.graph.metadata import (
@@ -34,11 +30,13 @@ from attnexport.graph.metadata import (
     write_metadata,
 )
 from attnexport.graph.naming import name_ends, renamed
-from attnexport.graph.nodes import translation_table, variant_nodes
+from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.opset17 import lower_to_opset17
 from attnexport.graph.state import write_state
 from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8
-from attnexport.graph.torch_values import torch_values, write_torch_values
+from attnexport.graph.torch_values import write_torch_values
+from attnexport.graph.translating import translated
+from attnexport.graph.writing import write_model
 from attnexport.loading.dim_notes import notes_on_fixed, symbol_names
 from attnexport.loading.sources import Model, named_source
 from attnexport.program import input_specs, output_names
@@ -51,8 +49,6 @@ DEFAULT_OPSET = 20
 BFLOAT16_OPSET = 22
 """From here on most operators take bfloat16."""
 LOWEST_OPSET, HIGHEST_OPSET = 17, 23
-EXTERNAL_DATA_BYTES = int(1.5 * 2**30)
-"""Weights beyond this size are written beside the model; protobuf ends at 2 GiB."""
 
 NODE_CHOICES = ("auto", "plugin", "body")
 """How attention calls are written: as nodes with a body beside them, or as the body alone; auto asks the target."""
@@ -146,53 +142,31 @@ def convert(
     prepared = without_state(source.program, state)
     program = prepared.program
     version = _choose_opset(opset, chosen.opset if chosen else None, program)
-    inputs, outputs = [spec.name for spec in input_specs(program)], output_names(program)
+    inline = _inlines(nodes, chosen)
     symbols = symbol_names(program, source.dim_names if dim_names is None else dim_names)
 
-    graph, values, rounded = _export_graph(program, max(version, 18))
-    values = renamed(values, name_ends(graph, inputs, outputs))
+    made = translated(program, max(version, 18))
+    graph = made.model
+    moved = name_ends(graph, [spec.name for spec in input_specs(program)], output_names(program))
     rename_dims(graph, symbols)
-    if version == 17:
-        lower_to_opset17(graph)
-    if chosen is not None and not chosen.layer_normalization:
-        expand_layer_norms(graph)
-    inline = _inlines(nodes, chosen)
-    counted = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
-    notes = [*notes_on_fixed(program, source.fixed), *(inline_all(graph) if inline else attach_functions(graph))]
-    if version == 17:
-        rewrite_for_tensorrt8(graph)
-    sort_attributes(graph)
-    strip_traces(graph)
-    write_torch_values(graph, values)
-    write_metadata(graph, program)
-    write_dim_ranges(graph, program, symbols)
-    write_state(graph, program)
-    notes += [*prepared.notes, *rounded]
-    variants = Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
-    if not counted:
-        notes.append("the model calls none of attnexport's operators: the file holds standard operators only")
-    if chosen is not None:
-        notes += _notes_on_target(chosen, version)
-        if counted and not chosen.local_functions:
-            notes.append(_note_on_functions(chosen, inline))
-    graph.ir_version = _IR_VERSION.get(version, 10)
+    calls = bool(_variants_in(graph))
+    notes = [*notes_on_fixed(program, source.fixed), *_lower(graph, version, chosen, inline)]
+    notes += [*prepared.notes, *made.notes, *_notes_on_calls(calls, chosen, version, inline)]
+    _describe(graph, program, symbols, renamed(made.torch_values, moved))
 
     path = Path(path)
     with replacing(path) as staging:
-        data_path = _write(graph, staging / path.name)
-        try:
-            verified = proven(staging / path.name, program, symbols, unproven=unproven)
-        except ConversionError as error:
-            if keep_failed is None:
-                raise
-            _keep(staging, path.name, Path(keep_failed))
-            raise ConversionError(f"{error}; the file is kept as {keep_failed}") from error
-        digest = sha256(staging / path.name)
+        file = staging / path.name
+        data = write_model(graph, file)
+        onnx.checker.check_model(str(file))
+        with _kept_when_refused(file, keep_failed):
+            verified = proven(file, program, symbols, unproven=unproven)
+        digest = sha256(file)
     return Conversion(
         path=path,
-        data_path=path.with_name(data_path) if data_path else None,
+        data_path=path.with_name(data) if data else None,
         opset=version,
-        variants=dict(variants),
+        variants=dict(_variants_in(graph)),
         inputs=tuple(value.name or "" for value in graph.graph.inputs),
         outputs=tuple(value.name or "" for value in graph.graph.outputs),
         verified=verified.shapes,
@@ -223,12 +197,48 @@ def _inlines(nodes: str, target: Target | None) -> bool:
     return nodes == "body"
 
 
-def _notes_on_target(target: Target, version: int) -> list[str]:
-    because = f"because of target {target.name}: "
-    notes = [f"{because}opset {version}, it parses up to {target.opset}"]
-    if not target.layer_normalization:
-        notes.append(f"{because}LayerNormalization is written out, TensorRT {target.tensorrt} does not know it")
+def _variants_in(graph: ir.Model) -> Counter[str]:
+    """How often each operator of ours is a node."""
+    return Counter(variant.op_type for _, variant in variant_nodes(graph.graph))
+
+
+def _lower(graph: ir.Model, version: int, target: Target | None, inline: bool) -> list[str]:
+    """Writes the graph with what the opset and the target know; returns notes on what had to be inlined."""
+    if version == 17:
+        lower_to_opset17(graph)
+    if target is not None and not target.layer_normalization:
+        expand_layer_norms(graph)
+    notes = inline_all(graph) if inline else attach_functions(graph)
+    if version == 17:
+        rewrite_for_tensorrt8(graph)
+    graph.ir_version = _IR_VERSION.get(version, 10)
     return notes
+
+
+def _describe(graph: ir.Model, program: ExportedProgram, symbols: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Writes into the graph where it comes from, and nothing of the machine that made it."""
+    sort_attributes(graph)
+    strip_traces(graph)
+    write_torch_values(graph, values)
+    write_metadata(graph, program)
+    write_dim_ranges(graph, program, symbols)
+    write_state(graph, program)
+
+
+def _notes_on_calls(calls: bool, target: Target | None, version: int, inlined: bool) -> Iterator[str]:
+    if not calls:
+        yield "the model calls none of attnexport's operators: the file holds standard operators only"
+    if target is not None:
+        yield from _notes_on_target(target, version)
+        if calls and not target.local_functions:
+            yield _note_on_functions(target, inlined)
+
+
+def _notes_on_target(target: Target, version: int) -> Iterator[str]:
+    because = f"because of target {target.name}: "
+    yield f"{because}opset {version}, it parses up to {target.opset}"
+    if not target.layer_normalization:
+        yield f"{because}LayerNormalization is written out, TensorRT {target.tensorrt} does not know it"
 
 
 def _note_on_functions(target: Target, inlined: bool) -> str:
@@ -241,70 +251,19 @@ def _note_on_functions(target: Target, inlined: bool) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the exporter's progress and advice; its errors are raised."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _kept_when_refused(file: Path, wanted: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Keeps a file that the block refuses, where the user wants it."""
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+        yield
+    except ConversionError as error:
+        if wanted is None:
+            raise
+        _keep(file, Path(wanted))
+        raise ConversionError(f"{error}; the file is kept as {wanted}") from error
 
 
-def _export_graph(program: ExportedProgram, opset: int) -> tuple[ir.Model, dict[str, str], list[str]]:
-    """The exporter's graph, which of its tensors are which values of the program, and notes."""
-    try:
-        with _quiet():
-            exported = torch.onnx.export(
-                program,
-                (),
-                opset_version=opset,
-                dynamo=True,
-                verbose=False,
-                custom_translation_table=translation_table(),
-            )
-    except Exception as error:
-        raise ConversionError(_explain(error)) from error
-    assert exported is not None
-    assert exported.exported_program is not None
-    model: ir.Model = exported.model
-    if model.opset_imports[""] != opset:
-        raise ConversionError(
-            f"opset {opset}: the exporter could not convert this graph from opset {model.opset_imports['']}"
-        )
-    decomposed = exported.exported_program
-    return model, torch_values(program, decomposed), restore_scalars(model, decomposed)
-
-
-def _explain(error: BaseException) -> str:
-    """The innermost cause in one line, naming the operator ONNX lacks where that is it."""
-    cause = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    text = " ".join(str(cause).split())
-    if "No ONNX function found for" in text:
-        operator = text.split("op='", 1)[-1].split("'", 1)[0]
-        return (
-            f"{operator}: ONNX has no operator for it; replace it in the model, or register a "
-            "translation for it with torch.onnx"
-        )
-    return f"torch.onnx.export failed: {text[:500]}"
-
-
-def _write(model: ir.Model, path: Path) -> str | None:
-    """Writes the model; returns the name of its external data file, or None."""
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
-    external = f"{path.name}.data" if size > EXTERNAL_DATA_BYTES else None
-    ir.save(model, path, external_data=external)
-    onnx.checker.check_model(str(path))
-    return external
-
-
-def _keep(staging: Path, name: str, wanted: Path) -> None:
-    """Copies what was written; external data keeps its name, which the file knows it by."""
+def _keep(file: Path, wanted: Path) -> None:
+    """Copies a file and what lies beside it; external data keeps its name, which the file knows it by."""
     with replacing(wanted) as folder:
-        for part in staging.iterdir():
-            shutil.copyfile(part, folder / (wanted.name if part.name == name else part.name))
+        for part in file.parent.iterdir():
+            shutil.copyfile(part, folder / (wanted.name if part == file else part.name))

@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from attnexport.arrays import as_array
 from attnexport.backends import fed
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
-from attnexport.backends.onnxruntime_sessions import says_no_kernel
+from attnexport.backends.onnxruntime_sessions import lacks_kernel
 from attnexport.errors import BackendError, ConversionError, first_line
 from attnexport.inputs import generator, like_example
 from attnexport.program import example_inputs, input_specs, next_state, shapes_at, size_choices, state_names
@@ -138,11 +138,6 @@ def _compare_next_call(
     tensors = [*trial.tensors[: len(trial.tensors) - count], *outputs[len(outputs) - count :]]
     second = _Trial("at the second call", tensors)
     _compare(backend, second, runner.run(tensors), text)
-
-
-def lacks_kernel(error: BackendError) -> bool:
-    """Whether ONNX Runtime has no kernel for a type, as for bfloat16 on the CPU, and nothing is wrong with the file."""
-    return says_no_kernel(str(error))
 
 
 def _loaded(path: str | os.PathLike[str]) -> OnnxRuntimeBackend:

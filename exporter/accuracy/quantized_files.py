@@ -36,6 +36,7 @@ from attnexport.graph.quantization import (
     remove_quantizers,
     replace_weights,
 )
+from attnexport.graph.writing import write_model
 
 RECOGNISED = 0.5
 """Relative L2 difference up to which a quantized weight is taken for one of the model's: 3 bits err by about 0.2."""
@@ -102,16 +103,12 @@ def take_apart(path: Path, program: ExportedProgram, folder: Path) -> QuantizedF
     folder.mkdir(parents=True, exist_ok=True)
     yardstick, plain = folder / f"{path.stem}.yardstick.onnx", folder / f"{path.stem}.plain.onnx"
     replace_weights(model, rounded)
-    _save(model, yardstick)
+    write_model(model, yardstick)
     model = ir.load(path)
     replace_weights(model, originals)
     remove_quantizers(model)
-    _save(model, plain)
+    write_model(model, plain)
     return QuantizedFile(precision, plain, yardstick, tuple(faults))
-
-
-def _save(model: ir.Model, path: Path) -> None:
-    ir.save(model, path, external_data=f"{path.name}.data")
 
 
 def _floating(program: ExportedProgram) -> Iterator[NDArray[Any]]:

@@ -23,14 +23,13 @@ from attnexport.errors import BackendError, InputError, first_line
 from attnexport.graph.inspection import check_external_data, read_model
 from attnexport.graph.precision import is_quantized
 from attnexport.graph.widening import holds_bfloat16, widen_bfloat16
+from attnexport.graph.writing import write_model
 
 AS_WRITTEN = "Q/DQ nodes as they are written"
 WIDENED = "bfloat16 as rounded float32"
 BY_REFERENCE = "by onnx's reference, for want of kernels"
 
 _AS_WRITTEN_ENTRIES = {"session.x64quantprecision": "1", "session.disable_quant_qdq": "1"}
-_INLINE_BYTES = 2**30
-"""Weights beyond this size are written beside a rewritten model; protobuf ends at 2 GiB."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def open_session(path: Path, providers: Sequence[str]) -> OpenedSession:
     try:
         session = _session(path, providers, reading)
     except Exception as error:
-        if not says_no_kernel(str(error)):
+        if not lacks_kernel(error):
             raise BackendError(f"{path}: ONNX Runtime cannot load it: {first_line(error)}") from error
         missing = first_line(error)
     else:
@@ -82,13 +81,14 @@ def _exchanges_bfloat16(session: onnxruntime.InferenceSession) -> bool:
 def _without_kernels(path: Path, providers: Sequence[str], reading: Sequence[str]) -> OpenedSession:
     """A session for a file that ONNX Runtime lacks kernels for."""
     check_external_data(path)
-    if _can_be_widened(path):
+    if holds_bfloat16(read_model(path)):
         return OpenedSession(_widened_session(path, providers, reading), (*reading, WIDENED))
     return OpenedSession(ReferenceSession(path), (*reading, BY_REFERENCE))
 
 
-def says_no_kernel(message: str) -> bool:
-    """Whether ONNX Runtime says that it has no kernel for a type, and nothing is wrong with the file."""
+def lacks_kernel(error: Exception) -> bool:
+    """Whether ONNX Runtime has no kernel for a type, as for bfloat16 on the CPU, and nothing is wrong with the file."""
+    message = str(error)
     return "NOT_IMPLEMENTED" in message or "Could not find an implementation" in message
 
 
@@ -96,13 +96,6 @@ def _is_quantized(path: Path) -> bool:
     """Whether the file holds Q/DQ nodes; False for what is no model, which ONNX Runtime then says itself."""
     try:
         return is_quantized(read_model(path))
-    except InputError:
-        return False
-
-
-def _can_be_widened(path: Path) -> bool:
-    try:
-        return holds_bfloat16(read_model(path))
     except InputError:
         return False
 
@@ -124,9 +117,5 @@ def _widened_session(path: Path, providers: Sequence[str], reading: Sequence[str
     widen_bfloat16(model)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "widened.onnx"
-        ir.save(model, copy, external_data="widened.data" if _weight_bytes(model) > _INLINE_BYTES else None)
+        write_model(model, copy)
         return _session(copy, providers, reading)
-
-
-def _weight_bytes(model: ir.Model) -> int:
-    return sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)

@@ -280,9 +280,9 @@ def test_file_with_a_specialised_dim_is_caught_by_running_it(tmp_path, monkeypat
 
 
 def test_weights_beyond_the_limit_go_beside_the_file(tmp_path, monkeypatch):
-    import attnexport.conversion as conversion
+    import attnexport.graph.writing as writing
 
-    monkeypatch.setattr(conversion, "EXTERNAL_DATA_BYTES", 1000)
+    monkeypatch.setattr(writing, "INLINE_BYTES", 1000)
     model = every_variant(causal=True)
     result = attnexport.convert(model, (example(),), tmp_path / "m.onnx", dynamic_shapes=DYNAMIC)
     assert result.data_path == tmp_path / "m.onnx.data"
