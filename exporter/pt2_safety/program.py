@@ -8,7 +8,6 @@ checked values only. Stack traces and other notes of the exporter's are dropped.
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from torch._export.serde.schema import SCHEMA_VERSION, ScalarType
@@ -40,11 +39,10 @@ from attnexport.pt2_safety.shapes import (
     union,
 )
 from attnexport.pt2_safety.size_expressions import sympy_expression
+from attnexport.pt2_safety.symbol_ranges import symbol_ranges
 from attnexport.pt2_safety.treespec import input_tree_spec, tree_spec
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
-_FORMULA = re.compile(r"(?=.*[^\w])[\w *+\-/()%,]{1,200}")
-_UNBACKED = re.compile(r"(u|zuf)[0-9]{1,5}")
 
 device = record({"type": one_of(*_DEVICES)}, {"index": optional(integer)})
 _hint = optional(union(as_int=integer, as_bool=boolean, as_float=number))
@@ -222,25 +220,6 @@ _call_signature = record(
 _module_call = record({"fqn": attribute_path_or_empty}, {"signature": optional(_call_signature)})
 
 
-_range_of_symbol = record({"min_val": optional(integer), "max_val": optional(integer)})
-
-
-def _ranges(value: object) -> dict[str, Any]:
-    """The ranges of symbols. Those of formulas (``2*s0``) follow from them, and torch trips over them: dropped."""
-    if not isinstance(value, dict):
-        raise Refusal(f"expected an object, given {shown(value)}")
-    symbols = {name: entry for name, entry in value.items() if not _FORMULA.fullmatch(name)}
-    checked: dict[str, Any] = dict_of(_range_key, _range_of_symbol)(symbols)
-    return checked
-
-
-def _range_key(value: object) -> str:
-    name = identifier(value)
-    if name.startswith(("u", "zuf")) and not _UNBACKED.fullmatch(name):
-        raise Refusal(f"{shown(name)} is not the number of a dynamic size, and torch counts up to it")
-    return name
-
-
 def _schema_version(value: object) -> Any:
     checked = record({"major": integer, "minor": integer})(value)
     if checked["major"] != SCHEMA_VERSION[0]:
@@ -265,7 +244,7 @@ _program = record(
             },
         ),
         "opset_version": dict_of(plain_text, integer),
-        "range_constraints": _ranges,
+        "range_constraints": symbol_ranges,
         "schema_version": _schema_version,
     },
     {
