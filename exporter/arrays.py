@@ -1,4 +1,4 @@
-"""Tensors as NumPy arrays."""
+"""Tensors as NumPy arrays, and their types in words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """A type as NumPy and messages name it, as float32."""
+    return str(dtype).removeprefix("torch.")
 
 
 def as_array(tensor: Tensor) -> NDArray[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attnexport.printable import printable_line
 
 
@@ -25,6 +27,12 @@ class ConversionError(AttnexportError):
 
 class BackendError(AttnexportError):
     """A model file that a backend cannot load or run."""
+
+
+def shortlist(names: Sequence[str]) -> str:
+    """The first three names and how many more there are, for a message."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
 
 
 def first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The options --inputs and --dynamic: texts become example tensors and torch.export's dynamic_shapes."""
+"""The option --inputs: texts become example tensors, which are bound to a module or checked against a program."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import ExportedProgram
 
+from attnexport.arrays import dtype_name
 from attnexport.errors import InputError
 from attnexport.inputs import generator
-from attnexport.loading.dim_texts import FORMS, HINTS, dim_of, root_of, root_size
+from attnexport.program import dynamic_dims, input_specs
 from attnexport.pt2_safety.shapes import is_identifier
 
 DTYPES = {
@@ -31,7 +32,6 @@ DTYPES = {
 _FORM = "expected name=SIZESxSIZE:DTYPE such as x=2x197x384:f32 or tokens=2x64:i64[0,96)"
 _INPUT = re.compile(r"(?P<name>[^=]+)=(?P<shape>[0-9x]*)(?::(?P<dtype>\w+)(?P<range>\[.*)?)?")
 _RANGE = re.compile(r"\[\s*(-?\d{1,19})\s*,\s*(-?\d{1,19})\s*([)\]])")
-_AXIS = re.compile(r"(?P<axis>\d{1,2})=(?P<name>[^\[\]]+?)(?:\[(?P<low>\d{1,9})\.\.(?P<high>\d{1,9})?\])?")
 _MAX_ELEMENTS = 2**32
 
 
@@ -101,7 +101,7 @@ def _range_of(text: str, written: str | None, dtype: torch.dtype) -> tuple[int, 
     if written is None:
         return 0, 2
     if dtype.is_floating_point or dtype == torch.bool:
-        raise InputError(f"--inputs {text}: a range is for integers, given one for {str(dtype).removeprefix('torch.')}")
+        raise InputError(f"--inputs {text}: a range is for integers, given one for {dtype_name(dtype)}")
     match = _RANGE.fullmatch(written)
     if match is None:
         raise InputError(f"--inputs {text}: expected a range such as [0,96) or [0,95], given {written}")
@@ -159,109 +159,6 @@ def bind_inputs(module: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[tuple
     return tuple(args), kwargs
 
 
-@dataclass(frozen=True)
-class _WrittenDim:
-    """A dim of --dynamic: ``batch``, ``2*n`` or ``AUTO``, and the range of its name."""
-
-    text: str
-    limits: tuple[int, int | None] | None
-
-    @property
-    def root(self) -> str:
-        """The name that the formula is of, empty for AUTO and DYNAMIC."""
-        return "" if self.text in HINTS else root_of(self.text) or ""
-
-
-def parse_dynamic(texts: Sequence[str], inputs: Mapping[str, InputOption]) -> dict[str, dict[int, Any]] | None:
-    """The --dynamic options as torch.export's dynamic_shapes, with one torch Dim for each name.
-
-    Args:
-        texts: such as ``x:0=batch,1=2*tokens[2..512]`` or ``x:0=AUTO``. The range is that of the name, may be open
-            (``[2..]``) and may stand at any use of it.
-        inputs: from parse_inputs.
-
-    Returns:
-        {input: {axis: Dim}} with an entry for every input, or None without options.
-
-    Raises:
-        InputError: a text of another form, an input that --inputs does not give, an axis that it does not have
-            or that is given twice, two ranges for one name, or an example outside its range or its formula.
-    """
-    if not texts:
-        return None
-    written = {name: _parse_axes(text, inputs) for name, text in _dynamic_by_input(texts, inputs).items()}
-    ranges: dict[str, tuple[int, int | None]] = {}
-    for axes in written.values():
-        for dim in axes.values():
-            if dim.root and dim.limits is not None and ranges.setdefault(dim.root, dim.limits) != dim.limits:
-                raise InputError(f"--dynamic: {dim.root} has two different ranges")
-    roots: dict[str, Any] = {}
-    for name, axes in written.items():
-        for axis, dim in axes.items():
-            limits = ranges.get(dim.root, (None, None))
-            _check_size(f"--dynamic {name}:{axis}={dim.text}", dim, inputs[name].shape[axis], limits)
-            if dim.root:
-                roots.setdefault(dim.root, Dim(dim.root, min=limits[0], max=limits[1]))
-    return {name: {axis: _torch_dim(dim, roots) for axis, dim in written.get(name, {}).items()} for name in inputs}
-
-
-def _torch_dim(dim: _WrittenDim, roots: Mapping[str, Any]) -> Any:
-    if dim.root:
-        return dim_of(dim.text, roots[dim.root])
-    hint = HINTS[dim.text]
-    return hint if dim.limits is None else hint(min=dim.limits[0], max=dim.limits[1])
-
-
-def _check_size(option: str, dim: _WrittenDim, size: int, limits: tuple[int | None, int | None]) -> None:
-    low, high = limits
-    root = root_size(dim.text, size) if dim.root else size
-    if root is None:
-        raise InputError(f"{option}: is {size} in the example, which no {dim.root} makes")
-    if root < (low or 0) or (high is not None and root > high):
-        limit = f"{low} to {high}" if high is not None else f"{low or 0} or more"
-        raise InputError(f"{option}: expected {limit}, --inputs gives {root}")
-
-
-def _dynamic_by_input(texts: Sequence[str], inputs: Mapping[str, InputOption]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, colon, axes = text.strip().partition(":")
-        if not colon or not axes:
-            raise InputError(f"--dynamic {text}: expected name:AXIS=DIM,... such as x:0=batch,1=tokens[2..512]")
-        if name not in inputs:
-            raise InputError(
-                f"--dynamic {text}: no --inputs is given for {name!r}; there is {', '.join(inputs) or 'none'}"
-            )
-        if name in found:
-            raise InputError(f"--dynamic {text}: {name} is given twice; put its axes into one option")
-        found[name] = text.strip()
-    return found
-
-
-def _parse_axes(text: str, inputs: Mapping[str, InputOption]) -> dict[int, _WrittenDim]:
-    name, _, written = text.partition(":")
-    shape = inputs[name].shape
-    axes: dict[int, _WrittenDim] = {}
-    for part in written.split(","):
-        match = _AXIS.fullmatch(part.strip())
-        if match is None or root_of(match["name"]) is None:
-            raise InputError(
-                f"--dynamic {text}: expected AXIS=DIM or AXIS=DIM[LOW..HIGH] with {FORMS} as DIM, given {part!r}"
-            )
-        axis = int(match["axis"])
-        if axis >= len(shape):
-            raise InputError(f"--dynamic {text}: {name} has {len(shape)} dims, counted from 0; given axis {axis}")
-        if axis in axes:
-            raise InputError(f"--dynamic {text}: axis {axis} is given twice")
-        limits = None
-        if match["low"] is not None:
-            limits = (int(match["low"]), int(match["high"]) if match["high"] else None)
-            if limits[1] is not None and limits[0] >= limits[1]:
-                raise InputError(f"--dynamic {text}: expected a range with LOW below HIGH, given {part!r}")
-        axes[axis] = _WrittenDim(match["name"].strip(), limits)
-    return axes
-
-
 def check_inputs(
     program: ExportedProgram,
     given: Mapping[str, Tensor],
@@ -277,8 +174,6 @@ def check_inputs(
     Raises:
         InputError: as ``--inputs x: expected (batch, 64, 8) float32, given (2, 63, 8) float32``.
     """
-    from attnexport.program import dynamic_dims, input_specs
-
     specs = {spec.name: spec for spec in input_specs(program)}
     unknown = [name for name in given if name not in specs]
     if unknown:
@@ -296,8 +191,8 @@ def check_inputs(
         )
         if not fits or tensor.dtype != spec.dtype:
             raise InputError(
-                f"--inputs {name}: expected ({', '.join(wanted)}) {_plain(spec.dtype)}, "
-                f"given ({', '.join(map(str, tensor.shape))}) {_plain(tensor.dtype)}"
+                f"--inputs {name}: expected ({', '.join(wanted)}) {dtype_name(spec.dtype)}, "
+                f"given ({', '.join(map(str, tensor.shape))}) {dtype_name(tensor.dtype)}"
             )
         for axis, (symbol, real) in enumerate(zip(spec.shape, tensor.shape, strict=True)):
             limit = limits.get(str(symbol))
@@ -311,7 +206,3 @@ def check_inputs(
                 raise InputError(
                     f"--inputs {name}: {wanted[axis]} (axis {axis}): expected {limit.lower} {upper}, given {real}"
                 )
-
-
-def _plain(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, OutputKind, TensorArgument
 
+from attnexport.arrays import dtype_name
 from attnexport.errors import ConversionError
 from attnexport.size_conditions import nearby, size_conditions
 from attnexport.trees import Path, leaf_paths, unused
@@ -47,7 +48,7 @@ class TensorSpec:
 
     def __str__(self) -> str:
         sizes = ", ".join(str(size) for size in self.shape)
-        return f"({sizes}) {str(self.dtype).removeprefix('torch.')}"
+        return f"({sizes}) {dtype_name(self.dtype)}"
 
 
 @dataclass(frozen=True)

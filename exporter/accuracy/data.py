@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from attnexport.arrays import dtype_name
 from attnexport.errors import InputError
 from attnexport.npz_files import StoredArray, open_arrays
 from attnexport.program import Size, TensorSpec, dynamic_dims, initial_state, input_specs, shapes_at
@@ -230,7 +231,7 @@ class _Reader:
     def _misfit(self, spec: TensorSpec, given: str) -> InputError:
         names = self.dim_names.get(spec.name, {})
         sizes = ", ".join(names.get(axis, str(size)) for axis, size in enumerate(spec.shape))
-        wanted = f"({sizes}) {str(spec.dtype).removeprefix('torch.')}"
+        wanted = f"({sizes}) {dtype_name(spec.dtype)}"
         return InputError(f"{self.file}: input {spec.name}: expected {wanted}, given {given}")
 
     def labels(self, stored: Mapping[str, StoredArray]) -> NDArray[Any] | None:

@@ -17,7 +17,7 @@ from attnexport.accuracy.cache import OutputCache, digest_of
 from attnexport.accuracy.precision import PRECISIONS, output_dtypes, own_precision
 from attnexport.accuracy.reference import Evaluator
 from attnexport.accuracy.rounding import RandomlyRounded
-from attnexport.arrays import as_array
+from attnexport.arrays import as_array, dtype_name
 from attnexport.errors import BackendError, first_line
 from attnexport.graph.metadata import source_hash
 from attnexport.running import ProgramRunner
@@ -112,7 +112,7 @@ class TorchRuns:
 
     def output_dtype(self, name: str) -> str:
         """Type of an output, as float32."""
-        return str(self._output_dtypes[name]).removeprefix("torch.")
+        return dtype_name(self._output_dtypes[name])
 
     def digest(self, tensors: Sequence[Tensor]) -> str:
         """What the cache knows a batch by."""

@@ -117,8 +117,9 @@ def load(options: ModelOptions) -> Loaded:
         InputError: anything that does not fit, in one line.
         ConversionError: a module that cannot be exported.
     """
+    from attnexport.dynamic_specs import parse_dynamic
     from attnexport.errors import ConversionError, InputError
-    from attnexport.input_specs import bind_inputs, check_inputs, example_tensors, parse_dynamic, parse_inputs
+    from attnexport.input_specs import bind_inputs, check_inputs, example_tensors, parse_inputs
     from attnexport.loading import load_model, named_program
     from attnexport.loading.dim_notes import notes_on_fixed
     from attnexport.variants.checks import describe

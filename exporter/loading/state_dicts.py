@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from attnexport.errors import InputError
+from attnexport.errors import InputError, shortlist
 
 _DEEPEST = 4
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -198,7 +198,7 @@ def _shared(module: nn.Module) -> dict[str, set[str]]:
 
 def _why(match: Match) -> str:
     parts = [
-        f"{label}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        f"{label}: {shortlist(names)}"
         for label, names in (("missing", match.missing), ("unexpected", match.unexpected))
         if names
     ]

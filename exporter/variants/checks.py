@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from attnexport.arrays import dtype_name
+
 
 def describe(tensor: Tensor) -> str:
     """Shape and dtype for an error message, as (2, 4, 8, 16) float32."""
-    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+    return f"{tuple(tensor.shape)} {dtype_name(tensor.dtype)}"
 
 
 def check(condition: bool, name: str, tensor: Tensor, expected: str, *values: object) -> None:

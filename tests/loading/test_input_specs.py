@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from attnexport.dynamic_specs import parse_dynamic
 from attnexport.errors import InputError
-from attnexport.input_specs import bind_inputs, check_inputs, example_tensors, parse_dynamic, parse_inputs
+from attnexport.input_specs import bind_inputs, check_inputs, example_tensors, parse_inputs
 
 
 @pytest.mark.parametrize(
