@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import re
@@ -57,7 +56,7 @@ _sweep_once = functools.cache(sweep)
 
 
 def _made(folder: Path, name: str) -> tuple[Path, int | None]:
-    """A folder and its lock, which is None where the file system has no locks: nobody sweeps there."""
+    """A folder and its lock, which is None where there are no locks: nobody sweeps there."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=f".{name[:_LONGEST_NAME]}.", suffix=_SUFFIX, dir=folder))
         try:
@@ -72,8 +71,12 @@ def _lock(path: Path) -> int | None:
     """A descriptor that holds the folder's lock until it is closed; None when another has it or the folder is gone.
 
     Raises:
-        OSError: the file system has no locks.
+        OSError: the file system, or Windows, has no locks of folders.
     """
+    try:
+        import fcntl
+    except ImportError as error:
+        raise OSError("no locks of folders") from error
     try:
         held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except FileNotFoundError:

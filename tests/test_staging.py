@@ -76,3 +76,24 @@ def test_a_long_name_can_be_staged(tmp_path: Path):
     with replacing(path) as folder:
         (folder / path.name).write_text("")
     assert path.is_file()
+
+
+WITHOUT_LOCKS = """
+import signal, sys
+from pathlib import Path
+sys.modules["fcntl"] = None
+del signal.SIGHUP
+from attnexport.cli import main
+from attnexport.files import replacing
+with replacing(Path(sys.argv[1]) / "out.json") as folder:
+    (folder / "out.json").write_text("{}")
+main(["targets"])
+"""
+
+
+def test_a_system_without_locks_of_folders_and_sighup_writes_outputs_all_the_same(tmp_path: Path):
+    command = [sys.executable, "-c", WITHOUT_LOCKS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "jetson-orin" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]

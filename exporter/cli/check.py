@@ -14,6 +14,7 @@ from attnexport.cli.inputs import chosen_inputs, input_options, options_of_input
 from attnexport.cli.model import load_for_runs, model_options, options_of
 from attnexport.cli.reports import report_options, report_paths, write_reports
 from attnexport.cli.untrusted import strangers_in_a_child
+from attnexport.errors import InputError
 
 if TYPE_CHECKING:
     from attnexport.accuracy.judge import Plan
@@ -78,21 +79,14 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
     from attnexport.accuracy.contenders import BackendContender
     from attnexport.accuracy.data import Batch
     from attnexport.accuracy.diagnosis import with_guilty_layers, with_hazards, with_rebuilds
-    from attnexport.accuracy.opening import RECORDED, Opener, state_for
+    from attnexport.accuracy.opening import Opener, state_for
     from attnexport.accuracy.quantized_contenders import open_all
     from attnexport.accuracy.torch_runs import TorchRuns
     from attnexport.engines.building import BuildOptions
     from attnexport.engines.shapes import parse_shapes
-    from attnexport.errors import InputError
     from attnexport.fitness import refuse_unfit
 
-    if (given["rebuild"] is None) != (given["target"] is None):
-        raise InputError("--rebuild: expected together with --target, given one of them")
-    if given["shapes"] and given["rebuild"] is None:
-        raise InputError("--shapes: expected beside --rebuild, given without")
-    for contender in contenders:
-        if contender.kind == RECORDED and given["data"] is None:
-            raise InputError(f"{contender.text}: recorded outputs: expected the inputs that they are of in --data")
+    _refuse_unfit_options(contenders, given)
     loaded = load_for_runs(options_of(model, given), state_for(contenders))
     refuse_unfit(loaded.program)
     folder = None if given["no_cache"] else given["cache"] or default_folder()
@@ -127,16 +121,26 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
     return report
 
 
+def _refuse_unfit_options(contenders: list[ContenderText], given: dict[str, Any]) -> None:
+    from attnexport.accuracy.opening import RECORDED
+
+    if (given["rebuild"] is None) != (given["target"] is None):
+        raise InputError("--rebuild: expected together with --target, given one of them")
+    if given["shapes"] and given["rebuild"] is None:
+        raise InputError("--shapes: expected beside --rebuild, given without")
+    if given["max_drop"] is not None and not given["metrics"]:
+        raise InputError("--max-drop: expected beside --metric, given without")
+    for contender in contenders:
+        if contender.kind == RECORDED and given["data"] is None:
+            raise InputError(f"{contender.text}: recorded outputs: expected the inputs that they are of in --data")
+
+
 def _plan(model: str, loaded: Loaded, given: dict[str, Any]) -> Plan:
     from attnexport.accuracy.budget_file import BudgetFile, module_paths, read_budget_file
     from attnexport.accuracy.judge import Plan
     from attnexport.accuracy.metrics import find_metric
-    from attnexport.errors import InputError
     from attnexport.program import output_names
 
-    metrics = tuple(find_metric(name) for name in given["metrics"])
-    if given["max_drop"] is not None and not metrics:
-        raise InputError("--max-drop: expected beside --metric, given without")
     budget = BudgetFile()
     if given["budget"] is not None:
         budget = read_budget_file(given["budget"], output_names(loaded.program), module_paths(loaded.program))
@@ -144,7 +148,7 @@ def _plan(model: str, loaded: Loaded, given: dict[str, Any]) -> Plan:
         model=model,
         model_sha256=loaded.sha256,
         predictions=given["data"] is not None,
-        metrics=metrics,
+        metrics=tuple(find_metric(name) for name in given["metrics"]),
         max_drop=given["max_drop"],
         repeat=given["repeat"],
         budget=budget,
