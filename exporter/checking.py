@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,17 @@ from torch import Tensor
 
 from attnexport.accuracy.cache import OutputCache
 from attnexport.accuracy.check import check as check_contenders
-from attnexport.accuracy.contenders import BackendContender
 from attnexport.accuracy.data import Batch, data_batches
 from attnexport.accuracy.judge import Plan
 from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
 from attnexport.accuracy.opening import Opener, parse_contender, state_for
-from attnexport.accuracy.quantized_contenders import open_all
+from attnexport.accuracy.quantized_contenders import open_all, profiles_of
+from attnexport.accuracy.reading_anew import ReadAnew
 from attnexport.accuracy.results import CheckReport
 from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.fitness import refuse_unfit
-from attnexport.loading.programs import NamedProgram
 from attnexport.loading.sources import Model, named_source
 from attnexport.state.preparing import without_state
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Batches of files, read each time that they are iterated."""
-
-    source: NamedProgram
-    path: str | os.PathLike[str]
-
-    def __iter__(self) -> Iterator[Batch]:
-        return data_batches(self.source.program, self.path, dim_names=self.source.dim_names)
 
 
 def check(
@@ -88,12 +77,13 @@ def check(
     opener = Opener(runs, precision, None if plugins is None else Path(plugins))
     with tempfile.TemporaryDirectory() as scratch:
         opened = open_all(opener, wanted, Path(scratch))
-        engines = [one.contender.profiles for one in opened if isinstance(one.contender, BackendContender)]
         batches: Iterable[Batch]
         if data is not None:
-            batches, left_out = _Data(source, data), {}
+            batches = ReadAnew(partial(data_batches, source.program, data, dim_names=source.dim_names))
+            left_out: Mapping[str, str] = {}
         else:
-            batches = generated_inputs(source.program, chosen_kinds(kinds), seeds=seeds, seed=seed, engines=engines)
+            wanted_kinds, engines = chosen_kinds(kinds), profiles_of(opened)
+            batches = generated_inputs(source.program, wanted_kinds, seeds=seeds, seed=seed, engines=engines)
             left_out = batches.left_out
         report = check_contenders(runs, [one.contender for one in opened], batches, plan, left_out=left_out)
     return replace(report, notes=(*prepared.notes, *report.notes))

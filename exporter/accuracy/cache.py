@@ -18,6 +18,7 @@ import attnexport
 from attnexport.arrays import as_array
 from attnexport.errors import InputError
 from attnexport.npz_files import open_arrays, write_arrays
+from attnexport.plugins.locations import cache_folder
 from attnexport.private_folder import make_private, open_to_others
 
 Outputs = list[NDArray[Any]]
@@ -30,8 +31,7 @@ _CHECKSUM, _KEY = "sha256", "key"
 
 def default_folder() -> Path:
     """$XDG_CACHE_HOME/attnexport/reference, or the same below ~/.cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "attnexport" / "reference"
+    return cache_folder("reference")
 
 
 def digest_of(tensors: Sequence[Tensor]) -> str:

@@ -16,6 +16,7 @@ from attnexport.accuracy.opening import ENGINE, ORT, ORT_CUDA, ContenderText, Op
 from attnexport.accuracy.precision import PRECISIONS, onnx_precision
 from attnexport.accuracy.quantized_files import QuantizedFile, take_apart
 from attnexport.accuracy.results import ContenderFacts, Failure
+from attnexport.accuracy.sizes import Profiles
 from attnexport.backends import Backend
 from attnexport.engines.manifest import read_manifest
 from attnexport.engines.opening import open_backend
@@ -84,6 +85,11 @@ def open_all(opener: Opener, contenders: Sequence[ContenderText], scratch: Path)
         else:
             opened += _with_plain(opener, contender, parts)
     return opened
+
+
+def profiles_of(opened: Sequence[Opened]) -> list[Profiles]:
+    """The shapes that each engine takes, by input."""
+    return [one.contender.profiles for one in opened if isinstance(one.contender, BackendContender)]
 
 
 def _quantized_file(contender: ContenderText) -> Path | None:

@@ -76,11 +76,10 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
     """Loads everything, runs it and compares."""
     from attnexport.accuracy.cache import OutputCache, default_folder
     from attnexport.accuracy.check import check
-    from attnexport.accuracy.contenders import BackendContender
     from attnexport.accuracy.data import Batch
     from attnexport.accuracy.diagnosis import with_guilty_layers, with_hazards, with_rebuilds
     from attnexport.accuracy.opening import Opener, state_for
-    from attnexport.accuracy.quantized_contenders import open_all
+    from attnexport.accuracy.quantized_contenders import open_all, profiles_of
     from attnexport.accuracy.torch_runs import TorchRuns
     from attnexport.engines.building import BuildOptions
     from attnexport.engines.shapes import parse_shapes
@@ -95,8 +94,7 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
     opener = Opener(runs, given["precision"], given["plugins"])
     opened = open_all(opener, contenders, scratch)
     contenders = [one.text for one in opened]
-    engines = [one.contender.profiles for one in opened if isinstance(one.contender, BackendContender)]
-    inputs = chosen_inputs(loaded, runs, options_of_inputs(given), engines)
+    inputs = chosen_inputs(loaded, runs, options_of_inputs(given), profiles_of(opened))
     suspects: dict[str, Batch] = {}
     with progress_bar("checking") as progress:
         report = check(

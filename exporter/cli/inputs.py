@@ -80,16 +80,6 @@ class ChosenInputs:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """Batches that are read from their files each time that they are iterated."""
-
-    read: Callable[[], Iterator[Batch]]
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self.read()
-
-
 def chosen_inputs(
     loaded: Loaded, runs: TorchRuns, options: InputOptions, engines: Sequence[Profiles] = ()
 ) -> ChosenInputs:
@@ -100,6 +90,7 @@ def chosen_inputs(
     """
     from attnexport.accuracy.data import data_batches
     from attnexport.accuracy.kinds import LONGEST, chosen_kinds, generated_inputs
+    from attnexport.accuracy.reading_anew import ReadAnew
     from attnexport.accuracy.recorded.manifest import is_recorded_set
     from attnexport.accuracy.recorded.reading import recorded_batches
     from attnexport.errors import InputError
@@ -125,8 +116,8 @@ def chosen_inputs(
             raise InputError(f"{name}: expected without --data, which has its own inputs")
     if is_set:
         recorded = partial(recorded_batches, data, program, runs.source_hash, seed=options.seed, dim_names=names)
-        return ChosenInputs(_Read(recorded), None)
-    return ChosenInputs(_Read(partial(data_batches, program, data, dim_names=names)), None)
+        return ChosenInputs(ReadAnew(recorded), None)
+    return ChosenInputs(ReadAnew(partial(data_batches, program, data, dim_names=names)), None)
 
 
 @contextmanager
