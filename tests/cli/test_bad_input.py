@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import attnexport
-import attnexport.conversion
+import attnexport.graph.writing
 from tests.cli.conftest import Refuse, Run
 from tests.cli.models import WIDTH, Plain, TwoInputs, tiny
 from tests.tools import lack, require
@@ -90,7 +90,7 @@ def test_module_with_inputs_of_a_wrong_dtype(refuse: Refuse, tmp_path: Path):
     has(line, "types do not fit", "tensor(int64) and tensor(float)")
 
 
-@pytest.mark.parametrize("text", ["x", "x=2x", "x=2x9:f33", "x=0x9:f32", "x=2x9:f32[0,3)"])
+@pytest.mark.parametrize("text", ["x", "x=2x", "x=2x9:f33", "x=-2x9:f32", "x=2x9:f32[0,3)"])
 def test_inputs_of_another_form(refuse: Refuse, tmp_path: Path, text: str):
     has(refuse("convert", "-o", tmp_path / "o.onnx", *factory("tiny"), "--inputs", text), f"--inputs {text}")
 
@@ -181,7 +181,7 @@ def test_write_that_fails_half_way(refuse: Refuse, tmp_path: Path, monkeypatch: 
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(attnexport.conversion.ir, "save", fail)
+    monkeypatch.setattr(attnexport.graph.writing.ir, "save", fail)
     path = tmp_path / "out.onnx"
     options = (*factory("Plain"), "--inputs", "x=2x16")
     has(refuse("convert", "-o", path, *options), f"{path}: cannot be written", os.strerror(errno.ENOSPC))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import attnexport
-import attnexport.conversion
+import attnexport.graph.translating
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.errors import BackendError, ConversionError
 from attnexport.graph import nodes
@@ -46,7 +46,7 @@ class Square(nn.Module):
 def mistranslated(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch.square is translated wrongly."""
     table = {**nodes.translation_table(), torch.ops.aten.square.default: wrong_square}
-    monkeypatch.setattr(attnexport.conversion, "translation_table", lambda: table)
+    monkeypatch.setattr(attnexport.graph.translating, "translation_table", lambda: table)
 
 
 @pytest.mark.usefixtures("mistranslated")
