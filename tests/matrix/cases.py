@@ -76,7 +76,7 @@ CASES = {
         models.Scaled,
         ["x=2x8", "scale=:f32"],
         {"x": {0: "batch"}},
-        verified=["x 2x8, scale", "x 1x8, scale", "x 5x8, scale"],
+        verified=["x 2x8, scale scalar", "x 1x8, scale scalar", "x 5x8, scale scalar"],
     ),
     "rank 0 out": Case(models.Total, ["x=2x8"], {"x": {0: "batch"}}, verified=["x 2x8", "x 1x8", "x 5x8"]),
     "size 0": Case(models.Linear, ["x=0x8"], verified=["x 0x8"]),
