@@ -67,4 +67,4 @@ def test_metadata_that_is_no_utf8_is_named(refuse: Refuse, converted: Path, tmp_
     path = tmp_path / "bytes.onnx"
     path.write_bytes(model.SerializeToString().replace(b"attnexport.KEY", b"attnexport.\xff\xfe\xff"))
     line = refuse("inspect", path)
-    assert line.startswith(f"attnexport: {path}: metadata: expected texts in UTF-8, given b'attnexport.")
+    assert line.startswith(f"attnexport: {path}: expected texts in UTF-8, given other bytes in the field key")

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,11 @@ def _zlib() -> str | None:
     return "zlib.h" if done.returncode == 0 else None
 
 
+def _python_headers() -> str | None:
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    return str(header) if header.is_file() else None
+
+
 def _gpu() -> str | None:
     try:
         ctypes.CDLL("libcuda.so.1")
@@ -129,6 +135,7 @@ TOOLS = {
     tool.name: tool
     for tool in (
         Tool("g++", lambda: _program("g++"), "apt install g++", (("g++",),)),
+        Tool("Python's headers", _python_headers, "apt install python3-dev", (("python3-dev",),)),
         Tool("zlib", _zlib, "apt install zlib1g-dev", (("zlib1g-dev",),)),
         Tool(
             "a browser",

@@ -150,6 +150,7 @@ def test_a_traced_graph_equals_eager_forward_and_backward(case: Case) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("g++", "Python's headers")
 @each(*[case for case in CASES if case.name in {"krause-window4", "hla-one"}])
 def test_compiled_equals_eager_forward_and_backward(case: Case) -> None:
     assert_compiled_equals_eager(case, dynamic=True)
