@@ -2,101 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
 from attnexport.accuracy.data import Batch
-from attnexport.accuracy.scaling import is_scalable, largest_scale, scaled
-from attnexport.accuracy.sizes import Profiles, SizeRange, size_ranges
-from attnexport.errors import InputError, first_line
-from attnexport.inputs import generator, like_example
-from attnexport.program import example_inputs, initial_state, input_specs, shapes_at
-from attnexport.running import ProgramRunner
-
-LONGEST = 1024
-"""Size up to which dynamic dims are generated, unless the example's is larger."""
-
-_FIRST_SEED = 1000
-
-
-class NotApplicable(Exception):
-    """A kind that a model has no inputs of; the message says why."""
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What kinds are generated from.
-
-    Attributes:
-        program: the model, with example inputs.
-        seeds: how many batches of each kind of values.
-        seed: number of the first.
-        longest: size up to which dynamic dims are generated.
-        engines: shapes that engines take, which sizes are kept within.
-    """
-
-    program: ExportedProgram
-    seeds: int
-    seed: int = 0
-    longest: int = LONGEST
-    engines: Sequence[Profiles] = ()
-
-    @cached_property
-    def ranges(self) -> tuple[SizeRange, ...]:
-        """The dynamic dims."""
-        return size_ranges(self.program, self.longest, self.engines)
-
-    @cached_property
-    def large_scale(self) -> float:
-        """What values like the example's are multiplied by for large ones.
-
-        Raises:
-            NotApplicable: they cannot be, or are large already.
-        """
-        tensors = self.like_examples({}, generator(_FIRST_SEED + self.seed))
-        if not any(is_scalable(tensor) and tensor.any() for tensor in tensors):
-            raise NotApplicable("no floating input that is not zero")
-        try:
-            scale = largest_scale(self.program, tensors)
-        except Exception as error:
-            raise NotApplicable(f"PyTorch cannot run the model in fp64: {first_line(error)}") from error
-        if scale <= 1:
-            raise NotApplicable("products of the example's own values come near half's limit")
-        return scale
-
-    @cached_property
-    def _runner(self) -> ProgramRunner:
-        return ProgramRunner(self.program)
-
-    def with_state(self, tensors: Sequence[Tensor], state: Sequence[Tensor]) -> list[Tensor]:
-        """Inputs whose last ones, the model's buffers, are these."""
-        return [*tensors[: len(tensors) - len(state)], *state]
-
-    def state_after(self, tensors: Sequence[Tensor], count: int) -> list[Tensor]:
-        """What one call leaves in the model's ``count`` buffers.
-
-        Raises:
-            NotApplicable: PyTorch cannot run the model on these inputs.
-        """
-        if not count:
-            return []
-        try:
-            return self._runner.run(tensors)[-count:]
-        except Exception as error:
-            raise NotApplicable(f"PyTorch cannot run the model: {first_line(error)}") from error
-
-    def like_examples(self, sizes: Mapping[str, int], random: torch.Generator) -> list[Tensor]:
-        """Inputs with values like the example's; dynamic dims that are not in ``sizes`` have the example's."""
-        chosen = {**{size.symbol: size.example for size in self.ranges}, **sizes}
-        shapes = shapes_at(self.program, chosen)
-        pairs = zip(example_inputs(self.program), shapes, strict=True)
-        return [like_example(example, shape, random) for example, shape in pairs]
-
+from attnexport.accuracy.generation import FIRST_SEED, LONGEST, Generation, NotApplicable
+from attnexport.accuracy.scaling import is_scalable, scaled
+from attnexport.accuracy.sizes import Profiles, SizeRange
+from attnexport.accuracy.values import is_uniform, one_hot, varied
+from attnexport.errors import InputError
+from attnexport.inputs import generator
+from attnexport.program import initial_state, input_specs
 
 Maker = Callable[[Generation, torch.Generator], list[Tensor]]
 Sizes = Callable[[Generation], list[dict[str, int]]]
@@ -137,10 +57,10 @@ class InputKind:
     def _draw(self, generation: Generation) -> Iterator[list[Tensor]]:
         if self.values is not None:
             for seed in range(generation.seeds):
-                yield self.values(generation, generator(_FIRST_SEED + generation.seed + seed))
+                yield self.values(generation, generator(FIRST_SEED + generation.seed + seed))
         if self.sizes is not None:
             for position, sizes in enumerate(self.sizes(generation)):
-                yield generation.like_examples(sizes, generator(_FIRST_SEED + generation.seed + position))
+                yield generation.like_examples(sizes, generator(FIRST_SEED + generation.seed + position))
 
 
 def _normal(generation: Generation, random: torch.Generator) -> list[Tensor]:
@@ -160,13 +80,16 @@ def _one_hot(generation: Generation, random: torch.Generator) -> list[Tensor]:
     tensors = generation.like_examples({}, random)
     if not any(is_scalable(tensor) and tensor.dim() for tensor in tensors):
         raise NotApplicable("no floating input with a last axis")
-    return [_as_one_hot(tensor, random) if is_scalable(tensor) and tensor.dim() else tensor for tensor in tensors]
+    return [one_hot(tensor, random) if is_scalable(tensor) and tensor.dim() else tensor for tensor in tensors]
 
 
-def _as_one_hot(tensor: Tensor, random: torch.Generator) -> Tensor:
-    """One element of the last axis keeps the largest magnitude of the tensor, the others are zero."""
-    place = torch.randint(tensor.shape[-1], (*tensor.shape[:-1], 1), generator=random)
-    return torch.zeros_like(tensor).scatter_(-1, place, float(tensor.abs().max()) or 1.0)
+def _varied(generation: Generation, random: torch.Generator) -> list[Tensor]:
+    tensors = generation.like_examples({}, random)
+    if not any(is_uniform(tensor) for tensor in tensors):
+        raise NotApplicable("no truths or whole numbers that are all the same")
+    other = [varied(tensor, random) if is_uniform(tensor) else tensor for tensor in tensors]
+    generation.run(other)
+    return other
 
 
 def _each_dim(choose: Callable[[SizeRange], int]) -> Sizes:
@@ -204,6 +127,7 @@ KINDS = {
         InputKind("large", "scaled until products of two values come near half's limit", values=_large),
         InputKind("constant", "every value of an input the same", values=_constant),
         InputKind("one-hot", "one value of the last axis, the others zero", values=_one_hot),
+        InputKind("varied", "other truths and smaller whole numbers than the example's one", values=_varied),
         InputKind("length-1", "lengths of 1, or the least declared", sizes=_lengths(lambda size, _: size.smallest)),
         InputKind("long", "the longest lengths", sizes=_lengths(_long)),
         InputKind("minimum", "each dynamic dim at its least", sizes=_each_dim(lambda size: size.smallest)),

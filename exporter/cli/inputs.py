@@ -36,8 +36,8 @@ def input_options(command: F) -> F:
         click.option(
             "--kinds",
             metavar="KIND,…",
-            help="Kinds of inputs to generate: normal, large, constant, one-hot, length-1, long, minimum, middle, "
-            "maximum. Default: all.",
+            help="Kinds of inputs to generate: normal, large, constant, one-hot, varied, length-1, long, minimum, "
+            "middle, maximum. Default: all.",
         ),
         click.option(
             "--data",
@@ -89,7 +89,8 @@ def chosen_inputs(
         InputError: kinds that do not exist; options of generated inputs beside data; a model without example inputs.
     """
     from attnexport.accuracy.data import data_batches
-    from attnexport.accuracy.kinds import LONGEST, chosen_kinds, generated_inputs
+    from attnexport.accuracy.generation import LONGEST
+    from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
     from attnexport.accuracy.reading_anew import ReadAnew
     from attnexport.accuracy.recorded.manifest import is_recorded_set
     from attnexport.accuracy.recorded.reading import recorded_batches

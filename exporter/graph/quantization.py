@@ -143,13 +143,33 @@ def replace_weights(model: ir.Model, values: Mapping[str, NDArray[Any]]) -> None
 
 
 def remove_quantizers(model: ir.Model) -> None:
-    """Removes the Q/DQ pairs of activations, in place: what was rounded goes on as it was."""
+    """Removes the Q/DQ pairs of activations, in place: what was rounded goes on as it was.
+
+    Behind a node, a pair whose least value is zero leaves a Relu: quantizers take one out where such a pair cuts off
+    all that is negative.
+    """
     for node in list(_dequantizers(model)):
         if not _is_weight(node):
-            source = node.inputs[0].producer().inputs[0]  # type: ignore[union-attr]
+            quantizer = _quantizer(node)
+            assert quantizer is not None
+            source = quantizer.inputs[0]
             assert source is not None
-            _replace(model, node, source)
+            _replace(model, node, _relu(quantizer, source) if _ends_at_zero(node, source) else source)
     ir.passes.common.RemoveUnusedNodesPass()(model)
+
+
+def _ends_at_zero(node: ir.Node, source: ir.Value) -> bool:
+    grid = _grid(node)
+    if source.producer() is None or not grid.dtype.is_integer():
+        return False
+    return bool((grid.zero_point == int(ml_dtypes.iinfo(grid.dtype.numpy()).min)).all())
+
+
+def _relu(quantizer: ir.Node, source: ir.Value) -> ir.Value:
+    value = ir.Value(name=f"{source.name}_cut_off", type=source.type, shape=source.shape)
+    assert quantizer.graph is not None
+    quantizer.graph.insert_before(quantizer, ir.node("Relu", [source], outputs=[value]))
+    return value
 
 
 def _dequantizers(model: ir.Model) -> Iterator[ir.Node]:

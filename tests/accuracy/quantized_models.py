@@ -17,16 +17,17 @@ import attnexport
 
 WIDTH = 16
 QDQ = {"QuantizeBias": False, "ActivationSymmetric": True}
+ASYMMETRIC = {"QuantizeBias": False, "ActivationSymmetric": False}
 
 
 class Block(nn.Module):
     """Attention and an MLP, each with a residual."""
 
-    def __init__(self) -> None:
+    def __init__(self, activation: nn.Module) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.attention = attnexport.TopNAttention(WIDTH, 2, 3)
-        self.mlp = nn.Sequential(nn.Linear(WIDTH, 32), nn.GELU(), nn.Linear(32, WIDTH))
+        self.mlp = nn.Sequential(nn.Linear(WIDTH, 32), activation, nn.Linear(32, WIDTH))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attention(x)
@@ -62,17 +63,24 @@ class Samples(quantization.CalibrationDataReader):
         return next(self._batches, None)
 
 
-def make_files(folder: Path) -> Files:
-    """Saves and converts the model, with 16 samples of data."""
+def make_files(folder: Path, activation: nn.Module | None = None) -> Files:
+    """Saves and converts the model, by default with GELU, with 16 samples of data."""
     files = Files(folder / "m.pt2", folder / "m.onnx", folder / "data.npz", folder)
-    model, example = Block().eval(), torch.randn(2, 8, WIDTH)
+    model, example = Block(activation or nn.GELU()).eval(), torch.randn(2, 8, WIDTH)
     attnexport.save(model, files.model, args=(example,), dynamic_shapes={"x": {0: "batch"}})
     attnexport.convert(model, (example,), files.floating, dynamic_shapes={"x": {0: "batch"}})
     np.savez(files.data, x=np.random.default_rng(0).standard_normal((16, 8, WIDTH)).astype(np.float32))
     return files
 
 
-def quantize(files: Files, name: str, source: Path | None = None, *, integer_operators: bool = False) -> Path:
+def quantize(
+    files: Files,
+    name: str,
+    source: Path | None = None,
+    *,
+    integer_operators: bool = False,
+    options: dict[str, bool] = QDQ,
+) -> Path:
     """An int8 file by ONNX Runtime's own quantizer."""
     output = files.folder / name
     quantization.quantize_static(
@@ -83,7 +91,7 @@ def quantize(files: Files, name: str, source: Path | None = None, *, integer_ope
         activation_type=quantization.QuantType.QInt8,
         weight_type=quantization.QuantType.QInt8,
         per_channel=not integer_operators,
-        extra_options={"QuantizeBias": True} if integer_operators else QDQ,
+        extra_options={"QuantizeBias": True} if integer_operators else options,
     )
     return output
 

@@ -67,7 +67,7 @@ def reason(program: torch.export.ExportedProgram, kind: str) -> str:
 
 def test_every_kind_keeps_types_and_valid_integers(program):
     batches = list(generated_inputs(program, chosen_kinds(None)))
-    assert {batch.kind for batch in batches} == set(KINDS)
+    assert {batch.kind for batch in batches} == set(KINDS) - {"varied"}
     for batch in batches:
         x, lengths, table = batch.tensors
         assert lengths.shape == x.shape[:1]
@@ -84,7 +84,7 @@ def test_batches_are_named_by_kind_and_number_and_end_at_all_done(program):
 
 
 def test_same_seed_gives_the_same_inputs_and_another_others(program):
-    for kind in KINDS:
+    for kind in KINDS.keys() - {"varied"}:
         first, again, other = (made(program, kind, seed=seed) for seed in (0, 0, 5))
         assert [digest_of(batch.tensors) for batch in first] == [digest_of(batch.tensors) for batch in again]
         assert not torch.equal(first[0].tensors[0], other[0].tensors[0]) or first[0].tensors[0].numel() < 9, kind
@@ -101,6 +101,34 @@ def test_one_hot_inputs_have_one_value_in_the_last_axis(program):
         x = batch.tensors[0]
         assert ((x != 0).sum(-1) == 1).all()
         assert x.sum() > 0
+
+
+class Padded(nn.Module):
+    """x (batch, tokens, 3), padding (batch, tokens), kv_lengths (batch,), steps ()."""
+
+    def forward(self, x: Tensor, padding: Tensor, kv_lengths: Tensor, steps: Tensor) -> Tensor:
+        return x.masked_fill(padding[..., None], 0.0) * kv_lengths[:, None, None] ** steps
+
+
+def test_varied_inputs_show_masks_and_lengths_that_the_example_does_not_use():
+    example = (torch.randn(4, 5, 3), torch.zeros(4, 5, dtype=torch.bool), torch.full((4,), 5), torch.tensor(2))
+    batches = made(export(Padded(), *example), "varied")
+    assert [batch.name for batch in batches] == ["varied-0", "varied-1", "varied-2"]
+    for batch in batches:
+        _, padding, lengths, steps = batch.tensors
+        assert 0 < padding.sum() < padding.numel()
+        assert set(lengths.tolist()) <= {1, 2, 3, 4, 5}
+        assert len(lengths.unique()) > 1
+        assert steps == 1
+
+
+def test_inputs_are_not_varied_where_the_model_then_fails():
+    class BeginsAtThree(nn.Module):
+        def forward(self, x: Tensor, rows: Tensor) -> Tensor:
+            return x.index_select(0, rows - 3)
+
+    program = export(BeginsAtThree(), torch.randn(3, 4), torch.tensor([3, 3]))
+    assert "PyTorch cannot run the model" in reason(program, "varied")
 
 
 def test_large_inputs_bring_products_near_the_limit_of_half_precision():
@@ -166,6 +194,7 @@ def test_sizes_stay_within_what_an_engine_takes(program):
         ("minimum", "no dynamic dims"),
         ("large", "no floating input that is not zero"),
         ("one-hot", "no floating input with a last axis"),
+        ("varied", "no truths or whole numbers that are all the same"),
     ],
 )
 def test_kinds_that_a_model_has_no_inputs_of_say_why(kind: str, why: str):

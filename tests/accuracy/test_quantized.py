@@ -10,12 +10,13 @@ import onnx
 import onnx.helper as oh
 import onnx_ir as ir
 import pytest
+from torch import nn
 
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.cli import main
 from attnexport.graph.inspection import read_model
 from attnexport.graph.quantization import Grid, precision_name, quantized_weights
-from tests.accuracy.quantized_models import Files, edited, make_files, quantize, with_initializer
+from tests.accuracy.quantized_models import ASYMMETRIC, Files, edited, make_files, quantize, with_initializer
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,23 @@ def test_the_plain_file_is_the_model_to_single_precision(files: Files, int8: Pat
 
 def test_an_option_holds_it_to_single_precision(files: Files, int8: Path):
     assert check(files, int8, "--precision", "fp32") == 1
+
+
+def test_relu_that_the_quantizer_took_out_is_in_the_rounding(tmp_path: Path):
+    files = make_files(tmp_path, nn.ReLU())
+    int8 = quantize(files, "int8.onnx", options=ASYMMETRIC)
+    assert "Relu" not in {node.op_type for node in onnx.load(int8).graph.node}
+    assert check(files, int8) == 0
+
+
+def test_relu_that_nothing_stands_for_is_a_fault(tmp_path: Path):
+    files = make_files(tmp_path, nn.ReLU())
+
+    def without_relu(model: onnx.ModelProto) -> None:
+        next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Identity"
+
+    floating = edited(files.floating, tmp_path / "linear.onnx", without_relu)
+    assert check(files, quantize(files, "int8.onnx", floating, options=ASYMMETRIC)) == 1
 
 
 def fewer_keys(model: onnx.ModelProto) -> None:
