@@ -83,18 +83,20 @@ class Generation:
         Raises:
             NotApplicable: PyTorch cannot run the model on these inputs.
         """
-        return self.run(tensors)[-count:] if count else []
-
-    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """What one call gives.
-
-        Raises:
-            NotApplicable: PyTorch cannot run the model on these inputs.
-        """
+        if not count:
+            return []
         try:
-            return self._runner.run(tensors)
+            return self._runner.run(tensors)[-count:]
         except Exception as error:
             raise NotApplicable(f"PyTorch cannot run the model: {first_line(error)}") from error
+
+    def takes(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether PyTorch can run the model on these inputs."""
+        try:
+            self._runner.run(tensors)
+        except Exception:
+            return False
+        return True
 
     def like_examples(self, sizes: Mapping[str, int], random: torch.Generator) -> list[Tensor]:
         """Inputs with values like the example's; dynamic dims that are not in ``sizes`` have the example's."""

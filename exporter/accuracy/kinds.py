@@ -19,6 +19,7 @@ from attnexport.inputs import generator
 from attnexport.program import initial_state, input_specs
 
 Maker = Callable[[Generation, torch.Generator], list[Tensor]]
+Batches = Callable[[Generation], list[list[Tensor]]]
 Sizes = Callable[[Generation], list[dict[str, int]]]
 
 
@@ -30,6 +31,7 @@ class InputKind:
         name: as ``--kinds`` takes it.
         title: what it is, in words.
         values: makes the tensors of one batch, for kinds of values.
+        batches: makes the tensors of every batch, for kinds that know how many.
         continues: whether a batch begins with what the one before left in the model's buffers, where those are
             inputs. Batches of other kinds begin with what the model came with.
         sizes: sizes of the dynamic dims of every batch, for kinds of sizes.
@@ -38,6 +40,7 @@ class InputKind:
     name: str
     title: str
     values: Maker | None = None
+    batches: Batches | None = None
     sizes: Sizes | None = None
     continues: bool = False
 
@@ -58,6 +61,8 @@ class InputKind:
         if self.values is not None:
             for seed in range(generation.seeds):
                 yield self.values(generation, generator(FIRST_SEED + generation.seed + seed))
+        if self.batches is not None:
+            yield from self.batches(generation)
         if self.sizes is not None:
             for position, sizes in enumerate(self.sizes(generation)):
                 yield generation.like_examples(sizes, generator(FIRST_SEED + generation.seed + position))
@@ -83,13 +88,19 @@ def _one_hot(generation: Generation, random: torch.Generator) -> list[Tensor]:
     return [one_hot(tensor, random) if is_scalable(tensor) and tensor.dim() else tensor for tensor in tensors]
 
 
-def _varied(generation: Generation, random: torch.Generator) -> list[Tensor]:
+def _varied(generation: Generation) -> list[list[Tensor]]:
+    """A batch for each input that may vary: where all did at once, a flag could hide the others."""
+    random = generator(FIRST_SEED + generation.seed)
     tensors = generation.like_examples({}, random)
-    if not any(is_uniform(tensor) for tensor in tensors):
+    specs = input_specs(generation.program)
+    uniform = [index for index, tensor in enumerate(tensors) if is_uniform(tensor) and not specs[index].is_state]
+    if not uniform:
         raise NotApplicable("no truths or whole numbers that are all the same")
-    other = [varied(tensor, random) if is_uniform(tensor) else tensor for tensor in tensors]
-    generation.run(other)
-    return other
+    made = [[*tensors[:index], varied(tensors[index], random), *tensors[index + 1 :]] for index in uniform]
+    running = [batch for batch in made if generation.takes(batch)]
+    if not running:
+        raise NotApplicable("PyTorch cannot run the model on other truths and whole numbers")
+    return running
 
 
 def _each_dim(choose: Callable[[SizeRange], int]) -> Sizes:
@@ -127,7 +138,7 @@ KINDS = {
         InputKind("large", "scaled until products of two values come near half's limit", values=_large),
         InputKind("constant", "every value of an input the same", values=_constant),
         InputKind("one-hot", "one value of the last axis, the others zero", values=_one_hot),
-        InputKind("varied", "other truths and smaller whole numbers than the example's one", values=_varied),
+        InputKind("varied", "other truths and smaller whole numbers than the example's one", batches=_varied),
         InputKind("length-1", "lengths of 1, or the least declared", sizes=_lengths(lambda size, _: size.smallest)),
         InputKind("long", "the longest lengths", sizes=_lengths(_long)),
         InputKind("minimum", "each dynamic dim at its least", sizes=_each_dim(lambda size: size.smallest)),
