@@ -1,5 +1,6 @@
 # make demo: a fresh checkout converts and checks every sample.
 # make test: the whole test suite; root gets what it compiles with from apt. OPTIONS are pytest's.
+# make thorough: the tests that make test leaves out, further cases of what it shows.
 # make plugins SM=87: the whole plugin library for a GPU architecture, or several, and which of its kernels spill.
 # make kernels: every case of the kernels, emulated on the CPU; make test takes a choice.
 # make fuzz N=20000 SEED=0: damaged files of every kind through every reader; the table goes into docs/fuzzing.md.
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SETUP := pyproject.toml setup.py constraints.txt
 
-.PHONY: demo test kernels fuzz plugins lint types wheel bench clean
+.PHONY: demo test thorough kernels fuzz plugins lint types wheel bench clean
 
 $(VENV)/package.stamp: $(SETUP)
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +32,10 @@ demo: $(VENV)/package.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.tools
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(OPTIONS)
+
+thorough: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.tools
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope -m thorough $(OPTIONS)
 
 kernels: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.tools
