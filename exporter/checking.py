@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ from torch import Tensor
 
 from attnexport.accuracy.cache import OutputCache
 from attnexport.accuracy.check import check as check_contenders
-from attnexport.accuracy.data import Batch, data_batches
+from attnexport.accuracy.data import Batch
 from attnexport.accuracy.judge import Plan
 from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
 from attnexport.accuracy.opening import Opener, parse_contender, state_for
 from attnexport.accuracy.quantized_contenders import open_all, profiles_of
-from attnexport.accuracy.reading_anew import ReadAnew
+from attnexport.accuracy.reading_anew import read_data
 from attnexport.accuracy.results import CheckReport
 from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.fitness import refuse_unfit
@@ -51,7 +50,7 @@ def check(
         args: example inputs of a module. Default: None, for a program, which carries its own.
         kwargs: example keyword inputs. Default: None.
         dynamic_shapes: of a module, as convert takes them. Default: None, all static.
-        data: an .npz or a folder of them. Default: None, generated inputs.
+        data: an .npz, a folder of them, or a recorded set. Default: None, generated inputs.
         kinds: of generated inputs, as ``normal,large``. Default: None, all.
         seeds: batches of each kind of values. Default: 3.
         seed: of the first. Default: 0.
@@ -79,7 +78,7 @@ def check(
         opened = open_all(opener, wanted, Path(scratch))
         batches: Iterable[Batch]
         if data is not None:
-            batches = ReadAnew(partial(data_batches, source.program, data, dim_names=source.dim_names))
+            batches = read_data(Path(data), source.program, runs.source_hash, source.dim_names)
             left_out: Mapping[str, str] = {}
         else:
             wanted_kinds, engines = chosen_kinds(kinds), profiles_of(opened)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -88,12 +87,10 @@ def chosen_inputs(
     Raises:
         InputError: kinds that do not exist; options of generated inputs beside data; a model without example inputs.
     """
-    from attnexport.accuracy.data import data_batches
     from attnexport.accuracy.generation import LONGEST
     from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
-    from attnexport.accuracy.reading_anew import ReadAnew
+    from attnexport.accuracy.reading_anew import read_data
     from attnexport.accuracy.recorded.manifest import is_recorded_set
-    from attnexport.accuracy.recorded.reading import recorded_batches
     from attnexport.errors import InputError
 
     program, names = loaded.program, loaded.dim_names
@@ -115,10 +112,7 @@ def chosen_inputs(
     for name, value in {**generating, "--seed": None if is_set else options.seed}.items():
         if value is not None:
             raise InputError(f"{name}: expected without --data, which has its own inputs")
-    if is_set:
-        recorded = partial(recorded_batches, data, program, runs.source_hash, seed=options.seed, dim_names=names)
-        return ChosenInputs(ReadAnew(recorded), None)
-    return ChosenInputs(ReadAnew(partial(data_batches, program, data, dim_names=names)), None)
+    return ChosenInputs(read_data(data, program, runs.source_hash, names, seed=options.seed), None)
 
 
 @contextmanager

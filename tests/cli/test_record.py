@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from tests.cli.conftest import Refuse, Run
 from tests.cli.models import WIDTH, small
@@ -44,6 +45,12 @@ def test_recorded_outputs_pass_where_the_file_does(run: Run, saved: Path, conver
     result = run("check", saved, outputs, converted, "--data", recorded)
     assert (result.code, result.err) == (0, "")
     assert "batches: 3 normal, 1 length-1, 2 maximum" in result.text
+
+
+def test_a_set_is_data_from_python_too(saved: Path, converted: Path, recorded: Path):
+    report = attnexport.check(saved, [converted], data=recorded)
+    assert report.passed
+    assert [(kind.name, kind.batches) for kind in report.kinds] == [("normal", 3), ("length-1", 1), ("maximum", 2)]
 
 
 def test_set_is_enough_to_compare_without_this_package(recorded: Path, outputs: Path, tmp_path: Path):
