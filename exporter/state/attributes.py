@@ -72,7 +72,8 @@ def gives_other_outputs(
 ) -> bool:
     """Whether a call gives something else once these attributes are what a call before made of them.
 
-    Copies of the model are called, with equal random numbers.
+    Copies of the model are called, with equal random numbers. False for a model that cannot be called or copied, as one
+    that holds a lock: nothing can be told of it.
 
     Args:
         model: is left as it is.
@@ -80,11 +81,12 @@ def gives_other_outputs(
         args: positional arguments of a call.
         kwargs: keyword arguments of it.
     """
-    once = _copy(model)
-    first = _called(once, args, kwargs)
+    try:
+        once, twice = _copy(model), _copy(model)
+        first = _called(once, args, kwargs)
+    except Exception:
+        return False
     made = [getattr(once.get_submodule(each.module), each.name, None) for each in read]
-    del once
-    twice = _copy(model)
     for each, value in zip(read, made, strict=True):
         setattr(twice.get_submodule(each.module), each.name, value)
     try:
@@ -94,12 +96,13 @@ def gives_other_outputs(
     return len(first) != len(second) or not all(_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def _leaves(value: Any, place: str, inside: set[int]) -> Iterator[tuple[str, Any]]:
+def _leaves(value: Any, place: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, (Tensor, *_PLAIN)):
         yield place, value
-    elif id(value) not in inside and not isinstance(value, nn.Module):
+    elif id(value) not in seen and not isinstance(value, nn.Module):
+        seen.add(id(value))
         for key, part in _parts(value):
-            yield from _leaves(part, f"{place}[{key!r}]", inside | {id(value)})
+            yield from _leaves(part, f"{place}[{key!r}]", seen)
 
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]]:

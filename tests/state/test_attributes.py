@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 import pytest
@@ -99,6 +100,16 @@ def test_tables_made_once_and_logs_are_no_state():
     model = MakesItsTable({"table": None, "calls": 0, "inputs": []})
     program = export_module(model, (example(),))
     assert torch.equal(program.module()(example()), model(example()))
+
+
+def test_model_that_cannot_be_copied_is_exported():
+    class Locks(Keeps):
+        def forward(self, x: Tensor) -> Tensor:
+            with self.memory.kept["lock"]:
+                self.memory.kept["calls"] += 1
+            return self.attention(x)
+
+    export_module(Locks({"lock": threading.Lock(), "calls": 0}), (example(),))
 
 
 def test_random_numbers_are_no_state():
