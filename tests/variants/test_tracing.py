@@ -16,7 +16,6 @@ from .cases import (
     Case,
     Inputs,
     Shape,
-    each,
     each_case,
     each_variant,
     error,
@@ -76,7 +75,7 @@ def test_opcheck_finds_nothing_in_the_whole_of_its_checks(case: Case, rule: str)
     torch.library.opcheck(case.torch_op, case.raw_arguments(inputs, **VISIBILITIES[rule](SMALL)))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @each_case
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize(
@@ -151,7 +150,14 @@ def test_a_traced_graph_equals_eager_forward_and_backward(case: Case) -> None:
 
 @pytest.mark.slow
 @pytest.mark.needs("g++", "Python's headers")
-@each(*[case for case in CASES if case.name in {"krause-window4", "hla-one"}])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=() if case.name == "krause-window4" else pytest.mark.thorough)
+        for case in CASES
+        if case.name in {"krause-window4", "hla-one"}
+    ],
+)
 def test_compiled_equals_eager_forward_and_backward(case: Case) -> None:
     assert_compiled_equals_eager(case, dynamic=True)
 
