@@ -1,0 +1,32 @@
+"""What README and the samples show runs as it stands there."""
+
+from __future__ import annotations
+
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from attnexport.cli import main
+from samples import streaming
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_first_example_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = (ROOT / "README.md").read_text()
+    code, _, rest = text.partition("```python\n")[2].partition("```")
+    (tmp_path / "tiny.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path("tiny.py", run_name="__main__")
+    commands = [line.split("#")[0].strip() for line in rest.splitlines() if line.strip().startswith("attnexport ")][:2]
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            main(shlex.split(command)[1:])
+        assert ended.value.code in (None, 0), command
+    assert [shlex.split(command)[1] for command in commands] == ["convert", "check"]
+
+
+def test_a_cache_is_carried_from_call_to_call(tmp_path: Path):
+    assert streaming.main(tmp_path) < 1e-5
