@@ -37,6 +37,7 @@ from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8
 from attnexport.graph.torch_values import write_torch_values
 from attnexport.graph.translating import translated
 from attnexport.graph.writing import write_model
+from attnexport.graph.written_attributes import write_attributes
 from attnexport.loading.dim_notes import notes_on_fixed, symbol_names
 from attnexport.loading.sources import Model, named_source
 from attnexport.program import input_specs, output_names
@@ -220,6 +221,7 @@ def _describe(graph: ir.Model, program: ExportedProgram, symbols: Mapping[str, s
     sort_attributes(graph)
     strip_traces(graph)
     write_torch_values(graph, values)
+    write_attributes(graph)
     write_metadata(graph, program)
     write_dim_ranges(graph, program, symbols)
     write_state(graph, program)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import torch
 
 from attnexport.accuracy.contenders import BackendContender, Contender, RecordedContender, TorchContender
 from attnexport.accuracy.precision import PRECISIONS, onnx_precision
-from attnexport.accuracy.results import ContenderFacts
+from attnexport.accuracy.results import ContenderFacts, Failure
 from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.backends import Backend
 from attnexport.engines.manifest import read_manifest
@@ -19,6 +19,7 @@ from attnexport.errors import InputError
 from attnexport.files import sha256
 from attnexport.graph.inspection import inspect_model, read_model
 from attnexport.graph.state import read_state
+from attnexport.graph.written_attributes import changed_attributes
 from attnexport.program import input_specs, output_names, state_names
 from attnexport.state.choices import AS_NEEDED, IO
 
@@ -137,6 +138,8 @@ class Opener:
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         opened.notes = (*opened.notes, *([note] if note else []))
+        if contender.kind != ENGINE:
+            opened.failures = tuple(_changed_nodes(contender.text, path))
         return opened
 
     def _refuse_without_state(self, path: Path, backend: Backend) -> None:
@@ -163,3 +166,15 @@ class Opener:
         if written_for is None or written_for == self.runs.source_hash:
             return ""
         return f"{path} was converted from another model, or from other weights"
+
+
+def _changed_nodes(name: str, path: Path) -> Iterator[Failure]:
+    """Attention nodes for which a plugin would compute something else than the body that runs here."""
+    for node, differences in changed_attributes(read_model(path)).items():
+        yield Failure(
+            contender=name,
+            where=f"node {node}",
+            what="its attributes are not those that its body was written for:",
+            amount=differences,
+            advice="convert the model again: a plugin would compute something else than the body that ran here",
+        )

@@ -119,7 +119,7 @@ def _with_plain(opener: Opener, contender: ContenderText, parts: QuantizedFile) 
     floating = onnx_precision(parts.plain) or opener.runs.own
     precision = opener.runs.hold_to_quantized(parts.precision, sha256(parts.yardstick), yardstick, PRECISIONS[floating])
     itself = replace(opener, precision=precision, precision_source="its Q/DQ nodes").open(contender)
-    itself.failures = tuple(_failure(contender, fault.name, fault.what) for fault in parts.faults)
+    itself.failures = (*itself.failures, *(_failure(contender, fault.name, fault.what) for fault in parts.faults))
     return [Opened(plain, opener.open(plain)), Opened(contender, itself)]
 
 
