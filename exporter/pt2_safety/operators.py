@@ -1,7 +1,7 @@
 """Which functions a program may call: torch looks each up by name below `torch`, `math` and `operator`.
 
-Operators of aten are those in operators.txt, each of which was run with hostile arguments: see
-tests/loading/operator_list.py for where the list comes from and docs/files-from-strangers.md for what was found.
+Operators of aten are those in operators.txt: see tests/loading/operator_list.py for where the list comes from, and
+docs/files-from-strangers.md for how it was run with hostile arguments, what was found, and which were left out of that.
 """
 
 from __future__ import annotations

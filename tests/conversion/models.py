@@ -36,6 +36,18 @@ class WithLengths(nn.Module):
         return self.block(x, kv_lengths=kv_lengths)
 
 
+class Branch(nn.Module):
+    """A module in one branch of a condition on the values: where their sum is positive, else they are doubled."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = torch.cond(x.sum() > 0, lambda t: self.body(t), lambda t: t * 2, (x,))
+        return result
+
+
 def every_variant(causal: bool) -> Stack:
     """One block of each variant."""
     torch.manual_seed(0)

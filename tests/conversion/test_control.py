@@ -15,6 +15,7 @@ from attnexport.cli import main
 from attnexport.errors import ConversionError, InputError
 from attnexport.loading import load_model
 from attnexport.loading.vmapped import without_vmap
+from tests.conversion.models import Branch
 
 WIDTH = 8
 
@@ -27,18 +28,6 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
 }
 
 each_module = pytest.mark.parametrize("name", MODULES)
-
-
-class Branch(nn.Module):
-    """Attention where the inputs' sum is positive, else the inputs doubled."""
-
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = torch.cond(x.sum() > 0, lambda t: self.body(t), lambda t: t * 2, (x,))
-        return result
 
 
 class Mapped(nn.Module):

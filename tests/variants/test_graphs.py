@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from tests.conversion.models import Branch
+
 from .cases import Case, Inputs, Shape, each_case, each_variant, error, int32, lengths, map_tensors, starts
 from .test_modules import DIM, FACTORIES, Factory
 
@@ -67,18 +69,6 @@ def test_a_module_compiles_for_all_sizes(factory: Factory, causal: bool, padded:
         for batch, tokens in SIZES
     ]
     assert graphs_of(module, calls) <= 2
-
-
-class Branch(nn.Module):
-    """The module in one branch of a condition on the values."""
-
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = torch.cond(x.sum() > 0, lambda t: self.body(t), lambda t: t * 2, (x,))
-        return result
 
 
 @each_free_module
