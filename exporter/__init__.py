@@ -83,7 +83,7 @@ def _offer_kernels() -> None:
 
 
 def _run_kernel(operator: str, args: Sequence[Any]) -> Any:
-    from attnexport.plugins.acceleration import accelerate
+    from attnexport.plugins.calling.acceleration import accelerate
 
     return accelerate(operator, args)
 

@@ -9,22 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attnexport.plugins.acceleration import KernelWarning as KernelWarning
-    from attnexport.plugins.acceleration import use as use
-    from attnexport.plugins.acceleration import using as using
-    from attnexport.plugins.building import build as build
-    from attnexport.plugins.library import Library as Library
-    from attnexport.plugins.library import load_library as load_library
-    from attnexport.plugins.torch_calls import run_op as run_op
+    from attnexport.plugins.building.libraries import build as build
+    from attnexport.plugins.calling.acceleration import KernelWarning as KernelWarning
+    from attnexport.plugins.calling.acceleration import use as use
+    from attnexport.plugins.calling.acceleration import using as using
+    from attnexport.plugins.calling.library import Library as Library
+    from attnexport.plugins.calling.library import load_library as load_library
+    from attnexport.plugins.calling.torch_calls import run_op as run_op
 
 _HOME = {
-    "KernelWarning": "acceleration",
-    "Library": "library",
-    "build": "building",
-    "load_library": "library",
-    "run_op": "torch_calls",
-    "use": "acceleration",
-    "using": "acceleration",
+    "KernelWarning": "calling.acceleration",
+    "Library": "calling.library",
+    "build": "building.libraries",
+    "load_library": "calling.library",
+    "run_op": "calling.torch_calls",
+    "use": "calling.acceleration",
+    "using": "calling.acceleration",
 }
 
 __all__ = sorted(_HOME)

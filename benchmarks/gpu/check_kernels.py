@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import torch
 
-from attnexport.plugins.library import Op, load_library
+from attnexport.plugins.calling.library import Op, load_library
 from tests.plugins.kernel_cases import (
     FLOAT_TYPES,
     Case,

@@ -19,8 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from attnexport.errors import AttnexportError
-from attnexport.plugins.library import Library, load_library
-from attnexport.plugins.torch_calls import run_op
+from attnexport.plugins.calling.library import Library, load_library
+from attnexport.plugins.calling.torch_calls import run_op
 
 SHAPES = ((4, 16, 4096, 64), (2, 16, 8192, 128))
 WINDOW = 256

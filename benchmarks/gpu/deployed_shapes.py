@@ -19,8 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import create_block_mask
 
 from attnexport.errors import AttnexportError
-from attnexport.plugins.library import Library, load_library
-from attnexport.plugins.torch_calls import run_op
+from attnexport.plugins.calling.library import Library, load_library
+from attnexport.plugins.calling.torch_calls import run_op
 from benchmarks.gpu.compare_peers import NO_GRID, flex, replay_time
 
 SIGMA = 2.5

@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from attnexport.plugins.library import load_library
+from attnexport.plugins.calling.library import load_library
 from tests.plugins.kernel_cases import Case, Sizes, make_arguments, run_kernel
 
 SIZES = (

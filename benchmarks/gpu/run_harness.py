@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from attnexport.plugins.library import load_library
+from attnexport.plugins.calling.library import load_library
 from tests.plugins.harness_plugin import CASES, Plugin
 from tests.plugins.kernel_cases import FLOAT_TYPES, hold_to_reference
 

@@ -18,7 +18,7 @@ import attnexport
 from attnexport.arrays import as_array
 from attnexport.errors import InputError
 from attnexport.npz_files import open_arrays, write_arrays
-from attnexport.plugins.locations import cache_folder
+from attnexport.plugins.building.locations import cache_folder
 from attnexport.private_folder import make_private, open_to_others
 
 Outputs = list[NDArray[Any]]

@@ -16,9 +16,9 @@ from attnexport.backends.building import BuiltEngine, EngineRequest, Profile
 from attnexport.backends.engine_layers import EngineLayers, read_layers
 from attnexport.errors import BackendError, InputError
 from attnexport.files import replacing
-from attnexport.plugins.attnrt import Runtime, find_runtime
-from attnexport.plugins.attnrt_engine import EngineTensor, Shapes, Times
-from attnexport.plugins.attnrt_request import BuildRequest
+from attnexport.plugins.runtime.engine import EngineTensor, Shapes, Times
+from attnexport.plugins.runtime.request import BuildRequest
+from attnexport.plugins.runtime.runtime import Runtime, find_runtime
 
 
 class NativeBuilder:

@@ -13,7 +13,7 @@ from attnexport.cli.compile_progress import compile_progress
 from attnexport.cli.console import debug_option, out, report_errors
 
 if TYPE_CHECKING:
-    from attnexport.plugins.build_info import BuildInfo
+    from attnexport.plugins.calling.build_info import BuildInfo
 
 
 @click.group(name="plugins")
@@ -46,8 +46,8 @@ def build_command(
     plugins; for TensorRT 8.x libattnexport_plugins_v2.so; with --api none libattnexport_kernels.so, for PyTorch
     without TensorRT. What the compilers said is in build.log.
     """
-    from attnexport.plugins.building import build
-    from attnexport.plugins.locations import default_folder
+    from attnexport.plugins.building.libraries import build
+    from attnexport.plugins.building.locations import default_folder
     from attnexport.private_folder import make_private
 
     if target is not None:
@@ -89,7 +89,7 @@ def info_command(library: Path, as_json: bool) -> None:
 
     Reading a library loads it, which runs its code: give none that you did not build.
     """
-    from attnexport.plugins.inspection import inspect_library
+    from attnexport.plugins.calling.inspection import inspect_library
 
     facts = inspect_library(library)
     if as_json:

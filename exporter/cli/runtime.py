@@ -31,8 +31,8 @@ def build_command(
     Writes libattnrt.so, which the backend native uses, and the program attnrt. Both open TensorRT when they run, of
     the major version of the headers. What the compilers said is in runtime.log.
     """
-    from attnexport.plugins.attnrt_building import build_runtime
-    from attnexport.plugins.locations import cache_folder
+    from attnexport.plugins.building.locations import cache_folder
+    from attnexport.plugins.runtime.building import build_runtime
     from attnexport.private_folder import make_private
 
     if output is None:
@@ -58,7 +58,7 @@ def build_command(
 def info_command(tensorrt: Path | None) -> None:
     """Show the runtime, and whether TensorRT and a GPU are there."""
     from attnexport.errors import BackendError
-    from attnexport.plugins.attnrt import Runtime, find_runtime
+    from attnexport.plugins.runtime.runtime import Runtime, find_runtime
 
     runtime = Runtime(find_runtime())
     try:

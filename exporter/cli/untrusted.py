@@ -164,7 +164,7 @@ def _again(program: str | None, cache: Path | None) -> int:
 
 def _read(given: dict[str, Any]) -> Iterator[Path]:
     """What the command line names, what lies beside contenders, as weights, and the folder of the user's metrics."""
-    from attnexport.plugins.locations import cache_folder
+    from attnexport.plugins.building.locations import cache_folder
     from attnexport.sandbox.places import visible
 
     yield from (value for value in given.values() if isinstance(value, Path))
@@ -181,7 +181,7 @@ def _read(given: dict[str, Any]) -> Iterator[Path]:
 
 def _cache(given: dict[str, Any]) -> Path | None:
     """The part of the cache that is this model's alone."""
-    from attnexport.plugins.locations import cache_folder
+    from attnexport.plugins.building.locations import cache_folder
     from attnexport.sandbox.caches import cache_of
 
     if "cache" not in given or given["no_cache"]:

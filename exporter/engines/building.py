@@ -33,8 +33,8 @@ from attnexport.files import check_not_same, check_not_twice, check_output, repl
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import check_precision, precision_of, write_precision
 from attnexport.graph.quantization import quantized_precision
-from attnexport.plugins.architectures import gpus_of_this_machine
-from attnexport.plugins.library import load_library
+from attnexport.plugins.building.architectures import gpus_of_this_machine
+from attnexport.plugins.calling.library import load_library
 from attnexport.targets import Target, find_target
 
 _MESSAGES = 10

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from attnexport.backends.building import EngineBuilder, Profile
-from attnexport.plugins.library import Library
+from attnexport.plugins.calling.library import Library
 from attnexport.targets import Target
 from attnexport.variants import Variant
 

@@ -10,7 +10,7 @@ from attnexport.engines.manifest import Manifest, read_manifest
 from attnexport.errors import BackendError, InputError
 from attnexport.files import sha256
 from attnexport.graph.inspection import read_model
-from attnexport.plugins.architectures import gpus_of_this_machine
+from attnexport.plugins.building.architectures import gpus_of_this_machine
 
 ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
 
@@ -88,7 +88,7 @@ def _open_engine(path: Path, manifest: Manifest, plugins: Path | None) -> Backen
 def _installed_version(backend: str) -> str:
     if backend != "native":
         return builder_named(backend).version
-    from attnexport.plugins.attnrt import Runtime, find_runtime
+    from attnexport.plugins.runtime.runtime import Runtime, find_runtime
 
     # A runtime that was compiled without the ONNX parser runs engines, too.
     return Runtime(find_runtime()).open_tensorrt().version

@@ -1,6 +1,6 @@
 // Affine-scaled attention: alpha times softmax attention plus beta times the sum of the visible values.
-#include <attnexport/launch.cuh>
-#include <attnexport/prefix_sums.cuh>
+#include <forward/launch.cuh>
+#include <common/prefix_sums.cuh>
 
 namespace attnexport {
 namespace {

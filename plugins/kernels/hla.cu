@@ -5,8 +5,8 @@
 #include "hla/simt.cuh"
 #include "hla/states.cuh"
 
-#include <attnexport/call.h>
-#include <attnexport/launch.cuh>
+#include <common/call.h>
+#include <forward/launch.cuh>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 // Krause attention: softmax of (q.k - |k|^2 / 2) / sigma^2 over the visible keys of a window or grid, or the top-k of them.
-#include <attnexport/launch.cuh>
-#include <attnexport/row_norms.cuh>
+#include <forward/launch.cuh>
+#include <common/row_norms.cuh>
 
 #include <cstring>
 

@@ -1,8 +1,8 @@
 // Selective synchronization attention, over all keys or the top-k of each row. The order parameter r is a reduction of its own; weights
 // need no running maximum, and a warp's tile in which nothing is locked skips the second product.
-#include <attnexport/launch.cuh>
-#include <attnexport/prefix_sums.cuh>
-#include <attnexport/row_norms.cuh>
+#include <forward/launch.cuh>
+#include <common/prefix_sums.cuh>
+#include <common/row_norms.cuh>
 
 namespace attnexport {
 namespace {

@@ -1,5 +1,5 @@
 // Top-N attention: softmax attention of which each row keeps its N largest weights.
-#include <attnexport/launch.cuh>
+#include <forward/launch.cuh>
 
 namespace attnexport {
 namespace {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.plugins import tensorrt_headers, toolchain
+from attnexport.plugins.building import tensorrt_headers, toolchain
 from tests.cli.conftest import Refuse, Run
 from tests.plugins.conftest import plain_path  # noqa: F401
 from tests.plugins.libraries import tensorrt_include

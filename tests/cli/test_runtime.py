@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.plugins import tensorrt_headers, toolchain
-from attnexport.plugins.attnrt import RUNTIME_VARIABLE
+from attnexport.plugins.building import tensorrt_headers, toolchain
+from attnexport.plugins.runtime.runtime import RUNTIME_VARIABLE
 from tests.cli.conftest import Refuse, Run
 from tests.plugins.libraries import tensorrt_include
 from tests.runtime.conftest import runtime_folder  # noqa: F401

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnexport.plugins.architectures import KNOWN
+from attnexport.plugins.building.architectures import KNOWN
 from attnexport.targets import TARGETS
 
 

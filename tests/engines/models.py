@@ -16,7 +16,7 @@ from attnexport.engines.shapes import parse_shapes, profiles_for
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import precision_of
-from attnexport.plugins.library import Library
+from attnexport.plugins.calling.library import Library
 from attnexport.targets import find_target
 
 FLOAT = onnx.TensorProto.FLOAT

@@ -16,7 +16,7 @@ from attnexport.engines.draft import Draft
 from attnexport.engines.preflight import check_files, check_nodes
 from attnexport.errors import AttnexportError
 from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8
-from attnexport.plugins.library import Library, load_library
+from attnexport.plugins.calling.library import Library, load_library
 from tests.cli.conftest import Refuse
 from tests.engines.models import draft_for, save_graph, value, with_attribute
 from tests.onnx_files.calls import Call, tensors

@@ -20,7 +20,7 @@ from attnexport.engines.manifest import manifest_path
 from attnexport.files import sha256
 from attnexport.graph.metadata import source_hash
 from attnexport.loading import load_model
-from attnexport.plugins.build_info import parse_build_info
+from attnexport.plugins.calling.build_info import parse_build_info
 from attnexport.program import output_names
 from tests.fuzz.corpus import CACHED, exit_code
 from tests.fuzz.mutate_bytes import Mutator, cut, some_bytes

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.plugins.library import Library, load_library
-from attnexport.plugins.sources import Sources
+from attnexport.plugins.building.sources import Sources
+from attnexport.plugins.calling.library import Library, load_library
 from tests.plugins import libraries
 from tests.tools import require
 
@@ -17,10 +17,10 @@ HERE = Path(__file__).parent
 
 
 def compile_library(output: Path, *sources: Path, options: tuple[str, ...] = ()) -> Path:
-    """Compiles C++ sources and the core into a library with the host's compiler."""
+    """Compiles C++ sources and the table of operators into a library with the host's compiler."""
     given = Sources()
-    command = ["g++", "-std=c++17", "-O2", "-shared", "-fPIC", f"-I{given.include}", *options]
-    subprocess.run([*command, "-o", str(output), str(given.core), *map(str, sources)], check=True)
+    command = ["g++", "-std=c++17", "-O2", "-shared", "-fPIC", *given.include_options, *options]
+    subprocess.run([*command, "-o", str(output), str(given.registry), *map(str, sources)], check=True)
     return output
 
 
@@ -43,9 +43,8 @@ def plain_library(plain_path: Path) -> Library:
 def sources(tmp_path: Path) -> Sources:
     """A copy of the sources whose only kernel file is a small one."""
     root = tmp_path / "sources"
-    for name in ("include", "core", "tensorrt"):
+    for name in ("include", "kernels/common", "tensorrt"):
         shutil.copytree(Sources().root / name, root / name)
-    (root / "kernels").mkdir()
     shutil.copy(HERE / "small_kernel.cu", root / "kernels" / "krause.cu")
     return Sources(root)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from attnexport.plugins.library import AttributeKind, Call, Dtype, Op
+from attnexport.plugins.calling.library import AttributeKind, Call, Dtype, Op
 from tests.plugins.kernel_cases import Case, Sizes
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """An operator that the harness runs as a plugin; takes the place of attnexport.plugins.library.Op.
+    """An operator that the harness runs as a plugin; takes the place of attnexport.plugins.calling.library.Op.
 
     Attributes:
         op: its description.

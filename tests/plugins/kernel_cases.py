@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from attnexport.accuracy.budget import Budget, relative_floor
-from attnexport.plugins.library import Op
-from attnexport.plugins.torch_calls import run_op
+from attnexport.plugins.calling.library import Op
+from attnexport.plugins.calling.torch_calls import run_op
 from attnexport.variants import Variant, all_variants
 
 FLOAT_TYPES = (torch.float32, torch.float16, torch.bfloat16)

@@ -14,7 +14,7 @@ import pytest
 
 import attnexport
 from attnexport.plugins import build
-from attnexport.plugins.sources import Recipe, Sources
+from attnexport.plugins.building.sources import Recipe, Sources
 from tests.tools import require
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*/*.pt2"))
@@ -98,12 +98,12 @@ def samples_library(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 def emulated_objects(factory: pytest.TempPathFactory) -> Path:
-    """A folder of the object files of all kernels for the CPU emulator, the emulator itself and the core."""
+    """A folder of the object files of all kernels for the CPU emulator, the emulator itself and the registry."""
     require("g++")
     flags = emulator_flags()
     given = Sources()
     kernels = [given.kernel(name) for name in given.kernel_names]
-    others = [given.core, *sorted(EMULATOR.glob("*.cpp"))]
+    others = [given.registry, *sorted(EMULATOR.glob("*.cpp"))]
 
     def compile_all(folder: Path) -> None:
         sources = [*kernels, *others]
@@ -115,8 +115,9 @@ def emulated_objects(factory: pytest.TempPathFactory) -> Path:
 def emulator_flags() -> list[str]:
     """Options of g++ for sources that the CPU emulator runs."""
     options = ["-std=c++17", "-O1", "-fPIC", "-fno-strict-aliasing", "-fno-gnu-unique", "-Wno-unknown-pragmas"]
-    folders = (EMULATOR / "include", Sources().include, cuda_include())
-    return [*options, *(f"-I{folder}" for folder in folders), "-x", "c++"]
+    # The emulator's headers come first: they stand in for some of the kernels'.
+    includes = [f"-I{EMULATOR / 'include'}", *Sources().include_options, f"-I{cuda_include()}"]
+    return [*options, *includes, "-x", "c++"]
 
 
 def link_emulated(library: Path, objects: Path, adapters: Sequence[Path] = (), script: Path | None = None) -> Path:
@@ -131,7 +132,7 @@ def emulated_plugins(factory: pytest.TempPathFactory, recipe: Recipe) -> Path:
     """A plugin library of a recipe whose kernels run on the CPU."""
     objects, include = emulated_objects(factory), tensorrt_include()
     given = Sources()
-    options = ["-std=c++17", "-O1", "-fPIC", "-Wno-deprecated-declarations", f"-I{given.include}"]
+    options = ["-std=c++17", "-O1", "-fPIC", "-Wno-deprecated-declarations", *given.include_options]
     options += ["-isystem", str(include), "-isystem", str(cuda_include())]
 
     def compile_all(folder: Path) -> None:

@@ -1,5 +1,5 @@
 // Two operators as plain loops over float32: a library of the C interface without kernels, for the binding's tests.
-#include <attnexport/registry.h>
+#include <common/registry.h>
 
 #include <cmath>
 #include <vector>

@@ -1,5 +1,5 @@
 // A kernel that fills the output with 1: an operator that compiles in a second, for the tests of building.
-#include <attnexport/registry.h>
+#include <common/registry.h>
 
 #include <cuda_runtime.h>
 

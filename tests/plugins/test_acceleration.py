@@ -12,8 +12,9 @@ from torch import Tensor
 
 import attnexport
 from attnexport.errors import InputError
-from attnexport.plugins import KernelWarning, acceleration, use, using
-from attnexport.plugins.library import Library, OperatorError
+from attnexport.plugins import KernelWarning, use, using
+from attnexport.plugins.calling import acceleration
+from attnexport.plugins.calling.library import Library, OperatorError
 
 LIBRARY_VARIABLE = "ATTNEXPORT_PLUGIN_LIBRARY"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.plugins.architectures import choose_architectures, gencode
-from attnexport.plugins.toolchain import Nvcc
+from attnexport.plugins.building.architectures import choose_architectures, gencode
+from attnexport.plugins.building.toolchain import Nvcc
 
 CUDA_12 = Nvcc(Path("nvcc"), "12.8", (75, 80, 86, 87, 89, 90, 100, 101, 120))
 CUDA_13 = Nvcc(Path("nvcc"), "13.0", (75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121))

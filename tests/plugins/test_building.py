@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.plugins.building import build
-from attnexport.plugins.compiling import CompileError
-from attnexport.plugins.inspection import inspect_library
-from attnexport.plugins.library import load_library
-from attnexport.plugins.sources import Sources
-from attnexport.plugins.tensorrt_headers import TensorRtHeaders, find_headers
+from attnexport.plugins.building.compiling import CompileError
+from attnexport.plugins.building.libraries import build
+from attnexport.plugins.building.sources import Sources
+from attnexport.plugins.building.tensorrt_headers import TensorRtHeaders, find_headers
+from attnexport.plugins.calling.inspection import inspect_library
+from attnexport.plugins.calling.library import load_library
 from tests.plugins.libraries import tensorrt_include
 
 pytestmark = pytest.mark.needs("g++", "nvcc")
@@ -93,7 +93,7 @@ def test_a_host_without_a_compiler(sources: Sources, output: Path, tmp_path: Pat
 def test_a_failed_build_keeps_the_library_that_was_there(sources: Sources, output: Path):
     output.mkdir()
     (output / "libattnexport_kernels.so").write_text("before")
-    with sources.core.open("a") as file:
+    with sources.registry.open("a") as file:
         file.write("\n#error stop here\n")
     with pytest.raises(CompileError, match=r"registry\.cpp: .*stop here"):
         build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
@@ -110,7 +110,7 @@ def test_a_symbol_that_is_missing_fails_the_link(sources: Sources, output: Path)
 
 
 def test_a_source_that_is_missing_is_named(sources: Sources, output: Path):
-    sources.core.unlink()
+    sources.registry.unlink()
     with pytest.raises(InputError, match=r"registry\.cpp: expected a source of the plugin library, found none"):
         build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
     assert not output.exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnexport.graph.nodes import attribute_names, count_attribute
-from attnexport.plugins.library import AttributeKind, Dtype, Input, Library
+from attnexport.plugins.calling.library import AttributeKind, Dtype, Input, Library
 from attnexport.variants import Variant, all_variants
 
 KINDS = {

@@ -7,8 +7,9 @@ import warnings
 import pytest
 import torch
 
-from attnexport.plugins import KernelWarning, acceleration, build, load_library, using
-from attnexport.plugins.library import Library
+from attnexport.plugins import KernelWarning, build, load_library, using
+from attnexport.plugins.calling import acceleration
+from attnexport.plugins.calling.library import Library
 from attnexport.variants import variant_of_torch_op
 from tests.tools import require
 from tests.variants.cases import VISIBILITIES, Case, Shape, each_case, error, map_tensors

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from attnexport.plugins.library import Library
-from attnexport.plugins.sources import Sources
-from attnexport.plugins.toolchain import Nvcc, find_nvcc
+from attnexport.plugins.building.sources import Sources
+from attnexport.plugins.building.toolchain import Nvcc, find_nvcc
+from attnexport.plugins.calling.library import Library
 from tests.plugins import libraries
 from tests.plugins.harness_plugin import CASES, Plugin
 from tests.plugins.kernel_cases import FLOAT_TYPES, Case, hold_to_reference

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attnexport.plugins.library import Array, Call, Dtype, Library, Op, OperatorError, Status
+from attnexport.plugins.calling.library import Array, Call, Dtype, Library, Op, OperatorError, Status
 from attnexport.variants import all_variants
 from tests.plugins.kernel_cases import Case, Sizes, make_arguments
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attnexport.plugins.library import Library
+from attnexport.plugins.calling.library import Library
 from attnexport.variants import all_variants
 from tests.plugins.kernel_cases import FLOAT_TYPES, Arguments, run_kernel
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attnexport.plugins.library import Library
+from attnexport.plugins.calling.library import Library
 from tests.plugins.kernel_cases import (
     FLOAT_TYPES,
     Case,

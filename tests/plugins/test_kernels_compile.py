@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from attnexport.plugins.sources import Sources
+from attnexport.plugins.building.sources import Sources
 from tests.plugins.libraries import ARCHITECTURES
 
 SCRIPT = Sources().root / "tests" / "spills.py"

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from attnexport.errors import InputError
-from attnexport.plugins.build_info import BuildInfo, parse_build_info
-from attnexport.plugins.library import Array, Call, Dtype, Library, OperatorError, Status, load_library
-from attnexport.plugins.torch_calls import run_op
+from attnexport.plugins.calling.build_info import BuildInfo, parse_build_info
+from attnexport.plugins.calling.library import Array, Call, Dtype, Library, OperatorError, Status, load_library
+from attnexport.plugins.calling.torch_calls import run_op
 from tests.plugins.conftest import compile_library
 
 

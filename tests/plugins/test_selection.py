@@ -11,7 +11,7 @@ from torch import nn
 
 import attnexport
 from attnexport.errors import InputError
-from attnexport.plugins.selection import Selection, select_for
+from attnexport.plugins.building.selection import Selection, select_for
 
 ALL = ("affine", "hla", "krause", "ssa", "topn")
 Save = Callable[..., Path]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.plugins import tensorrt_headers
-from attnexport.plugins.tensorrt_headers import choose_api, find_headers, read_headers
+from attnexport.plugins.building import tensorrt_headers
+from attnexport.plugins.building.tensorrt_headers import choose_api, find_headers, read_headers
 
 DIRECT = """
 #define NV_TENSORRT_MAJOR {0} //!< TensorRT major version.

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.plugins import toolchain
-from attnexport.plugins.toolchain import Nvcc, find_nvcc, find_tool
+from attnexport.plugins.building import toolchain
+from attnexport.plugins.building.toolchain import Nvcc, find_nvcc, find_tool
 
 ANSWERS = '#!/bin/sh\n[ "$1" = --version ] && echo "release 12.6, V12" || echo compute_87\n'
 

@@ -12,7 +12,7 @@ from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
 from attnexport.engines.outcome import check_outcome
 from attnexport.engines.shapes import parse_shapes
 from attnexport.errors import BackendError
-from attnexport.plugins.library import load_library
+from attnexport.plugins.calling.library import load_library
 from tests.engines.models import draft_for, with_attribute
 
 pytestmark = [pytest.mark.needs("tensorrt-rtx"), pytest.mark.slow, pytest.mark.timeout(900)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from attnexport.plugins import load_library
-from attnexport.plugins.sources import library_names
+from attnexport.plugins.building.sources import library_names
 from tests.plugins.libraries import ARCHITECTURES
 from tests.tools import require
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.plugins.attnrt import LIBRARY, PROGRAM
-from attnexport.plugins.attnrt_building import RuntimeSources, build_runtime
+from attnexport.plugins.runtime.building import RuntimeSources, build_runtime
+from attnexport.plugins.runtime.runtime import LIBRARY, PROGRAM
 from tests.plugins.libraries import Silent, made_once, run_all, tensorrt_include
 from tests.tools import require
 

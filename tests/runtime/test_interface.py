@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.plugins import attnrt_interface as interface
-from attnexport.plugins.attnrt import LIBRARY
-from attnexport.plugins.attnrt_building import RuntimeSources
+from attnexport.plugins.runtime import interface
+from attnexport.plugins.runtime.building import RuntimeSources
+from attnexport.plugins.runtime.runtime import LIBRARY
 
 HEADER = (RuntimeSources().include / "attnexport" / "attnrt.h").read_text()
 STRUCTS = {

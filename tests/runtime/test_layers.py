@@ -15,8 +15,8 @@ from attnexport.backends.building import Layer
 from attnexport.engines.building import BuildOptions, build_engine
 from attnexport.engines.manifest import Manifest, read_manifest
 from attnexport.errors import BackendError
-from attnexport.plugins.attnrt import LIBRARY, RUNTIME_VARIABLE
-from attnexport.plugins.attnrt_building import RuntimeSources
+from attnexport.plugins.runtime.building import RuntimeSources
+from attnexport.plugins.runtime.runtime import LIBRARY, RUNTIME_VARIABLE
 from tests.plugins.libraries import made_once
 
 TARGET = "jetson-orin-jp6.0"

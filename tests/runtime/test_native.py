@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from attnexport.backends.native import NativeBackend, NativeBuilder
 from attnexport.errors import BackendError, InputError
 from attnexport.plugins import bfloat16
-from attnexport.plugins.attnrt import RUNTIME_VARIABLE, TENSORRT_VARIABLE, Runtime, find_runtime
-from attnexport.plugins.attnrt_engine import Shapes, typed
-from attnexport.plugins.attnrt_interface import Dtype
-from attnexport.plugins.attnrt_request import BuildRequest
+from attnexport.plugins.runtime.engine import Shapes, typed
+from attnexport.plugins.runtime.interface import Dtype
+from attnexport.plugins.runtime.request import BuildRequest
+from attnexport.plugins.runtime.runtime import RUNTIME_VARIABLE, TENSORRT_VARIABLE, Runtime, find_runtime
 from tests.plugins.conftest import plain_path  # noqa: F401
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.plugins.attnrt import LIBRARY
+from attnexport.plugins.runtime.runtime import LIBRARY
 from tests.plugins.conftest import plain_path  # noqa: F401
 from tests.plugins.libraries import cuda_include, made_once, run_all, tensorrt_include
 from tests.tools import require
@@ -18,8 +18,8 @@ SCRIPT = """
 import ctypes, sys
 from pathlib import Path
 from attnexport.errors import BackendError
-from attnexport.plugins.attnrt import Runtime
-from attnexport.plugins.attnrt_request import BuildRequest
+from attnexport.plugins.runtime.runtime import Runtime
+from attnexport.plugins.runtime.request import BuildRequest
 runtime, folder, plugins, before = sys.argv[1:]
 tensorrt = Runtime(Path(runtime)).open_tensorrt(Path(folder))
 if before == "open before":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attnexport.plugins.attnrt import PROGRAM
+from attnexport.plugins.runtime.runtime import PROGRAM
 from tests.runtime.conftest import Refuse
 from tests.tools import require
 

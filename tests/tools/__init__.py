@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import pytest
 
-from attnexport.plugins.toolchain import find_tool
+from attnexport.plugins.building.toolchain import find_tool
 from attnexport.sandbox import landlock, seccomp
 
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")

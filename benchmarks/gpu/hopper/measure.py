@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attnexport.errors import AttnexportError
-from attnexport.plugins.library import load_library
-from attnexport.plugins.torch_calls import run_op
+from attnexport.plugins.calling.library import load_library
+from attnexport.plugins.calling.torch_calls import run_op
 from benchmarks.gpu.compare_peers import NO_GRID, cudnn_affine, flex_krause, replay_time
 from benchmarks.gpu.hopper.kernel import AFFINE, KRAUSE, HopperKernels
 

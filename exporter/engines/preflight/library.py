@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
-from attnexport.plugins.build_info import BuildInfo
+from attnexport.plugins.calling.build_info import BuildInfo
 
 _JETSON = (87, 101, 110)
 

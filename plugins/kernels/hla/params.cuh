@@ -6,8 +6,8 @@
 // chunk go through its own keys pair by pair.
 #pragma once
 
-#include <attnexport/mma.cuh>
-#include <attnexport/visibility.cuh>
+#include <forward/mma.cuh>
+#include <common/visibility.cuh>
 
 namespace attnexport {
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "features.cuh"
-#include <attnexport/tile.cuh>
+#include <forward/tile.cuh>
 
 namespace attnexport {
 

@@ -1,5 +1,5 @@
 // Checks the emulator itself: every operation against plain loops, and that faulty kernels are caught.
-#include <attnexport/platform.cuh>
+#include <common/platform.cuh>
 
 #include <sys/wait.h>
 #include <unistd.h>

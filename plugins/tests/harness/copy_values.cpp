@@ -2,9 +2,9 @@
 //
 // CopyValues: out[b, h, i] = v[b, h / (H / Hkv), i mod length_b], or counted from the end with order "reversed".
 // CopyPlainValues: the same without attributes.
-#include <attnexport/call.h>
-#include <attnexport/registry.h>
-#include <attnexport/workspace.h>
+#include <common/call.h>
+#include <common/registry.h>
+#include <common/workspace.h>
 
 #include <cstring>
 

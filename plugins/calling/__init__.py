@@ -1,0 +1,1 @@
+"""Opens plugin libraries: what they say of themselves, and calls of their operators from PyTorch."""

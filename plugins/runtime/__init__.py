@@ -1,0 +1,1 @@
+"""attnrt: builds and runs TensorRT engines from C++, without TensorRT's Python bindings; and its use from Python."""
