@@ -51,6 +51,7 @@ plugins: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.cu' '*.cuh' '*.h')
 
 # The import names differ from the folders; mypy finds them through links.
 types: $(VENV)/dev.stamp

@@ -1,14 +1,14 @@
 // Affine-scaled attention: alpha times softmax attention plus beta times the sum of the visible values.
-#include <forward/launch.cuh>
 #include <common/prefix_sums.cuh>
+#include <forward/launch.cuh>
 
 namespace attnexport {
 namespace {
 
 enum Input { kQ, kK, kV, kAlpha, kBeta, kLengths };
-constexpr attnexport_input kInputs[] = {
-    {"q", nullptr, 0},     {"k", nullptr, 0},    {"v", nullptr, 0},          {"alpha", nullptr, 0},
-    {"beta", nullptr, 0}, {"kv_lengths", nullptr, 1}, {"q_start", nullptr, 1}};
+constexpr attnexport_input kInputs[] = {{"q", nullptr, 0},      {"k", nullptr, 0},    {"v", nullptr, 0},
+                                        {"alpha", nullptr, 0},  {"beta", nullptr, 0}, {"kv_lengths", nullptr, 1},
+                                        {"q_start", nullptr, 1}};
 
 enum Attribute { kScale, kCausal };
 constexpr attnexport_attribute kAttributes[] = {{"scale", ATTNEXPORT_NUMBER}, {"causal", ATTNEXPORT_INTEGER}};
@@ -129,8 +129,8 @@ struct AffinePlan {
         if (s.pairs() == 0) return cudaSuccess;
         if (chunks > 0) {
             const dim3 scan_grid((s.value_width + 63) / 64, s.pairs());
-            cudaError_t error =
-                launch_kernel(sum_chunks<T, Identity>, chunk_grid, threads, 0, stream, forward.v, chunk_sums, s.keys, s.value_width);
+            cudaError_t error = launch_kernel(sum_chunks<T, Identity>, chunk_grid, threads, 0, stream, forward.v,
+                                              chunk_sums, s.keys, s.value_width);
             if (error == cudaSuccess)
                 error = launch_kernel(scan_chunks, scan_grid, dim3(64), 0, stream, chunk_sums, chunks, s.value_width);
             if (error != cudaSuccess) return error;

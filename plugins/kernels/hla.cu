@@ -47,7 +47,7 @@ int launch_blocks(Kernel kernel, dim3 grid, int threads, size_t shared, cudaStre
                              static_cast<int>(shared)) != cudaSuccess)
         return ATTNEXPORT_CUDA_ERROR;
     return launch_kernel(kernel, grid, dim3(threads), shared, stream, args...) == cudaSuccess ? ATTNEXPORT_OK
-                                                                                             : ATTNEXPORT_CUDA_ERROR;
+                                                                                              : ATTNEXPORT_CUDA_ERROR;
 }
 
 inline int64_t ceil_div(int64_t x, int64_t y) { return (x + y - 1) / y; }

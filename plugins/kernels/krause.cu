@@ -1,6 +1,7 @@
-// Krause attention: softmax of (q.k - |k|^2 / 2) / sigma^2 over the visible keys of a window or grid, or the top-k of them.
-#include <forward/launch.cuh>
+// Krause attention: softmax of (q.k - |k|^2 / 2) / sigma^2 over the visible keys of a window or grid, or the top-k of
+// them.
 #include <common/row_norms.cuh>
+#include <forward/launch.cuh>
 
 #include <cstring>
 
@@ -8,9 +9,8 @@ namespace attnexport {
 namespace {
 
 enum Input { kQ, kK, kV, kSigma, kLengths };
-constexpr attnexport_input kInputs[] = {
-    {"q", nullptr, 0}, {"k", nullptr, 0}, {"v", nullptr, 0}, {"sigma", nullptr, 0},
-    {"kv_lengths", nullptr, 1}, {"q_start", nullptr, 1}};
+constexpr attnexport_input kInputs[] = {{"q", nullptr, 0},     {"k", nullptr, 0},          {"v", nullptr, 0},
+                                        {"sigma", nullptr, 0}, {"kv_lengths", nullptr, 1}, {"q_start", nullptr, 1}};
 
 enum Attribute { kWindow, kTopKeys, kCausal, kGridHeight, kGridWidth, kGridRadius, kGridMetric, kGridPrefix };
 constexpr attnexport_attribute kAttributes[] = {

@@ -1,16 +1,16 @@
-// Selective synchronization attention, over all keys or the top-k of each row. The order parameter r is a reduction of its own; weights
-// need no running maximum, and a warp's tile in which nothing is locked skips the second product.
-#include <forward/launch.cuh>
+// Selective synchronization attention, over all keys or the top-k of each row. The order parameter r is a reduction of
+// its own; weights need no running maximum, and a warp's tile in which nothing is locked skips the second product.
 #include <common/prefix_sums.cuh>
 #include <common/row_norms.cuh>
+#include <forward/launch.cuh>
 
 namespace attnexport {
 namespace {
 
 enum Input { kOmegaQ, kOmegaK, kTheta, kV, kCoupling, kAlpha, kLengths };
-constexpr attnexport_input kInputs[] = {
-    {"omega_q", nullptr, 0},  {"omega_k", nullptr, 0}, {"theta", nullptr, 0},      {"v", nullptr, 0},
-    {"coupling", nullptr, 0}, {"alpha", nullptr, 0},   {"kv_lengths", nullptr, 1}, {"q_start", nullptr, 1}};
+constexpr attnexport_input kInputs[] = {{"omega_q", nullptr, 0},    {"omega_k", nullptr, 0},  {"theta", nullptr, 0},
+                                        {"v", nullptr, 0},          {"coupling", nullptr, 0}, {"alpha", nullptr, 0},
+                                        {"kv_lengths", nullptr, 1}, {"q_start", nullptr, 1}};
 
 enum Attribute { kTopKeys, kCausal, kEps };
 constexpr attnexport_attribute kAttributes[] = {
@@ -183,9 +183,11 @@ struct SsaPlan {
             if (error != cudaSuccess) return error;
         }
         if (!order_per_row(s))
-            return launch_kernel(write_order_of_row<T>, dim3(s.pairs()), threads, 0, stream, theta, chunk_sums, order, s);
+            return launch_kernel(write_order_of_row<T>, dim3(s.pairs()), threads, 0, stream, theta, chunk_sums, order,
+                                 s);
         if (chunks > 0)
-            return launch_kernel(write_orders<T>, chunk_grid, threads, 0, stream, theta, chunk_sums, order, s.keys, s.width);
+            return launch_kernel(write_orders<T>, chunk_grid, threads, 0, stream, theta, chunk_sums, order, s.keys,
+                                 s.width);
         return cudaMemsetAsync(order, 0, sizeof(float) * s.pairs(), stream);
     }
 

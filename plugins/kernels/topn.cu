@@ -29,7 +29,9 @@ struct TopN {
     static __device__ __forceinline__ float initial(float, const Row &) { return 0.f; }
     static __device__ __forceinline__ float score(float dot, const Row &row) { return dot * row.scale; }
     static __device__ __forceinline__ float exponent(float score, const Row &) { return score; }
-    static __device__ __forceinline__ float exponent_minus(float score, float shift, const Row &) { return score - shift; }
+    static __device__ __forceinline__ float exponent_minus(float score, float shift, const Row &) {
+        return score - shift;
+    }
     static __device__ __forceinline__ float normalise(float sum, const Row &) { return sum > 0.f ? 1.f / sum : 0.f; }
     static __device__ __forceinline__ float addend(const Row &, float) { return 0.f; }
     static __device__ __forceinline__ float value_sum(const Row &, int) { return 0.f; }

@@ -45,8 +45,8 @@ size_t CallBuilder::required_workspace() const {
 void CallBuilder::fail(const char *what, int status) const {
     std::string line = std::string(what) + ": " + status_name(status) + ":";
     for (size_t place = 0; place < tensors_.size(); ++place)
-        line += (place == 0 ? " " : ", ") + node_.inputs.name(static_cast<int>(place)) + " " +
-                describe(tensors_[place]);
+        line +=
+            (place == 0 ? " " : ", ") + node_.inputs.name(static_cast<int>(place)) + " " + describe(tensors_[place]);
     throw Error(line + "; " + node_.description);
 }
 
@@ -66,8 +66,8 @@ CallBuilder call_at(const Node &node, const nvinfer1::DynamicPluginTensorDesc *d
     return builder;
 }
 
-void launch(const Node &node, const nvinfer1::PluginTensorDesc *descriptions, int num_inputs,
-            const void *const *inputs, void *output, void *workspace, void *stream) {
+void launch(const Node &node, const nvinfer1::PluginTensorDesc *descriptions, int num_inputs, const void *const *inputs,
+            void *output, void *workspace, void *stream) {
     const CallBuilder builder = call_of(node, descriptions, num_inputs, inputs);
     const size_t bytes = builder.required_workspace();
     const attnexport_call call = builder.call(output);

@@ -40,7 +40,7 @@ CallBuilder call_at(const Node &node, const nvinfer1::DynamicPluginTensorDesc *d
                     nvinfer1::Dims nvinfer1::DynamicPluginTensorDesc::*bound);
 
 // Launches the call; throws an Error if that fails.
-void launch(const Node &node, const nvinfer1::PluginTensorDesc *descriptions, int num_inputs,
-            const void *const *inputs, void *output, void *workspace, void *stream);
+void launch(const Node &node, const nvinfer1::PluginTensorDesc *descriptions, int num_inputs, const void *const *inputs,
+            void *output, void *workspace, void *stream);
 
 }  // namespace attnexport

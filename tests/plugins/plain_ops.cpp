@@ -21,8 +21,8 @@ int length(const attnexport_call &call, int input, int batch, int64_t keys) {
     return input < call.num_inputs ? static_cast<const int *>(call.inputs[input].data)[batch] : static_cast<int>(keys);
 }
 
-const attnexport_input affine_inputs[] = {{"q", nullptr, 0},     {"k", nullptr, 0},    {"v", nullptr, 0},
-                                          {"alpha", nullptr, 0}, {"beta", nullptr, 0}, {"kv_lengths", nullptr, 1},
+const attnexport_input affine_inputs[] = {{"q", nullptr, 0},      {"k", nullptr, 0},    {"v", nullptr, 0},
+                                          {"alpha", nullptr, 0},  {"beta", nullptr, 0}, {"kv_lengths", nullptr, 1},
                                           {"q_start", nullptr, 1}};
 const attnexport_attribute affine_attributes[] = {{"scale", ATTNEXPORT_NUMBER}, {"causal", ATTNEXPORT_INTEGER}};
 
@@ -51,8 +51,9 @@ int affine(const attnexport_call *call, void *workspace, size_t bytes, void *) {
             }
         }
         for (int64_t at = 0; at < value_width; ++at)
-            out[row * value_width + at] = static_cast<float>(
-                floats(call->inputs[3])[row] * (total > 0 ? mean[at] / total : 0) + floats(call->inputs[4])[row] * sum[at]);
+            out[row * value_width + at] =
+                static_cast<float>(floats(call->inputs[3])[row] * (total > 0 ? mean[at] / total : 0) +
+                                   floats(call->inputs[4])[row] * sum[at]);
     }
     return ATTNEXPORT_OK;
 }

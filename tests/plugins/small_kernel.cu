@@ -10,9 +10,8 @@ __global__ void fill(float *out, int64_t count) {
     if (at < count) out[at] = 1.f;
 }
 
-const attnexport_input inputs[] = {{"q", nullptr, 0},         {"k", nullptr, 0},      {"v", nullptr, 0},
-                                   {"sigma", nullptr, 0},     {"kv_lengths", nullptr, 1},
-                                   {"q_start", nullptr, 1}};
+const attnexport_input inputs[] = {{"q", nullptr, 0},     {"k", nullptr, 0},          {"v", nullptr, 0},
+                                   {"sigma", nullptr, 0}, {"kv_lengths", nullptr, 1}, {"q_start", nullptr, 1}};
 const attnexport_attribute attributes[] = {{"window", ATTNEXPORT_INTEGER}, {"grid_metric", ATTNEXPORT_TEXT}};
 
 int workspace(const attnexport_call *, size_t *bytes) {

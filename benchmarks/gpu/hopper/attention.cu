@@ -34,7 +34,8 @@ Encode encoder() {
 // Boxes of 64 columns and `box_rows` rows of a (pairs, rows, width) tensor.
 template <class T>
 bool describe(CUtensorMap *map, const void *data, int pairs, int rows, int width, int box_rows) {
-    const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(rows), static_cast<cuuint64_t>(pairs)};
+    const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(rows),
+                                 static_cast<cuuint64_t>(pairs)};
     const cuuint64_t strides[2] = {sizes[0] * sizeof(T), sizes[0] * sizes[1] * sizeof(T)};
     const cuuint32_t box[3] = {64, static_cast<cuuint32_t>(box_rows), 1}, steps[3] = {1, 1, 1};
     const auto type = std::is_same_v<T, __half> ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
@@ -57,7 +58,8 @@ int launch_forward(const Call &call, Params params) {
     cudaGetDevice(&device);
     cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
     const auto kernel = attention_forward<T, C>;
-    if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, C::kSharedBytes) != cudaSuccess) return 2;
+    if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, C::kSharedBytes) != cudaSuccess)
+        return 2;
     params.rows = call.rows;
     params.keys = call.keys;
     params.tiles = (call.rows + C::kRows - 1) / C::kRows;
@@ -82,8 +84,8 @@ int launch_affine(const Call &call) {
     const int pairs = call.kv_pairs();
     float *sums = static_cast<float *>(call.scratch), *parts = sums + static_cast<int64_t>(pairs) * C::kWidth;
     unsigned *tickets = reinterpret_cast<unsigned *>(parts + static_cast<int64_t>(pairs) * kSumParts * C::kWidth);
-    sum_values<T, C::kWidth><<<dim3(kSumParts, pairs), kSumThreads, 0, call.stream>>>(static_cast<const T *>(call.v), parts, sums,
-                                                                                     tickets, call.keys);
+    sum_values<T, C::kWidth><<<dim3(kSumParts, pairs), kSumThreads, 0, call.stream>>>(static_cast<const T *>(call.v),
+                                                                                      parts, sums, tickets, call.keys);
     Params params{};
     params.alpha = call.alpha;
     params.beta = call.beta;
@@ -94,8 +96,9 @@ int launch_affine(const Call &call) {
 template <class T, class C>
 int launch_krause(const Call &call) {
     const int padded = (call.keys + C::kCols - 1) / C::kCols * C::kCols;
-    write_biases<T, C><<<dim3((padded + kBiasKeys<C> - 1) / kBiasKeys<C>, call.kv_pairs()), kBiasThreads, 0, call.stream>>>(
-        static_cast<const T *>(call.k), call.scratch, call.keys, padded);
+    write_biases<T, C>
+        <<<dim3((padded + kBiasKeys<C> - 1) / kBiasKeys<C>, call.kv_pairs()), kBiasThreads, 0, call.stream>>>(
+            static_cast<const T *>(call.k), call.scratch, call.keys, padded);
     Params params{};
     params.biases = call.scratch;
     return launch_forward<T, C>(call, params);
@@ -132,22 +135,27 @@ int choose_krause(const Call &call, int width, int configuration) {
 }  // namespace
 }  // namespace attnexport::hopper
 
-// Contiguous q (batch, heads, rows, width), k and v (batch, kv_heads, keys, width), alpha and beta (batch, heads, rows), fp16
-// or bf16; scale is positive. scratch: batch * kv_heads * (width * 17 + 1) * 4 bytes, zeros before the first call. Returns 0
-// when launched.
-extern "C" int hopper_affine(const void *q, const void *k, const void *v, const void *alpha, const void *beta, void *out,
-                             void *scratch, int batch, int heads, int kv_heads, int rows, int keys, int width, float scale,
-                             int is_bfloat16, int configuration, void *stream) {
+// Contiguous q (batch, heads, rows, width), k and v (batch, kv_heads, keys, width), alpha and beta (batch, heads,
+// rows), fp16 or bf16; scale is positive. scratch: batch * kv_heads * (width * 17 + 1) * 4 bytes, zeros before the
+// first call. Returns 0 when launched.
+extern "C" int hopper_affine(const void *q, const void *k, const void *v, const void *alpha, const void *beta,
+                             void *out, void *scratch, int batch, int heads, int kv_heads, int rows, int keys,
+                             int width, float scale, int is_bfloat16, int configuration, void *stream) {
     using namespace attnexport::hopper;
-    const Call call{q, k, v, alpha, beta, out, scratch, batch, heads, kv_heads, rows, keys, scale, static_cast<cudaStream_t>(stream)};
-    return is_bfloat16 ? choose_affine<__nv_bfloat16>(call, width, configuration) : choose_affine<__half>(call, width, configuration);
+    const Call call{q,     k,     v,        alpha, beta, out,   scratch,
+                    batch, heads, kv_heads, rows,  keys, scale, static_cast<cudaStream_t>(stream)};
+    return is_bfloat16 ? choose_affine<__nv_bfloat16>(call, width, configuration)
+                       : choose_affine<__half>(call, width, configuration);
 }
 
-// The same without alpha and beta; scale is 1 / sigma^2. scratch: batch * kv_heads * (keys up to a multiple of 128) * 32 bytes.
-extern "C" int hopper_krause(const void *q, const void *k, const void *v, void *out, void *scratch, int batch, int heads,
-                             int kv_heads, int rows, int keys, int width, float scale, int is_bfloat16, int configuration,
-                             void *stream) {
+// The same without alpha and beta; scale is 1 / sigma^2. scratch: batch * kv_heads * (keys up to a multiple of 128) *
+// 32 bytes.
+extern "C" int hopper_krause(const void *q, const void *k, const void *v, void *out, void *scratch, int batch,
+                             int heads, int kv_heads, int rows, int keys, int width, float scale, int is_bfloat16,
+                             int configuration, void *stream) {
     using namespace attnexport::hopper;
-    const Call call{q, k, v, nullptr, nullptr, out, scratch, batch, heads, kv_heads, rows, keys, scale, static_cast<cudaStream_t>(stream)};
-    return is_bfloat16 ? choose_krause<__nv_bfloat16>(call, width, configuration) : choose_krause<__half>(call, width, configuration);
+    const Call call{q,     k,     v,        nullptr, nullptr, out,   scratch,
+                    batch, heads, kv_heads, rows,    keys,    scale, static_cast<cudaStream_t>(stream)};
+    return is_bfloat16 ? choose_krause<__nv_bfloat16>(call, width, configuration)
+                       : choose_krause<__half>(call, width, configuration);
 }

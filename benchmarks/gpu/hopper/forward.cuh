@@ -1,8 +1,8 @@
-// Attention over all keys on Hopper: a producer warp that copies tiles, and warpgroups of 64 query rows that multiply and
-// weigh them. Affine-scaled attention, and Krause attention, whose keys have a bias.
+// Attention over all keys on Hopper: a producer warp that copies tiles, and warpgroups of 64 query rows that multiply
+// and weigh them. Affine-scaled attention, and Krause attention, whose keys have a bias.
 //
-// Keys are walked from the last tile to the first, so that only the first step needs a mask. While a warpgroup weighs the
-// scores of a tile, the tensor cores multiply the weights of the tile before with its values.
+// Keys are walked from the last tile to the first, so that only the first step needs a mask. While a warpgroup weighs
+// the scores of a tile, the tensor cores multiply the weights of the tile before with its values.
 #pragma once
 
 #include "tiles.cuh"
@@ -10,16 +10,18 @@
 namespace attnexport::hopper {
 
 template <class C>
-__device__ __forceinline__ void produce(const Params &p, const CUtensorMap &q, const CUtensorMap &k, const CUtensorMap &v,
-                                        uint32_t shared, const Barriers<C> &barriers) {
+__device__ __forceinline__ void produce(const Params &p, const CUtensorMap &q, const CUtensorMap &k,
+                                        const CUtensorMap &v, uint32_t shared, const Barriers<C> &barriers) {
     const int steps = (p.keys + C::kCols - 1) / C::kCols;
     Ring<C::kStages> ring;
     int query_parity = 1;
     if (C::kBias != Bias::kNone) wait_for_previous();
-    auto load = [&](const CUtensorMap &map, uint32_t to, uint32_t box_bytes, uint32_t barrier, int row, int pair, int more = 0) {
+    auto load = [&](const CUtensorMap &map, uint32_t to, uint32_t box_bytes, uint32_t barrier, int row, int pair,
+                    int more = 0) {
         arrive_expecting(barrier, C::kHalves * box_bytes + more);
 #pragma unroll
-        for (int half = 0; half < C::kHalves; ++half) copy_box(to + half * box_bytes, map, barrier, half * 64, row, pair);
+        for (int half = 0; half < C::kHalves; ++half)
+            copy_box(to + half * box_bytes, map, barrier, half * 64, row, pair);
     };
     for (int tile = blockIdx.x; tile < p.tiles * p.pairs; tile += gridDim.x) {
         const int pair = tile / p.tiles, first = tile % p.tiles * C::kRows;
@@ -32,11 +34,12 @@ __device__ __forceinline__ void produce(const Params &p, const CUtensorMap &q, c
         for (int step = steps - 1; step >= 0; --step, ring.advance()) {
             const uint32_t place = ring.stage * C::kTileBytes;
             wait(barriers.keys_empty(ring.stage), ring.parity ^ 1);
-            load(k, shared + C::kKeys + place, C::kCols * 128, barriers.keys_full(ring.stage), step * C::kCols, pair / p.group,
-                 C::kBiasBytes);
+            load(k, shared + C::kKeys + place, C::kCols * 128, barriers.keys_full(ring.stage), step * C::kCols,
+                 pair / p.group, C::kBiasBytes);
             if (C::kBias != Bias::kNone)
                 copy_bytes(shared + C::kBiases + ring.stage * C::kBiasBytes,
-                           static_cast<const char *>(p.biases) + (static_cast<int64_t>(pair / p.group) * steps + step) * C::kBiasBytes,
+                           static_cast<const char *>(p.biases) +
+                               (static_cast<int64_t>(pair / p.group) * steps + step) * C::kBiasBytes,
                            C::kBiasBytes, barriers.keys_full(ring.stage));
             wait(barriers.values_empty(ring.stage), ring.parity ^ 1);
             load(v, shared + C::kValues + place, C::kCols * 128, barriers.values_full(ring.stage), step * C::kCols,
@@ -46,7 +49,8 @@ __device__ __forceinline__ void produce(const Params &p, const CUtensorMap &q, c
 }
 
 template <class T, class C>
-__device__ __forceinline__ void consume(const Params &p, const CUtensorMap &o, uint32_t shared, const Barriers<C> &barriers) {
+__device__ __forceinline__ void consume(const Params &p, const CUtensorMap &o, uint32_t shared,
+                                        const Barriers<C> &barriers) {
     const int consumer = threadIdx.x / 128 - 1, thread = threadIdx.x % 128, warp = thread / 32, lane = thread % 32;
     const int steps = (p.keys + C::kCols - 1) / C::kCols;
     const uint32_t queries = shared + C::kQueries + consumer * C::kRowsBytes;
@@ -143,11 +147,13 @@ __device__ __forceinline__ void consume(const Params &p, const CUtensorMap &o, u
             float &sum = state.sum[half];
             sum += __shfl_xor_sync(0xffffffffu, sum, 1);
             sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-            const int64_t row = static_cast<int64_t>(pair) * p.rows + min(first + warp * 16 + half * 8 + lane / 4, p.rows - 1);
+            const int64_t row =
+                static_cast<int64_t>(pair) * p.rows + min(first + warp * 16 + half * 8 + lane / 4, p.rows - 1);
             factor[half] = (kAdds ? static_cast<float>(static_cast<const T *>(p.alpha)[row]) : 1.f) / sum;
             beta[half] = kAdds ? static_cast<float>(static_cast<const T *>(p.beta)[row]) : 0.f;
         }
-        const float2 *sums = reinterpret_cast<const float2 *>(p.value_sums + static_cast<int64_t>(pair / p.group) * C::kWidth);
+        const float2 *sums =
+            reinterpret_cast<const float2 *>(p.value_sums + static_cast<int64_t>(pair / p.group) * C::kWidth);
         if (thread == 0) wait_for_store_reads();
         sync_some(kOwn + consumer, 128);
         wait_for_products<0>();
@@ -171,7 +177,8 @@ __device__ __forceinline__ void consume(const Params &p, const CUtensorMap &o, u
         sync_some(kOwn + consumer, 128);
         if (thread == 0) {
 #pragma unroll
-            for (int half = 0; half < C::kHalves; ++half) store_box(o, outputs + half * 64 * 128, half * 64, first, pair);
+            for (int half = 0; half < C::kHalves; ++half)
+                store_box(o, outputs + half * 64 * 128, half * 64, first, pair);
             commit_stores();
         }
     }
@@ -181,7 +188,7 @@ __device__ __forceinline__ void consume(const Params &p, const CUtensorMap &o, u
 template <class T, class C>
 __global__ void __launch_bounds__(C::kThreads, 1)
     attention_forward(const __grid_constant__ CUtensorMap q, const __grid_constant__ CUtensorMap k,
-                   const __grid_constant__ CUtensorMap v, const __grid_constant__ CUtensorMap o, const Params p) {
+                      const __grid_constant__ CUtensorMap v, const __grid_constant__ CUtensorMap o, const Params p) {
     extern __shared__ unsigned char memory[];
     const uint32_t shared = (shared_address(memory) + 1023) & ~1023u;
     const Barriers<C> barriers{shared + C::kBarriers};

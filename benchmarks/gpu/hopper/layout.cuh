@@ -8,9 +8,9 @@ namespace attnexport::hopper {
 // How minus half the squared norm of a key comes to its scores: not at all, added to each, or as a product of depth 16.
 enum class Bias { kNone, kAdded, kMultiplied };
 
-// kConsumers warpgroups of 64 rows; kStages tiles of kCols keys and of values in flight. With kInTurn the warpgroups issue
-// their products one after another, so that one weighs while another multiplies. kPolynomials of eight weights are
-// polynomials, the others take the special function unit.
+// kConsumers warpgroups of 64 rows; kStages tiles of kCols keys and of values in flight. With kInTurn the warpgroups
+// issue their products one after another, so that one weighs while another multiplies. kPolynomials of eight weights
+// are polynomials, the others take the special function unit.
 template <int kWidth_, int kConsumers_, int kStages_, bool kInTurn_, int kPolynomials_ = 0, Bias kBias_ = Bias::kNone>
 struct Config {
     static constexpr int kWidth = kWidth_, kConsumers = kConsumers_, kStages = kStages_, kCols = 128;
@@ -18,15 +18,18 @@ struct Config {
     static constexpr int kPolynomials = kPolynomials_;
     static constexpr Bias kBias = kBias_;
     static constexpr int kRows = 64 * kConsumers, kThreads = 128 * (kConsumers + 1), kHalves = kWidth / 64;
-    static constexpr int kProducerRegisters = kConsumers == 3 ? 32 : 24, kConsumerRegisters = kConsumers == 3 ? 160 : 240;
-    static constexpr uint32_t kRowsBytes = 64 * kWidth * 2, kTileBytes = kCols * kWidth * 2;  // of a warpgroup; of a stage
+    static constexpr int kProducerRegisters = kConsumers == 3 ? 32 : 24,
+                         kConsumerRegisters = kConsumers == 3 ? 160 : 240;
+    static constexpr uint32_t kRowsBytes = 64 * kWidth * 2,
+                              kTileBytes = kCols * kWidth * 2;  // of a warpgroup; of a stage
     static constexpr uint32_t kQueries = 0, kOutputs = kQueries + kConsumers * kRowsBytes;
     static constexpr uint32_t kKeys = kOutputs + kConsumers * kRowsBytes, kValues = kKeys + kStages * kTileBytes;
     static constexpr uint32_t kBiasBytes = kBias == Bias::kNone ? 0 : kBias == Bias::kAdded ? kCols * 4 : kCols * 32;
     static constexpr uint32_t kOnesBytes = kBias == Bias::kMultiplied ? 64 * 32 : 0;
     static constexpr uint32_t kBiases = kValues + kStages * kTileBytes, kOnes = kBiases + kStages * kBiasBytes;
     static constexpr uint32_t kBarriers = kOnes + kOnesBytes;
-    static constexpr uint32_t kSharedBytes = kBarriers + 8 * (2 * kConsumers + 4 * kStages) + 1024;  // and its alignment
+    static constexpr uint32_t kSharedBytes =
+        kBarriers + 8 * (2 * kConsumers + 4 * kStages) + 1024;  // and its alignment
 };
 
 struct Params {
@@ -43,7 +46,9 @@ struct Barriers {
     uint32_t base;
 
     __device__ __forceinline__ uint32_t queries_full(int consumer) const { return base + 8 * consumer; }
-    __device__ __forceinline__ uint32_t queries_empty(int consumer) const { return base + 8 * (C::kConsumers + consumer); }
+    __device__ __forceinline__ uint32_t queries_empty(int consumer) const {
+        return base + 8 * (C::kConsumers + consumer);
+    }
     __device__ __forceinline__ uint32_t keys_full(int stage) const { return at(0, stage); }
     __device__ __forceinline__ uint32_t keys_empty(int stage) const { return at(1, stage); }
     __device__ __forceinline__ uint32_t values_full(int stage) const { return at(2, stage); }

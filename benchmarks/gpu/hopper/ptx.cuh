@@ -44,15 +44,16 @@ __device__ __forceinline__ void wait(uint32_t barrier, int parity) {
 // A box of a three-dimensional tensor into shared memory; adds its bytes to the barrier.
 __device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap &map, uint32_t barrier, int x, int y, int z) {
     asm volatile(
-        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(to),
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::
+            "r"(to),
         "l"(reinterpret_cast<uint64_t>(&map)), "r"(barrier), "r"(x), "r"(y), "r"(z)
         : "memory");
 }
 
 // `bytes`, a multiple of 16, into shared memory; adds them to the barrier.
 __device__ __forceinline__ void copy_bytes(uint32_t to, const void *from, int bytes, uint32_t barrier) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from),
-                 "r"(bytes), "r"(barrier)
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+                 "l"(from), "r"(bytes), "r"(barrier)
                  : "memory");
 }
 
@@ -72,7 +73,9 @@ __device__ __forceinline__ void store_box(const CUtensorMap &map, uint32_t from,
 __device__ __forceinline__ void commit_stores() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
 
 // Until the shared memory of all stores has been read.
-__device__ __forceinline__ void wait_for_store_reads() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+__device__ __forceinline__ void wait_for_store_reads() {
+    asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
 
 // What ordinary stores wrote to shared memory, before the copy unit or the tensor cores read it.
 __device__ __forceinline__ void fence_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
@@ -128,8 +131,9 @@ __device__ __forceinline__ void pin(uint32_t (&x)[kCount][4]) {
         for (int e = 0; e < 4; ++e) asm volatile("" : "+r"(x[i][e])::"memory");
 }
 
-// Describes a matrix in shared memory whose rows of 64 elements (128 bytes) the copy unit swizzled by 128 bytes. Eight rows
-// are 1024 bytes; `beside` is the distance in bytes of the next 64 columns where the operand's width runs along the rows.
+// Describes a matrix in shared memory whose rows of 64 elements (128 bytes) the copy unit swizzled by 128 bytes. Eight
+// rows are 1024 bytes; `beside` is the distance in bytes of the next 64 columns where the operand's width runs along
+// the rows.
 __device__ __forceinline__ uint64_t matrix(uint32_t address, uint32_t beside = 16) {
     constexpr uint64_t kSwizzle128 = 1ull << 62, kEightRows = 1024 / 16;
     return kSwizzle128 | kEightRows << 32 | static_cast<uint64_t>(beside / 16) << 16 | (address & 0x3ffff) / 16;
@@ -171,8 +175,8 @@ struct Wgmma<__nv_bfloat16> {
 
 // Four 8 x 8 matrices of 16-bit elements from mma fragments; thread t gives the address of row t % 8 of matrix t / 8.
 __device__ __forceinline__ void store_matrix_x4(uint32_t address, const uint32_t (&x)[4]) {
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(x[0]), "r"(x[1]),
-                 "r"(x[2]), "r"(x[3])
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(x[0]),
+                 "r"(x[1]), "r"(x[2]), "r"(x[3])
                  : "memory");
 }
 
@@ -181,7 +185,8 @@ __device__ __forceinline__ float exp2_polynomial(float x) {
     constexpr float kRounder = 12582912.f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
     x = fmaxf(x, -126.f);
     const float whole = x + kRounder, rest = x - (whole - kRounder);
-    const float power = fmaf(fmaf(fmaf(0.05517166853f, rest, 0.24261114001f), rest, 0.69326096773f), rest, 0.99992805719f);
+    const float power =
+        fmaf(fmaf(fmaf(0.05517166853f, rest, 0.24261114001f), rest, 0.69326096773f), rest, 0.99992805719f);
     return __int_as_float(__float_as_int(power) + (__float_as_int(whole) << 23));
 }
 

@@ -7,8 +7,8 @@ namespace attnexport::hopper {
 
 // Scores of a warpgroup's rows and a tile of keys.
 template <class T, class C>
-__device__ __forceinline__ void multiply_keys(
-    float (&scores)[C::kCols / 2], uint32_t queries, uint32_t keys, uint32_t biases, uint32_t ones) {
+__device__ __forceinline__ void multiply_keys(float (&scores)[C::kCols / 2], uint32_t queries, uint32_t keys,
+                                              uint32_t biases, uint32_t ones) {
 #pragma unroll
     for (int depth = 0; depth < C::kWidth / 16; ++depth) {
         const uint32_t half = depth / 4, inside = depth % 4 * 32;
@@ -16,7 +16,8 @@ __device__ __forceinline__ void multiply_keys(
                                   matrix(keys + half * C::kCols * 128 + inside), depth > 0);
     }
     if (C::kBias == Bias::kMultiplied)
-        Wgmma<T>::multiply_shared(scores, matrix_of_pieces(ones, 64 * 16), matrix_of_pieces(biases, C::kCols * 16), true);
+        Wgmma<T>::multiply_shared(scores, matrix_of_pieces(ones, 64 * 16), matrix_of_pieces(biases, C::kCols * 16),
+                                  true);
 }
 
 // 64 rows of three ones, which are multiplied by the three 16-bit pieces of a bias, and thirteen zeros.
@@ -46,8 +47,8 @@ __device__ __forceinline__ void add_biases(float (&scores)[C::kCols / 2], uint32
 
 // out += weights times a tile of values.
 template <class T, class C>
-__device__ __forceinline__ void multiply_values(float (&out)[C::kWidth / 2], const uint32_t (&weights)[C::kCols / 16][4],
-                                                uint32_t values) {
+__device__ __forceinline__ void multiply_values(float (&out)[C::kWidth / 2],
+                                                const uint32_t (&weights)[C::kCols / 16][4], uint32_t values) {
 #pragma unroll
     for (int depth = 0; depth < C::kCols / 16; ++depth)
         Wgmma<T>::multiply_registers(out, weights[depth], matrix(values + depth * 16 * 128, C::kCols * 128), true);
@@ -75,7 +76,8 @@ struct RowState {
             maximum[1] = largest[1];
             sum[0] = sum[1] = 0.f;
         } else {
-            grown = (largest[0] - maximum[0]) * scale > kLargestGrowth || (largest[1] - maximum[1]) * scale > kLargestGrowth;
+            grown = (largest[0] - maximum[0]) * scale > kLargestGrowth ||
+                    (largest[1] - maximum[1]) * scale > kLargestGrowth;
             grown = __any_sync(0xffffffffu, grown);
             if (grown) {
 #pragma unroll
@@ -106,7 +108,8 @@ __device__ __forceinline__ void pack_weights(uint32_t (&weights)[kCols / 16][4],
 #pragma unroll
     for (int depth = 0; depth < kCols / 16; ++depth)
 #pragma unroll
-        for (int e = 0; e < 4; ++e) weights[depth][e] = Wgmma<T>::pack(scores[depth * 8 + e * 2], scores[depth * 8 + e * 2 + 1]);
+        for (int e = 0; e < 4; ++e)
+            weights[depth][e] = Wgmma<T>::pack(scores[depth * 8 + e * 2], scores[depth * 8 + e * 2 + 1]);
 }
 
 }  // namespace attnexport::hopper

@@ -9,7 +9,8 @@ constexpr int kSumParts = 16, kSumThreads = 256;
 
 // parts (pairs, kSumParts, width); tickets (pairs), zero before and after.
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kSumThreads) sum_values(const T *values, float *parts, float *sums, unsigned *tickets, int keys) {
+__global__ void __launch_bounds__(kSumThreads)
+    sum_values(const T *values, float *parts, float *sums, unsigned *tickets, int keys) {
     constexpr int kPieces = kWidth / 8, kStep = kSumThreads / kPieces;
     __shared__ float columns[kStep][kWidth + 4];
     __shared__ bool is_last;
@@ -19,7 +20,8 @@ __global__ void __launch_bounds__(kSumThreads) sum_values(const T *values, float
     float sum[8] = {};
 #pragma unroll 4
     for (int key = begin + row; key < end; key += kStep) {
-        const uint4 piece = *reinterpret_cast<const uint4 *>(values + (static_cast<int64_t>(pair) * keys + key) * kWidth + column);
+        const uint4 piece =
+            *reinterpret_cast<const uint4 *>(values + (static_cast<int64_t>(pair) * keys + key) * kWidth + column);
         const T *elements = reinterpret_cast<const T *>(&piece);
 #pragma unroll
         for (int e = 0; e < 8; ++e) sum[e] += static_cast<float>(elements[e]);

@@ -7,12 +7,12 @@
 
 using namespace attnexport::hopper;
 
-#define CHECK(call)                                                                        \
-    do {                                                                                   \
-        if (const cudaError_t error = (call); error != cudaSuccess) {                      \
-            std::printf("line %d: %s\n", __LINE__, cudaGetErrorString(error));             \
-            std::exit(1);                                                                  \
-        }                                                                                  \
+#define CHECK(call)                                                            \
+    do {                                                                       \
+        if (const cudaError_t error = (call); error != cudaSuccess) {          \
+            std::printf("line %d: %s\n", __LINE__, cudaGetErrorString(error)); \
+            std::exit(1);                                                      \
+        }                                                                      \
     } while (0)
 
 // Eight products of depth 16 a step and warpgroup; the left operand from shared memory or from registers.
@@ -28,7 +28,8 @@ __global__ void __launch_bounds__(512, 1) multiply(int steps, float *result, lon
     float sums[kColumns / 2] = {};
     uint32_t left[8][4];
     for (int depth = 0; depth < 8; ++depth)
-        for (int e = 0; e < 4; ++e) left[depth][e] = reinterpret_cast<uint32_t *>(memory)[(threadIdx.x * 37 + depth * 4 + e) % 32768];
+        for (int e = 0; e < 4; ++e)
+            left[depth][e] = reinterpret_cast<uint32_t *>(memory)[(threadIdx.x * 37 + depth * 4 + e) % 32768];
     const uint32_t own = shared + threadIdx.x / 128 * 8192, right = shared + 32768;
     const long long start = clock64();
     for (int step = 0; step < steps; ++step) {
@@ -39,7 +40,8 @@ __global__ void __launch_bounds__(512, 1) multiply(int steps, float *result, lon
             if (kFromRegisters)
                 Wgmma<__half>::multiply_registers(sums, left[depth], matrix(right + depth * 2048, 16384), true);
             else
-                Wgmma<__half>::multiply_shared(sums, matrix(own + depth % 4 * 32), matrix(right + depth / 4 * 16384 + depth % 4 * 32), true);
+                Wgmma<__half>::multiply_shared(sums, matrix(own + depth % 4 * 32),
+                                               matrix(right + depth / 4 * 16384 + depth % 4 * 32), true);
         }
         commit_products();
         wait_for_products<0>();
@@ -76,12 +78,13 @@ void measure(int warpgroups) {
     }
     CHECK(cudaMemcpy(&counted, cycles, sizeof counted, cudaMemcpyDeviceToHost));
     const double flops = 2. * 64 * kColumns * 16 * 8 * kSteps * warpgroups * multiprocessors;
-    std::printf("| m64n%dk16 | %s | %d | %.0f | %.2f | %.1f |\n", kColumns, kFromRegisters ? "registers" : "shared", warpgroups,
-                flops / milliseconds * 1e-9, counted / milliseconds * 1e-6, milliseconds);
+    std::printf("| m64n%dk16 | %s | %d | %.0f | %.2f | %.1f |\n", kColumns, kFromRegisters ? "registers" : "shared",
+                warpgroups, flops / milliseconds * 1e-9, counted / milliseconds * 1e-6, milliseconds);
 }
 
 int main() {
-    std::printf("| product | left operand | warpgroups an SM | TFLOP/s | clock, GHz | ms |\n|---|---|---:|---:|---:|---:|\n");
+    std::printf(
+        "| product | left operand | warpgroups an SM | TFLOP/s | clock, GHz | ms |\n|---|---|---:|---:|---:|---:|\n");
     for (int warpgroups = 1; warpgroups <= 4; ++warpgroups) {
         measure<128, false>(warpgroups);
         measure<64, true>(warpgroups);

@@ -22,12 +22,7 @@ extern "C" {
 /* Changes whenever a struct of this header does. */
 #define ATTNEXPORT_ABI 1
 
-enum attnexport_dtype {
-    ATTNEXPORT_FLOAT32 = 0,
-    ATTNEXPORT_FLOAT16 = 1,
-    ATTNEXPORT_BFLOAT16 = 2,
-    ATTNEXPORT_INT32 = 3
-};
+enum attnexport_dtype { ATTNEXPORT_FLOAT32 = 0, ATTNEXPORT_FLOAT16 = 1, ATTNEXPORT_BFLOAT16 = 2, ATTNEXPORT_INT32 = 3 };
 
 enum attnexport_status {
     ATTNEXPORT_OK = 0,

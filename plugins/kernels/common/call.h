@@ -54,7 +54,8 @@ class Call {
         if (kv_heads < 1 || heads < 1 || heads % kv_heads != 0 || v.dims[0] != batch) return ATTNEXPORT_INVALID;
         if (v.dtype != q.dtype || !matches(key, batch, kv_heads, keys, q.dims[3])) return ATTNEXPORT_INVALID;
         // Numbers of rows, keys and blocks are counted in int, and a grid's second axis holds 65535 blocks.
-        if (batch * kv_heads > 65535 || heads * q.dims[2] > INT_MAX / 8 || keys > INT_MAX / 8) return ATTNEXPORT_UNSUPPORTED;
+        if (batch * kv_heads > 65535 || heads * q.dims[2] > INT_MAX / 8 || keys > INT_MAX / 8)
+            return ATTNEXPORT_UNSUPPORTED;
         const int *given[2] = {nullptr, nullptr};
         for (int optional = 0; optional < 2 && has(lengths + optional); ++optional) {
             const attnexport_tensor &lengths_tensor = tensor(lengths + optional);
@@ -62,10 +63,17 @@ class Call {
                 return ATTNEXPORT_INVALID;
             given[optional] = static_cast<const int *>(lengths_tensor.data);
         }
-        *shape = Shape{static_cast<int>(batch),     static_cast<int>(heads),     static_cast<int>(kv_heads),
-                       static_cast<int>(q.dims[2]), static_cast<int>(keys),      static_cast<int>(q.dims[3]),
-                       static_cast<int>(v.dims[3]), static_cast<int>(q.dtype),   causal,
-                       given[0],                    given[1]};
+        *shape = Shape{static_cast<int>(batch),
+                       static_cast<int>(heads),
+                       static_cast<int>(kv_heads),
+                       static_cast<int>(q.dims[2]),
+                       static_cast<int>(keys),
+                       static_cast<int>(q.dims[3]),
+                       static_cast<int>(v.dims[3]),
+                       static_cast<int>(q.dtype),
+                       causal,
+                       given[0],
+                       given[1]};
         return ATTNEXPORT_OK;
     }
 

@@ -15,7 +15,8 @@ __device__ __forceinline__ unsigned char *dynamic_shared() {
 }
 
 template <class... Params, class... Args>
-cudaError_t launch_kernel(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream, Args... args) {
+cudaError_t launch_kernel(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream,
+                          Args... args) {
     kernel<<<grid, block, shared, stream>>>(args...);
     return cudaGetLastError();
 }

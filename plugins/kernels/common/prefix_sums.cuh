@@ -21,7 +21,8 @@ __global__ void sum_chunks(const T *values, float *chunk_sums, int keys, int wid
     for (int key = 0; key < count; ++key) Map::add(sums, widen(source[static_cast<int64_t>(key) * width]));
 #pragma unroll
     for (int term = 0; term < Map::kTerms; ++term)
-        chunk_sums[((static_cast<int64_t>(pair) * gridDim.x + chunk) * Map::kTerms + term) * width + column] = sums[term];
+        chunk_sums[((static_cast<int64_t>(pair) * gridDim.x + chunk) * Map::kTerms + term) * width + column] =
+            sums[term];
 }
 
 // Turns chunk sums into the sums before each chunk, in place; columns counts the terms.

@@ -16,7 +16,9 @@ std::vector<const attnexport_op *> &table() {
 
 Registration::Registration(const attnexport_op &op) {
     auto &ops = table();
-    const auto by_name = [](const attnexport_op *a, const attnexport_op *b) { return std::strcmp(a->name, b->name) < 0; };
+    const auto by_name = [](const attnexport_op *a, const attnexport_op *b) {
+        return std::strcmp(a->name, b->name) < 0;
+    };
     ops.insert(std::upper_bound(ops.begin(), ops.end(), &op, by_name), &op);
 }
 

@@ -1,8 +1,8 @@
 // Every kernel file puts its operator into the library's table by a static object.
 #pragma once
 
-#include <common/instantiations.h>
 #include <attnexport/op.h>
+#include <common/instantiations.h>
 
 namespace attnexport {
 

@@ -1,8 +1,8 @@
 // Squared norms of rows, accumulated in float.
 #pragma once
 
-#include <forward/mma.cuh>
 #include <attnexport/op.h>
+#include <forward/mma.cuh>
 
 namespace attnexport {
 

@@ -1,8 +1,8 @@
 // Which keys a row sees: the counterpart of exporter/variants/visibility.py, windows and grids included.
 #pragma once
 
-#include <common/platform.cuh>
 #include <common/shape.h>
+#include <common/platform.cuh>
 
 #include <climits>
 

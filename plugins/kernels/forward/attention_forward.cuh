@@ -5,10 +5,10 @@
 // are rounded to the input type for the second product, sums are not.
 #pragma once
 
-#include <selection/selection.cuh>
 #include <forward/tile.cuh>
 #include <forward/tile_walk.cuh>
 #include <forward/variant.cuh>
+#include <selection/selection.cuh>
 
 namespace attnexport {
 
@@ -16,8 +16,8 @@ namespace attnexport {
 // and such weights and their sums are well inside the range of half and float.
 constexpr float kLargestGrowth = 8.f;
 
-// Sizes of one instantiation. One or two tiles of keys and of values lie in shared memory; with one of each the values of a
-// tile arrive while its scores are computed, and the next keys while its values are summed.
+// Sizes of one instantiation. One or two tiles of keys and of values lie in shared memory; with one of each the values
+// of a tile arrive while its scores are computed, and the next keys while its values are summed.
 template <int kWidth_, int kRowTiles_, int kWarps_, int kCols_, int kStages_ = 2>
 struct ForwardConfig {
     static constexpr int kWidth = kWidth_, kRowTiles = kRowTiles_, kWarps = kWarps_, kCols = kCols_, kStages = kStages_;
@@ -34,8 +34,8 @@ struct ForwardConfig {
 
 // S += Q K^T for a warp's rows and one tile of keys.
 template <class T, class Config>
-__device__ __forceinline__ void multiply_scores(
-    Accumulator (&scores)[Config::kRowTiles][Config::kCols / 8], uint32_t q_tile, uint32_t k_tile, int warp_row) {
+__device__ __forceinline__ void multiply_scores(Accumulator (&scores)[Config::kRowTiles][Config::kCols / 8],
+                                                uint32_t q_tile, uint32_t k_tile, int warp_row) {
     constexpr int kWidth = Config::kWidth;
     const int lane = threadIdx.x % 32;
     // Right operands are loaded kAhead steps before they are multiplied, left ones a whole depth before.
@@ -74,9 +74,9 @@ __device__ __forceinline__ void multiply_scores(
 
 // O += P V for a warp's rows and one tile of keys.
 template <class T, class Config>
-__device__ __forceinline__ void multiply_values(
-    Accumulator (&out)[Config::kRowTiles][Config::kWidth / 8],
-    const Accumulator (&weights)[Config::kRowTiles][Config::kCols / 8], uint32_t v_tile) {
+__device__ __forceinline__ void multiply_values(Accumulator (&out)[Config::kRowTiles][Config::kWidth / 8],
+                                                const Accumulator (&weights)[Config::kRowTiles][Config::kCols / 8],
+                                                uint32_t v_tile) {
     constexpr int kWidth = Config::kWidth;
     const int lane = threadIdx.x % 32;
     constexpr int kSteps = kWidth / 16, kTotal = Config::kCols / 16 * kSteps, kAhead = 2;
@@ -142,9 +142,9 @@ __device__ __forceinline__ void tile_norms(float *norms, const unsigned char *k_
 
 // Scores of a warp's rows and one tile of keys. Two kernels that call this get the same bits.
 template <class Variant, class T, class Config>
-__device__ __forceinline__ void tile_scores(
-    Accumulator (&scores)[Config::kRowTiles][Config::kCols / 8], const typename Variant::Row (&rows)[Config::kRowTiles][2],
-    const float *key_norms, uint32_t q_tile, uint32_t k_tile, int warp_row) {
+__device__ __forceinline__ void tile_scores(Accumulator (&scores)[Config::kRowTiles][Config::kCols / 8],
+                                            const typename Variant::Row (&rows)[Config::kRowTiles][2],
+                                            const float *key_norms, uint32_t q_tile, uint32_t k_tile, int warp_row) {
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int n = 0; n < Config::kCols / 8; ++n) {
@@ -171,10 +171,10 @@ __device__ __forceinline__ void tile_scores(
 // Sets bit n * 4 + e of dropped[m] for every score that the row's threshold leaves out. Of a row's ties the first
 // threshold.room are selected: `taken` counts those of the tiles before.
 template <class Config>
-__device__ __forceinline__ void drop_unselected(
-    uint32_t (&dropped)[Config::kRowTiles], int (&taken)[Config::kRowTiles][2],
-    const Accumulator (&scores)[Config::kRowTiles][Config::kCols / 8],
-    const Threshold (&threshold)[Config::kRowTiles][2], int begin) {
+__device__ __forceinline__ void drop_unselected(uint32_t (&dropped)[Config::kRowTiles],
+                                                int (&taken)[Config::kRowTiles][2],
+                                                const Accumulator (&scores)[Config::kRowTiles][Config::kCols / 8],
+                                                const Threshold (&threshold)[Config::kRowTiles][2], int begin) {
     const int lane = threadIdx.x % 32;
     uint32_t ties[Config::kRowTiles] = {};
     bool any = false;
@@ -257,7 +257,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
     commit_copies();
     const BlockBounds bounds = block_bounds<Config::kRows, Config::kThreads>(shape, near, batch, first, scratch);
 
-    // What a row's hooks need. Asked for again behind the loop, so that what only the end needs holds no registers in it.
+    // What a row's hooks need. Asked for again behind the loop, so that what only the end needs holds no registers in
+    // it.
     auto row_of = [&](int m, int half) {
         const int row = min(first + warp_row + m * 16 + half * 8 + lane / 4, total - 1);
         return Variant::row(p.row_params, shape, batch, kv_head * group + row / shape.rows, row % shape.rows);
@@ -274,7 +275,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
             const int row = first + warp_row + m * 16 + half * 8 + lane / 4;
             const bool exists = row < total;
             seen[m][half] = exists ? visible_keys(shape, near, batch, row % shape.rows) : KeyRange{0, 0};
-            if (selects) threshold[m][half] = exists ? p.thresholds[pair * total + row] : Threshold{-INFINITY, INT_MAX, INT_MAX};
+            if (selects)
+                threshold[m][half] = exists ? p.thresholds[pair * total + row] : Threshold{-INFINITY, INT_MAX, INT_MAX};
             row_state[m][half] = row_of(m, half);
             if (exists) warp_range.include(seen[m][half]);
         }
@@ -337,7 +339,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
         const bool excluded = warp_range.excludes(begin, begin + kCols);
         Accumulator scores[kRowTiles][kCols / 8];
         if (!excluded)
-            tile_scores<Variant, T, Config>(scores, row_state, tile_key_norms, q_tile, k_tiles + stage * kTileBytes, warp_row);
+            tile_scores<Variant, T, Config>(scores, row_state, tile_key_norms, q_tile, k_tiles + stage * kTileBytes,
+                                            warp_row);
         if (kStages == 1) {
             // Publishes the values and frees the keys.
             wait_for_copies<0>();
@@ -423,9 +426,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
             for (int m = 0; m < kRowTiles; ++m)
 #pragma unroll
                 for (int half = 0; half < 2; ++half)
-                    shift[m][half] = maximum[m][half] == -INFINITY
-                                         ? 0.f
-                                         : Variant::exponent(maximum[m][half], row_state[m][half]);
+                    shift[m][half] =
+                        maximum[m][half] == -INFINITY ? 0.f : Variant::exponent(maximum[m][half], row_state[m][half]);
 #pragma unroll
             for (int n = 0; n < kCols / 8; ++n)
 #pragma unroll
@@ -484,7 +486,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
             const int row = first + warp_row + m * 16 + half * 8 + lane / 4;
             if (p.splits > 1) {
                 if (kOneWarp && Variant::kAdds && p.value_sums != nullptr && half == 1 && lane / 4 == 7) {
-                    float *sums = p.value_sums + (static_cast<int64_t>(blockIdx.z) * gridDim.y + pair) * shape.value_width;
+                    float *sums =
+                        p.value_sums + (static_cast<int64_t>(blockIdx.z) * gridDim.y + pair) * shape.value_width;
 #pragma unroll
                     for (int n = 0; n < kWidth / 8; ++n)
 #pragma unroll
@@ -495,7 +498,9 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
                 }
                 if (row >= total) continue;
                 const int64_t at = (static_cast<int64_t>(blockIdx.z) * gridDim.y + pair) * total + row;
-                if (lane % 4 == 0) p.partial_states[at] = make_float2(Variant::exponent(maximum[m][half], row_state[m][half]), sum[m][half]);
+                if (lane % 4 == 0)
+                    p.partial_states[at] =
+                        make_float2(Variant::exponent(maximum[m][half], row_state[m][half]), sum[m][half]);
 #pragma unroll
                 for (int n = 0; n < kWidth / 8; ++n) {
                     const int column = n * 8 + (lane % 4) * 2;
@@ -531,8 +536,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
         if (first + warp_row + row < total) {
             const T *staged =
                 reinterpret_cast<T *>(memory) + (warp_row + row) * Tile<T, Config::kRows, kWidth>::kStride + column;
-            *reinterpret_cast<uint4 *>(destination + static_cast<int64_t>(first + warp_row + row) * shape.value_width + column) =
-                *reinterpret_cast<const uint4 *>(staged);
+            *reinterpret_cast<uint4 *>(destination + static_cast<int64_t>(first + warp_row + row) * shape.value_width +
+                                       column) = *reinterpret_cast<const uint4 *>(staged);
         }
     }
 }

@@ -2,8 +2,8 @@
 // attention_forward.cuh and select_rows.cuh.
 #pragma once
 
-#include <selection/select_rows.cuh>
 #include <forward/simt_tile.cuh>
+#include <selection/select_rows.cuh>
 
 namespace attnexport {
 
@@ -48,7 +48,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward_simt(const
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
         const int row = block.first + block.local_row(r);
-        threshold[r] = selects && row < block.total ? p.thresholds[block.pair * block.total + row] : Threshold{-INFINITY, INT_MAX, INT_MAX};
+        threshold[r] = selects && row < block.total ? p.thresholds[block.pair * block.total + row]
+                                                    : Threshold{-INFINITY, INT_MAX, INT_MAX};
         maximum[r] = -INFINITY;
     }
 
@@ -101,7 +102,8 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward_simt(const
         load_floats<Config>(kv_tile, p.v + block.pair * shape.keys * shape.value_width, kCols, shape.value_width,
                             tile * kCols, present);
         __syncthreads();
-        // A tile's products make a sum of their own where registers allow: fewer roundings at the size of the whole sum.
+        // A tile's products make a sum of their own where registers allow: fewer roundings at the size of the whole
+        // sum.
         constexpr bool kParts = kOwnRows * kOwnValues <= 32;
         float part[kOwnRows][kOwnValues] = {};
         for (int key = 0; key < kCols; ++key) {

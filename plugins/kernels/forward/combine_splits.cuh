@@ -18,7 +18,8 @@ __global__ void combine_splits(const ParamsOf<Variant, T> p) {
     const int64_t rows = static_cast<int64_t>(shape.batch) * shape.kv_heads * total;
     const int64_t warp = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32, at = warp / pieces;
     if (at >= rows) return;
-    const int lane = threadIdx.x % 32, row = static_cast<int>(at % total), column = static_cast<int>(warp % pieces) * 32 + lane;
+    const int lane = threadIdx.x % 32, row = static_cast<int>(at % total),
+              column = static_cast<int>(warp % pieces) * 32 + lane;
     const int pair = static_cast<int>(at / total);
     const int head = pair % shape.kv_heads * group + row / shape.rows;
     const typename Variant::Row state =

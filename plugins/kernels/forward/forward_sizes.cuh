@@ -1,8 +1,8 @@
 // The tile sizes of the tensor-core forward kernel for every width, and which of them a device is given.
 #pragma once
 
-#include <forward/attention_forward.cuh>
 #include <common/device.h>
+#include <forward/attention_forward.cuh>
 
 namespace attnexport {
 
@@ -12,8 +12,8 @@ constexpr int kFewRows = 16;
 template <int kWidth>
 using FewRows = ForwardConfig<kWidth, 1, 1, kWidth == 256 ? 32 : 64>;
 
-// For more rows, in the order in which they are fast: two stages of keys and values, or one where shared memory is scarce.
-// kGeneral keeps more in registers, and so fewer scores.
+// For more rows, in the order in which they are fast: two stages of keys and values, or one where shared memory is
+// scarce. kGeneral keeps more in registers, and so fewer scores.
 template <int kWidth, bool kGeneral, int kStages>
 using ManyRows = ForwardConfig<kWidth, kWidth == 256 ? 1 : 2, 4, kGeneral || kWidth == 256 ? 32 : 64, kStages>;
 

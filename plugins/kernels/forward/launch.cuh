@@ -4,9 +4,9 @@
 #include <common/call.h>
 #include <common/dispatch.h>
 #include <common/registry.h>
+#include <common/workspace.h>
 #include <forward/splits.cuh>
 #include <selection/stream_select.cuh>
-#include <common/workspace.h>
 
 namespace attnexport {
 
@@ -20,7 +20,8 @@ bool fuses_norms(const Shape &s) {
     return uses_tensor_cores<T>(s) && s.group_rows() <= kFewRows;
 }
 
-// Whether it gathers the sum of the visible values on the way: a row of its tile is free, and all rows see the same keys.
+// Whether it gathers the sum of the visible values on the way: a row of its tile is free, and all rows see the same
+// keys.
 template <class T>
 bool fuses_value_sums(const Shape &s, int splits) {
     return splits > 1 && uses_tensor_cores<T>(s) && s.rows == 1 && s.group_rows() < kFewRows;
@@ -59,7 +60,7 @@ int launch_rows(Kernel kernel, size_t shared, int block_rows, int threads, const
         return ATTNEXPORT_CUDA_ERROR;
     const dim3 grid((s.group_rows() + block_rows - 1) / block_rows, s.pairs(), splits);
     return launch_kernel(kernel, grid, dim3(threads), shared, stream, args...) == cudaSuccess ? ATTNEXPORT_OK
-                                                                                             : ATTNEXPORT_CUDA_ERROR;
+                                                                                              : ATTNEXPORT_CUDA_ERROR;
 }
 
 template <class Variant, class T, class Config>
@@ -67,8 +68,8 @@ struct TensorCoreForward {
     static constexpr size_t bytes = Config::template shared_bytes<T>();
 
     static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream) {
-        return launch_rows(attention_forward<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, p.splits,
-                           stream, p);
+        return launch_rows(attention_forward<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape,
+                           p.splits, stream, p);
     }
 };
 
@@ -77,8 +78,8 @@ struct TensorCoreSelect {
     static constexpr size_t bytes = select_shared_bytes<Variant, T, Config>;
 
     static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream, const SelectParams &select) {
-        return launch_rows(select_rows<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, p.splits, stream,
-                           p, select);
+        return launch_rows(select_rows<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, p.splits,
+                           stream, p, select);
     }
 };
 
@@ -87,8 +88,8 @@ struct StreamSelect {
     static constexpr size_t bytes = stream_select_shared_bytes<Variant, T, Config>;
 
     static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream, const SelectParams &select) {
-        return launch_rows(stream_select<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, 1, stream, p,
-                           select.thresholds, select.wanted);
+        return launch_rows(stream_select<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, 1,
+                           stream, p, select.thresholds, select.wanted);
     }
 };
 
@@ -107,8 +108,8 @@ struct SimtSelect {
     static constexpr size_t bytes = simt_select_shared_bytes<Config>();
 
     static int launch(const ParamsOf<Variant, T> &p, cudaStream_t stream, const SelectParams &select) {
-        return launch_rows(select_rows_simt<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape, p.splits,
-                           stream, p, select);
+        return launch_rows(select_rows_simt<Variant, T, Config>, bytes, Config::kRows, Config::kThreads, p.shape,
+                           p.splits, stream, p, select);
     }
 };
 
@@ -134,7 +135,8 @@ int launch_sharing(const Device &device, Args... args) {
 }
 
 // The kernel of the smallest instantiated width that holds the call's. Kernel<Variant, T, SimtConfig<...>>.
-template <template <class, class, class> class Kernel, class Variant, class T, int kRowsOfNarrow, int kRowsOfWide, class... Args>
+template <template <class, class, class> class Kernel, class Variant, class T, int kRowsOfNarrow, int kRowsOfWide,
+          class... Args>
 int launch_simt(const Shape &s, const Device &device, Args... args) {
     // 16-bit types come here only with odd widths: the widest instantiation is enough for them.
     constexpr bool kWidest = sizeof(T) == 2;
@@ -180,20 +182,26 @@ int launch_tensor_core_select(const ParamsOf<Variant, T> &p, const Device &devic
     const bool few = p.shape.group_rows() <= kFewRows;
     if constexpr (kMaxWidth > 128)
         if (width > 128)
-            return few ? launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<256, 1, 1, 32>>>(device, p, stream, select)
-                       : launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<256, 1, 2, 32>>>(device, p, stream, select);
+            return few ? launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<256, 1, 1, 32>>>(device, p, stream,
+                                                                                                    select)
+                       : launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<256, 1, 2, 32>>>(device, p, stream,
+                                                                                                    select);
     if constexpr (kMaxWidth > 64)
         if (width > 64)
-            return few ? launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<128, 1, 1, 64>>>(device, p, stream, select)
+            return few ? launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<128, 1, 1, 64>>>(device, p, stream,
+                                                                                                    select)
                        : launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<128, 1, 4, 32>>,
-                                        TensorCoreSelect<Variant, T, ForwardConfig<128, 1, 2, 32>>>(device, p, stream, select);
+                                        TensorCoreSelect<Variant, T, ForwardConfig<128, 1, 2, 32>>>(device, p, stream,
+                                                                                                    select);
     return few ? launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<64, 1, 1, 64>>>(device, p, stream, select)
                : launch_fitting<TensorCoreSelect<Variant, T, ForwardConfig<64, 1, 4, 64>>>(device, p, stream, select);
 }
 
 constexpr int kRowWarps = 4;
 
-inline dim3 warp_per_row(const Shape &s) { return dim3(static_cast<unsigned>((total_rows(s) + kRowWarps - 1) / kRowWarps)); }
+inline dim3 warp_per_row(const Shape &s) {
+    return dim3(static_cast<unsigned>((total_rows(s) + kRowWarps - 1) / kRowWarps));
+}
 
 // Whether one pass through lists is the faster way: for whole rows and small k, unless a window leaves so few keys that
 // the counters of select_rows.cuh collect them all at once.
@@ -205,7 +213,8 @@ bool streams_selection(const ForwardParams<RowParams, T> &p, int wanted) {
 }
 
 template <class Variant, class T>
-int launch_stream_select(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream, const SelectParams &select) {
+int launch_stream_select(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream,
+                         const SelectParams &select) {
     const int width = std::max(p.shape.width, p.shape.value_width);
     if constexpr (kMaxWidth > 128)
         if (width > 128)
@@ -219,12 +228,12 @@ int launch_stream_select(const ParamsOf<Variant, T> &p, const Device &device, cu
 }
 
 template <class Variant, class T>
-int launch_one_select(const ParamsOf<Variant, T> &p, const SelectParams &select, const Device &device, cudaStream_t stream) {
+int launch_one_select(const ParamsOf<Variant, T> &p, const SelectParams &select, const Device &device,
+                      cudaStream_t stream) {
     if constexpr (sizeof(T) == 2)
         if (uses_tensor_cores<T>(p.shape)) {
-            return streams_selection(p, select.wanted)
-                       ? launch_stream_select<Variant>(p, device, stream, select)
-                       : launch_tensor_core_select<Variant>(p, device, stream, select);
+            return streams_selection(p, select.wanted) ? launch_stream_select<Variant>(p, device, stream, select)
+                                                       : launch_tensor_core_select<Variant>(p, device, stream, select);
         }
     return launch_simt<SimtSelect, Variant, T, 2, 2>(p.shape, device, p, stream, select);
 }
@@ -241,8 +250,8 @@ int launch_select(const ParamsOf<Variant, T> &p, SelectParams select, const Devi
         const int status = launch_one_select<Variant>(p, select, device, stream);
         if (status != ATTNEXPORT_OK) return status;
         const int64_t rows = static_cast<int64_t>(total_rows(p.shape));
-        if (launch_kernel(pick_rows, warp_per_row(p.shape), dim3(kRowWarps * 32), 0, stream, select, rows, p.shape.keys) !=
-            cudaSuccess)
+        if (launch_kernel(pick_rows, warp_per_row(p.shape), dim3(kRowWarps * 32), 0, stream, select, rows,
+                          p.shape.keys) != cudaSuccess)
             return ATTNEXPORT_CUDA_ERROR;
     }
     return ATTNEXPORT_OK;

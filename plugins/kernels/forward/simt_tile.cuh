@@ -1,4 +1,5 @@
-// Scores of a tile in float without tensor cores: for float inputs, for widths that are no multiple of 8, for old parts.
+// Scores of a tile in float without tensor cores: for float inputs, for widths that are no multiple of 8, for old
+// parts.
 #pragma once
 
 #include <forward/mma.cuh>
@@ -22,19 +23,20 @@ struct SimtConfig {
 
 // Rows first .. first + rows - 1 of a matrix as floats times `sign`, zeros beyond `limit` rows and beyond the width.
 template <class Config, class T>
-__device__ __forceinline__ void load_floats(
-    float *to, const T *from, int rows, int width, int first, int limit, float sign = 1.f) {
+__device__ __forceinline__ void load_floats(float *to, const T *from, int rows, int width, int first, int limit,
+                                            float sign = 1.f) {
     for (int at = threadIdx.x; at < rows * Config::kWidth; at += Config::kThreads) {
         const int row = at / Config::kWidth, column = at % Config::kWidth;
         const bool inside = first + row < limit && column < width;
-        to[row * Config::kStride + column] = inside ? sign * widen(from[static_cast<int64_t>(first + row) * width + column]) : 0.f;
+        to[row * Config::kStride + column] =
+            inside ? sign * widen(from[static_cast<int64_t>(first + row) * width + column]) : 0.f;
     }
 }
 
 template <class Variant, class Config>
-__device__ __forceinline__ void simt_scores(
-    float (&scores)[Config::kOwnRows][Config::kOwnCols], const typename Variant::Row (&rows)[Config::kOwnRows],
-    const float (&norms)[Config::kOwnCols], const float *q, const float *k) {
+__device__ __forceinline__ void simt_scores(float (&scores)[Config::kOwnRows][Config::kOwnCols],
+                                            const typename Variant::Row (&rows)[Config::kOwnRows],
+                                            const float (&norms)[Config::kOwnCols], const float *q, const float *k) {
 #pragma unroll
     for (int r = 0; r < Config::kOwnRows; ++r)
 #pragma unroll
@@ -86,7 +88,8 @@ struct SimtBlock {
     typename Variant::Row rows[Config::kOwnRows];
     KeyRange seen[Config::kOwnRows];
 
-    __device__ __forceinline__ explicit SimtBlock(const ParamsOf<Variant, T> &params) : p(params), near(neighbourhood_of<Variant>(params)) {
+    __device__ __forceinline__ explicit SimtBlock(const ParamsOf<Variant, T> &params)
+        : p(params), near(neighbourhood_of<Variant>(params)) {
         const Shape &shape = p.shape;
         const int group = shape.heads / shape.kv_heads, kv_head = blockIdx.y % shape.kv_heads;
         total = shape.group_rows();
@@ -114,7 +117,8 @@ struct SimtBlock {
 
     __device__ __forceinline__ void load_queries(float *q_tile) const {
         const float sign = Variant::negates_queries(p.row_params) ? -1.f : 1.f;
-        load_floats<Config>(q_tile, p.q + pair * total * p.shape.width, Config::kRows, p.shape.width, first, total, sign);
+        load_floats<Config>(q_tile, p.q + pair * total * p.shape.width, Config::kRows, p.shape.width, first, total,
+                            sign);
     }
 
     __device__ __forceinline__ void load_keys(float *k_tile, int tile) const {
@@ -122,8 +126,8 @@ struct SimtBlock {
                             tile * Config::kCols, present_keys(p.shape, batch));
     }
 
-    __device__ __forceinline__ void scores(
-        float (&out)[Config::kOwnRows][Config::kOwnCols], const float *q_tile, const float *k_tile, int tile) const {
+    __device__ __forceinline__ void scores(float (&out)[Config::kOwnRows][Config::kOwnCols], const float *q_tile,
+                                           const float *k_tile, int tile) const {
         float norms[Config::kOwnCols];
         const int present = present_keys(p.shape, batch);
 #pragma unroll

@@ -26,7 +26,8 @@ int rows_per_block(const Shape &s) {
 // A workspace must do for every smaller shape and on every device, since TensorRT reserves it when it builds an engine:
 // no more multiprocessors than these are counted on, and what splits need is bounded by these numbers alone.
 constexpr int kMostMultiprocessors = 160, kMostBlockRows = 128;
-constexpr int kMostSplitPairs = 2 * kMostMultiprocessors * kMostBlockRows / kFewRows;  // parts of all pairs with few rows
+constexpr int kMostSplitPairs =
+    2 * kMostMultiprocessors * kMostBlockRows / kFewRows;  // parts of all pairs with few rows
 
 inline size_t total_rows(const Shape &s) { return static_cast<size_t>(s.batch) * s.heads * s.rows; }
 
@@ -72,8 +73,8 @@ int few_rows_slots(const Shape &s, const Device &device) {
     return std::min(device.multiprocessors, kMostMultiprocessors) * std::max(1, device.resident_blocks(bytes));
 }
 
-// The number of parts at which the blocks of few rows are done soonest: all run for about as long, one wave of them after
-// the other, and what a block does beside its tiles takes as long as kOverhead of them.
+// The number of parts at which the blocks of few rows are done soonest: all run for about as long, one wave of them
+// after the other, and what a block does beside its tiles takes as long as kOverhead of them.
 inline int splits_of_few_rows(int pairs, int tiles, int slots) {
     constexpr int kOverhead = 2;
     const int most = std::min({tiles / 4, kMostSplits, kMostSplitPairs / pairs});

@@ -48,8 +48,8 @@ struct BlockBounds {
 constexpr int kBoundsScratch = 8;  // ints of shared memory
 
 template <int kRows, int kThreads>
-__device__ __forceinline__ BlockBounds block_bounds(
-    const Shape &shape, const Neighbourhood &near, int batch, int first, int *scratch) {
+__device__ __forceinline__ BlockBounds block_bounds(const Shape &shape, const Neighbourhood &near, int batch, int first,
+                                                    int *scratch) {
     for (int at = threadIdx.x; at < kBoundsScratch; at += kThreads) scratch[at] = at % 2 == 0 ? INT_MAX : 0;
     __syncthreads();
     const int total = shape.group_rows();
@@ -69,12 +69,13 @@ __device__ __forceinline__ BlockBounds block_bounds(
                        one, other};
 }
 
-// Tiles of `cols` keys that rows first .. first + count - 1 touch, in order, restricted to this block's split (blockIdx.z).
+// Tiles of `cols` keys that rows first .. first + count - 1 touch, in order, restricted to this block's split
+// (blockIdx.z).
 template <bool kNear>
 class TileWalk {
   public:
-    __device__ __forceinline__ TileWalk(const Shape &shape, const Neighbourhood &near, const BlockBounds &bounds, int first,
-                                        int count, int cols, int splits)
+    __device__ __forceinline__ TileWalk(const Shape &shape, const Neighbourhood &near, const BlockBounds &bounds,
+                                        int first, int count, int cols, int splits)
         : near_(near), cols_(cols) {
         const bool empty = bounds.all.low_min == INT_MAX;
         begin_ = empty || !kNear ? 0 : bounds.all.low_min / cols;

@@ -17,8 +17,8 @@
 //   normalise(sum, row)        factor on the weighted sum of the values
 #pragma once
 
-#include <common/platform.cuh>
 #include <common/shape.h>
+#include <common/platform.cuh>
 
 #include <cmath>
 

@@ -63,9 +63,9 @@ struct LeadRun {
 
 // Factors are (tokens, width) with widths that are multiples of 8, and so is a.
 template <class T>
-__device__ __forceinline__ LeadRun<T> load_lead_run(
-    const T *const (&factors)[kMaxFactors], const int (&widths)[kMaxFactors], int leading, int64_t token, int a,
-    float scale) {
+__device__ __forceinline__ LeadRun<T> load_lead_run(const T *const (&factors)[kMaxFactors],
+                                                    const int (&widths)[kMaxFactors], int leading, int64_t token, int a,
+                                                    float scale) {
     LeadRun<T> run;
     run.multiplier = scale;
     const int width = widths[leading - 1];
@@ -129,8 +129,8 @@ __device__ __forceinline__ uint32_t element_address(uint32_t panel, int stride, 
 // Copies rows first .. first + rows - 1 of a matrix into shared memory; rows from `limit` on and columns from `columns`
 // on become zeros.
 template <class T>
-__device__ __forceinline__ void copy_rows_async(
-    uint32_t to, int stride, int pieces, int rows, const T *from, int width, int columns, int first, int limit) {
+__device__ __forceinline__ void copy_rows_async(uint32_t to, int stride, int pieces, int rows, const T *from, int width,
+                                                int columns, int first, int limit) {
     for (int at = threadIdx.x; at < rows * pieces; at += blockDim.x) {
         const int row = at / pieces, column = at % pieces * 8;
         const bool inside = first + row < limit && column < columns;

@@ -218,16 +218,16 @@ __device__ __forceinline__ void add_pairs(HlaOut<Config> &out, const HlaParams<T
                 for (int m = 0; m < kRowTiles; ++m)
 #pragma unroll
                     for (int n = 0; n < 2; ++n) {
-                        const float(&x)[4] = weights[m][depth / 8 + n].x;
+                        const float (&x)[4] = weights[m][depth / 8 + n].x;
                         left[m].x[n * 2] = Mma<T>::pack(x[0] * scales[m][0], x[1] * scales[m][0]);
                         left[m].x[n * 2 + 1] = Mma<T>::pack(x[2] * scales[m][1], x[3] * scales[m][1]);
                     }
 #pragma unroll
                 for (int n = 0; n < Config::kValueTiles; n += 2) {
                     uint32_t right[4];
-                    load_matrix_x4_transposed(right,
-                                              element_address<T>(k_stage + v_offset, Memory::kValueStride,
-                                                                 part + depth + lane % 16, n * 8 + lane / 16 * 8));
+                    load_matrix_x4_transposed(
+                        right, element_address<T>(k_stage + v_offset, Memory::kValueStride, part + depth + lane % 16,
+                                                  n * 8 + lane / 16 * 8));
 #pragma unroll
                     for (int m = 0; m < kRowTiles; ++m) {
                         Mma<T>::multiply(out.x[m][n], left[m], FragmentB{{right[0], right[1]}});

@@ -6,8 +6,8 @@
 // chunk go through its own keys pair by pair.
 #pragma once
 
-#include <forward/mma.cuh>
 #include <common/visibility.cuh>
+#include <forward/mma.cuh>
 
 namespace attnexport {
 
@@ -34,8 +34,8 @@ struct HlaParams {
     T *state_values;   // [pair][state][feature][column], scaled
     T *state_sums;     // [pair][state][feature], scaled
     unsigned *maxima;  // [pair][factor] of the keys, then [pair][state][values, sums]: bits of the largest magnitudes
-    float *partial_values;   // [split][row][column]
-    float2 *partial_sums;    // [split][row]: sum of the weights, exponent of both
+    float *partial_values;  // [split][row][column]
+    float2 *partial_sums;   // [split][row]: sum of the weights, exponent of both
 
     // A unit is a part of the first state's keys, or the keys between a later state and the one before.
     __host__ __device__ int units() const { return splits + states - 1; }

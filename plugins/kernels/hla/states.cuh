@@ -4,8 +4,8 @@
 // t / lead * 16 on. A left operand is a fragment of the last factor, scaled by the tile's lead feature of every key.
 #pragma once
 
-#include "features.cuh"
 #include <forward/tile.cuh>
+#include "features.cuh"
 
 namespace attnexport {
 
@@ -123,9 +123,9 @@ __global__ __launch_bounds__(HlaStates::kThreads, 2) void hla_states(const HlaPa
 #pragma unroll
             for (int r = 0; r < kWarpTiles; ++r) {
                 if (r == 0 || !same_last)
-                    load_matrix_x4_transposed(
-                        last_part, element_address<T>(panel, last_stride, depth + lane / 16 * 8 + lane % 8,
-                                                      own_last[r] + lane / 8 % 2 * 8));
+                    load_matrix_x4_transposed(last_part,
+                                              element_address<T>(panel, last_stride, depth + lane / 16 * 8 + lane % 8,
+                                                                 own_last[r] + lane / 8 % 2 * 8));
                 const uint2 lead = *reinterpret_cast<const uint2 *>(leads + r * kKeys + depth);
                 const FragmentA left{{Mma<T>::scale(last_part[0], lead.x), Mma<T>::scale(last_part[1], lead.x),
                                       Mma<T>::scale(last_part[2], lead.y), Mma<T>::scale(last_part[3], lead.y)}};

@@ -35,7 +35,8 @@ class SelectBlock {
         for (int half = 0; half < 2; ++half) {
             const int row = first + local_row(half), known = min(row, total - 1);
             seen_[half] = row < total ? visible_keys(p.shape, near, batch, row % rows_) : KeyRange{0, 0};
-            row_state_[0][half] = Variant::row(p.row_params, p.shape, batch, kv_head * group + known / rows_, known % rows_);
+            row_state_[0][half] =
+                Variant::row(p.row_params, p.shape, batch, kv_head * group + known / rows_, known % rows_);
             if (row < total) warp_range_.include(seen_[half]);
         }
         warp_range_.template join_rows_of_warp<Variant::kNear>();
@@ -57,7 +58,8 @@ class SelectBlock {
     __device__ __forceinline__ void load_tile(int tile, int stage) const {
         const int begin = tile * kCols;
         keys_.load(tiles() + stage * kTileBytes, begin, present_);
-        if (Variant::kKeyNorms) load_norms<kCols, Config::kThreads>(tile_norms() + stage * kCols, norms_, begin, present_);
+        if (Variant::kKeyNorms)
+            load_norms<kCols, Config::kThreads>(tile_norms() + stage * kCols, norms_, begin, present_);
         commit_copies();
     }
 
@@ -96,7 +98,8 @@ class SelectBlock {
 
     __device__ __forceinline__ BlockBounds load_queries(const ParamsOf<Variant, T> &p) const {
         const T *q = p.q + static_cast<int64_t>(blockIdx.y) * total * p.shape.width;
-        TileLoader<T, kRows, kWidth, Config::kThreads>(q, p.shape.width).load(shared_address(dynamic_shared()), first, total);
+        TileLoader<T, kRows, kWidth, Config::kThreads>(q, p.shape.width)
+            .load(shared_address(dynamic_shared()), first, total);
         commit_copies();
         int *scratch = reinterpret_cast<int *>(tile_norms() + 2 * kCols);
         return block_bounds<kRows, Config::kThreads>(p.shape, near, batch, first, scratch);

@@ -39,9 +39,14 @@ struct Pass {
 template <int kRows, int kThreads>
 class RowSelection {
   public:
-    __device__ __forceinline__ RowSelection(SelectionTable<kRows> &table, const SelectParams &select, const Shape &shape,
-                                            const Neighbourhood &near, int batch, int first, int splits, int64_t first_row)
-        : table_(table), select_(select), digits_(shape.keys), splits_(splits), first_row_(first_row),
+    __device__ __forceinline__ RowSelection(SelectionTable<kRows> &table, const SelectParams &select,
+                                            const Shape &shape, const Neighbourhood &near, int batch, int first,
+                                            int splits, int64_t first_row)
+        : table_(table),
+          select_(select),
+          digits_(shape.keys),
+          splits_(splits),
+          first_row_(first_row),
           rows_(min(kRows, shape.group_rows() - first)) {
         for (int row = threadIdx.x; row < kRows; row += kThreads) {
             SelectionState state = SelectionState::start(select.wanted, 0);
@@ -75,7 +80,8 @@ class RowSelection {
     }
 
     // A key that row `row`, in state `state`, sees.
-    __device__ __forceinline__ void visit(const Pass &pass, const SelectionState &state, int row, float score, int key) {
+    __device__ __forceinline__ void visit(const Pass &pass, const SelectionState &state, int row, float score,
+                                          int key) {
         if (pass.kind == PassKind::kCount) {
             const int digit = candidate_digit(state, digits_, pass.digit, score, key);
             if (digit >= 0) atomicAdd(table_.bins + row * kBinStride + digit, 1);
@@ -124,15 +130,17 @@ class RowSelection {
 };
 
 template <class Variant, class T, class Config>
-constexpr size_t select_shared_bytes = SelectBlock<Variant, T, Config>::shared_bytes + sizeof(SelectionTable<Config::kRows>);
+constexpr size_t select_shared_bytes =
+    SelectBlock<Variant, T, Config>::shared_bytes + sizeof(SelectionTable<Config::kRows>);
 
 template <class Variant, class T, class Config>
-__global__ void __launch_bounds__(Config::kThreads) select_rows(const ParamsOf<Variant, T> p, const SelectParams select) {
+__global__ void __launch_bounds__(Config::kThreads)
+    select_rows(const ParamsOf<Variant, T> p, const SelectParams select) {
     using Block = SelectBlock<Variant, T, Config>;
     auto &table = *reinterpret_cast<SelectionTable<Config::kRows> *>(Block::rest());
     const Block block(p);
-    RowSelection<Config::kRows, Config::kThreads> selection(
-        table, select, p.shape, block.near, block.batch, block.first, p.splits, block.first_row);
+    RowSelection<Config::kRows, Config::kThreads> selection(table, select, p.shape, block.near, block.batch,
+                                                            block.first, p.splits, block.first_row);
 
     for (Pass pass; selection.next(&pass);) {
         const SelectionState state[2] = {table.states[Block::local_row(0)], table.states[Block::local_row(1)]};

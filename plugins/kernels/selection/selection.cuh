@@ -68,8 +68,8 @@ __device__ __forceinline__ uint32_t candidate_span(int pass) {
 }
 
 // The candidate's digit, or -1 when its earlier digits are not those of the state.
-__device__ __forceinline__ int candidate_digit(
-    const SelectionState &state, Digits digits, int pass, float score, int key) {
+__device__ __forceinline__ int candidate_digit(const SelectionState &state, Digits digits, int pass, float score,
+                                               int key) {
     const uint32_t order = ordered(score);
     if (order - state.score > candidate_span(pass)) return -1;
     if (pass < kScoreDigits) return order >> (32 - kDigitBits * (pass + 1)) & (kBins - 1);

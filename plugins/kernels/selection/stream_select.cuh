@@ -119,8 +119,7 @@ __global__ void __launch_bounds__(Config::kThreads)
 #pragma unroll
         for (int n = 0; n < kCols / 8; ++n)
 #pragma unroll
-            for (int e = 0; e < 4; ++e)
-                above[e / 2] |= scores[0][n].x[e] > bound[e / 2] ? 1u << (n * 2 + e % 2) : 0u;
+            for (int e = 0; e < 4; ++e) above[e / 2] |= scores[0][n].x[e] > bound[e / 2] ? 1u << (n * 2 + e % 2) : 0u;
         if (block.cuts(tile)) {
 #pragma unroll
             for (int n = 0; n < kCols / 8; ++n)

@@ -115,7 +115,8 @@ void leave(Thread &thread) {
 void run_thread() noexcept {
     block.launch->run(block.launch->call);
     if (!block.current->copies.empty())
-        fail(*block.current, "ends with %zu asynchronous copies that it has not waited for", block.current->copies.size());
+        fail(*block.current, "ends with %zu asynchronous copies that it has not waited for",
+             block.current->copies.size());
     leave(*block.current);
     change_thread();
     __builtin_unreachable();

@@ -55,7 +55,7 @@ struct Rendezvous {
 
 struct Warp {
     int number;
-    uint32_t live, ready, at_barrier;  // sets of lanes
+    uint32_t live, ready, at_barrier;    // sets of lanes
     uint32_t start, step, flip, cursor;  // order in which the ready lanes run
     int waiting;
     Rendezvous rendezvous[kLanes];

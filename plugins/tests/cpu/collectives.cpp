@@ -107,8 +107,8 @@ struct Bfloat16Value {
     }
 };
 
-__attribute__((target_clones("arch=haswell", "default"))) void accumulate(
-    Columns (&c)[16], const float (&a)[16][16], const Columns (&b)[16]) {
+__attribute__((target_clones("arch=haswell", "default"))) void accumulate(Columns (&c)[16], const float (&a)[16][16],
+                                                                          const Columns (&b)[16]) {
     for (int row = 0; row < 16; row += 4) {  // several at once, as a sum waits for the one before
         Columns sum0 = c[row], sum1 = c[row + 1], sum2 = c[row + 2], sum3 = c[row + 3];
         for (int k = 0; k < 16; ++k) {
@@ -145,8 +145,7 @@ void multiply_all(Warp &warp) {
     }
     accumulate(c, a, b);
     for (int lane = 0; lane < kLanes; ++lane)
-        for (int e = 0; e < 4; ++e)
-            warp.operands[lane].c[e] = c[lane / 4 + e / 2 * 8][lane % 4 * 2 + e % 2];
+        for (int e = 0; e < 4; ++e) warp.operands[lane].c[e] = c[lane / 4 + e / 2 * 8][lane % 4 * 2 + e % 2];
 }
 
 }  // namespace

@@ -22,8 +22,7 @@ void queue_copy(uint32_t to, const void *from, int bytes, int size) {
     if (bytes < 0 || bytes > size) fail(thread, "copy_async of %d bytes out of %d", bytes, size);
     if (bytes > 0 && reinterpret_cast<uintptr_t>(from) % size != 0)
         fail(thread, "copy_async from %p, which is not a multiple of %d", from, size);
-    thread.copies.push_back(
-        {from, to, thread.committed, static_cast<uint8_t>(bytes), static_cast<uint8_t>(size)});
+    thread.copies.push_back({from, to, thread.committed, static_cast<uint8_t>(bytes), static_cast<uint8_t>(size)});
 }
 
 void commit_copies() { ++block.current->committed; }

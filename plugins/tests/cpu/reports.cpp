@@ -41,7 +41,7 @@ FaultReports::FaultReports() {
     stack.ss_sp = signal_stack;
     stack.ss_size = sizeof signal_stack;
     sigaltstack(&stack, &before_stack);
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = report_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigaction(SIGSEGV, &action, &before_fault);
@@ -56,9 +56,9 @@ FaultReports::~FaultReports() {
 
 const char *name(Collective kind) {
     static const char *const names[] = {
-        "__syncthreads",     "__syncwarp",        "__shfl_sync",       "__shfl_xor_sync",   "__shfl_up_sync",
-        "__shfl_down_sync",  "__any_sync",        "__all_sync",        "__ballot_sync",     "__reduce_add_sync",
-        "__reduce_min_sync", "__reduce_max_sync", "__reduce_and_sync", "__reduce_or_sync",  "__reduce_xor_sync",
+        "__syncthreads",     "__syncwarp",        "__shfl_sync",       "__shfl_xor_sync",  "__shfl_up_sync",
+        "__shfl_down_sync",  "__any_sync",        "__all_sync",        "__ballot_sync",    "__reduce_add_sync",
+        "__reduce_min_sync", "__reduce_max_sync", "__reduce_and_sync", "__reduce_or_sync", "__reduce_xor_sync",
         "ldmatrix",          "ldmatrix.trans",    "mma (half)",        "mma (bfloat16)",
     };
     return names[static_cast<int>(kind)];

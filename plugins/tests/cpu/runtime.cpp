@@ -43,7 +43,8 @@ cudaError_t check(const Launch &launch) {
         return cudaErrorInvalidConfiguration;
     const auto limit = shared_limits.find(launch.kernel);
     const int asked = limit == shared_limits.end() ? 0 : limit->second;
-    return launch.shared_bytes > static_cast<size_t>(std::max(asked, kSharedBytesUnasked)) ? cudaErrorInvalidValue : cudaSuccess;
+    return launch.shared_bytes > static_cast<size_t>(std::max(asked, kSharedBytesUnasked)) ? cudaErrorInvalidValue
+                                                                                           : cudaSuccess;
 }
 
 }  // namespace
@@ -81,7 +82,9 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
         case cudaDevAttrMultiProcessorCount: *value = 4; break;
         case cudaDevAttrMaxSharedMemoryPerBlock: *value = kSharedBytesUnasked; break;
         case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = static_cast<int>(shared_bytes_of_device()); break;
-        case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = static_cast<int>(shared_bytes_of_device()) + 1024; break;
+        case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
+            *value = static_cast<int>(shared_bytes_of_device()) + 1024;
+            break;
         case cudaDevAttrMaxThreadsPerBlock: *value = kMostThreads; break;
         case cudaDevAttrWarpSize: *value = kLanes; break;
         case cudaDevAttrComputeCapabilityMajor: *value = 9; break;

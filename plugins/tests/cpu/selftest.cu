@@ -216,9 +216,7 @@ void check_refusals() {
     expect(launch_kernel(empty, 1, 32, 232449, nullptr) == cudaErrorInvalidConfiguration, "more than 227 KB");
 }
 
-__global__ void divergent_collectives(int *out) {
-    *out = threadIdx.x < 16 ? __any_sync(~0u, 1) : __all_sync(~0u, 1);
-}
+__global__ void divergent_collectives(int *out) { *out = threadIdx.x < 16 ? __any_sync(~0u, 1) : __all_sync(~0u, 1); }
 
 __global__ void missed_barrier(int *out) {
     if (threadIdx.x == 40) *out = __shfl_sync(~0u, 1, 0);
@@ -337,8 +335,7 @@ int main() {
     int out = 0;
     alignas(16) const uint32_t source[4] = {};
     expect_end([&] { launch_kernel(divergent_collectives, 1, 32, 0, nullptr, &out); }, SIGABRT, "is at __a");
-    expect_end([&] { launch_kernel(missed_barrier, 1, 64, 0, nullptr, &out); }, SIGABRT,
-               "wait at __syncthreads");
+    expect_end([&] { launch_kernel(missed_barrier, 1, 64, 0, nullptr, &out); }, SIGABRT, "wait at __syncthreads");
     expect_end([&] { launch_kernel(matrix_outside, 1, 32, 511, nullptr); }, SIGABRT, "outside of the 511 bytes");
     expect_end([&] { launch_kernel(matrix_of_few_lanes, 1, 32, 512, nullptr); }, SIGABRT, "without lanes 0x80000000");
     expect_end([&] { launch_kernel(copy_outside, 1, 32, 504, nullptr, source); }, SIGABRT, "copy_async at shared");

@@ -126,8 +126,7 @@ void check_shapes(const attnexport_op &op, const Case &given, IPluginV2DynamicEx
     }
     check_growing_workspace(op, given);
     check(workspace_of(op, misfit, &ignored) != ATTNEXPORT_OK, "the operator refuses a v with another batch");
-    check_refusal("it in configurePlugin", [&] { return configure(misfit, misfit, plugin), true; },
-                  {op.name, " v "});
+    check_refusal("it in configurePlugin", [&] { return configure(misfit, misfit, plugin), true; }, {op.name, " v "});
     const std::vector<const void *> none(given.inputs.size());
     void *const nothing[] = {nullptr};
     check_refusal("it in enqueue", [&] { return !enqueue(misfit, plugin, none.data(), nothing, nullptr, nullptr); },
@@ -144,9 +143,9 @@ void check_library(const Library &library) {
     for (const attnexport_op *op : library.ops()) {
         about(op->name);
         IPluginCreator &creator = creator_of(op->name);
-        check(std::string(creator.getPluginNamespace()) == "attnexport" &&
-                  std::string(creator.getPluginVersion()) == "1",
-              "the creator is attnexport's, version 1");
+        check(
+            std::string(creator.getPluginNamespace()) == "attnexport" && std::string(creator.getPluginVersion()) == "1",
+            "the creator is attnexport's, version 1");
         check_declared_fields(*op, creator.getFieldNames());
     }
 }
@@ -165,9 +164,8 @@ void check_case(const Library &library, const Case &given, Place place) {
     }
     const Plugin wide = create(creator, wide_fields.collection());
     check(wide != nullptr && serialise(*wide) == serialise(*plugin), "fields of 64 bits create the same");
-    check_refused_fields(op, given, [&](const PluginFieldCollection &changed) {
-        return create(creator, changed) != nullptr;
-    });
+    check_refused_fields(op, given,
+                         [&](const PluginFieldCollection &changed) { return create(creator, changed) != nullptr; });
     check(std::string(plugin->getPluginType()) == op.name && std::string(plugin->getPluginVersion()) == "1" &&
               std::string(plugin->getPluginNamespace()) == "attnexport",
           "the plugin has the creator's name, version and namespace");

@@ -226,9 +226,9 @@ void check_library(const Library &library) {
     for (const attnexport_op *op : library.ops()) {
         about(op->name);
         IPluginCreatorV3One &creator = creator_of(library, op->name);
-        check(std::string(creator.getPluginNamespace()) == "attnexport" &&
-                  std::string(creator.getPluginVersion()) == "1",
-              "the creator is attnexport's, version 1");
+        check(
+            std::string(creator.getPluginNamespace()) == "attnexport" && std::string(creator.getPluginVersion()) == "1",
+            "the creator is attnexport's, version 1");
         check(std::strcmp(creator.getInterfaceInfo().kind, "PLUGIN CREATOR_V3ONE") == 0, "and an IPluginCreatorV3One");
         check_declared_fields(*op, creator.getFieldNames());
     }

@@ -14,9 +14,8 @@ namespace {
 constexpr attnexport_input kPlainInputs[] = {
     {"q", nullptr, 0}, {"k", nullptr, 0}, {"v", nullptr, 0}, {"kv_lengths", nullptr, 1}, {"q_start", nullptr, 1}};
 
-constexpr attnexport_input kInputs[] = {{"q", nullptr, 0},          {"k", nullptr, 0},
-                                        {"extras", "num_extras", 0}, {"v", nullptr, 0},
-                                        {"sigma", nullptr, 0},      {"kv_lengths", nullptr, 1},
+constexpr attnexport_input kInputs[] = {{"q", nullptr, 0},      {"k", nullptr, 0},     {"extras", "num_extras", 0},
+                                        {"v", nullptr, 0},      {"sigma", nullptr, 0}, {"kv_lengths", nullptr, 1},
                                         {"q_start", nullptr, 1}};
 constexpr attnexport_attribute kAttributes[] = {{"num_extras", ATTNEXPORT_INTEGER},
                                                 {"causal", ATTNEXPORT_INTEGER},

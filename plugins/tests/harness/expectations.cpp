@@ -16,9 +16,10 @@ using nvinfer1::PluginFieldType;
 using nvinfer1::PluginTensorDesc;
 using nvinfer1::TensorFormat;
 
-const DataType kTypes[] = {DataType::kFLOAT, DataType::kHALF, DataType::kINT8, DataType::kINT32, DataType::kBOOL,
+const DataType kTypes[] = {
+    DataType::kFLOAT, DataType::kHALF,  DataType::kINT8, DataType::kINT32, DataType::kBOOL,
 #if NV_TENSORRT_MAJOR >= 10
-                           DataType::kBF16,  DataType::kINT64,
+    DataType::kBF16,  DataType::kINT64,
 #endif
 };
 

@@ -17,9 +17,7 @@ class Fields {
 
     std::vector<nvinfer1::PluginField> fields;
 
-    nvinfer1::PluginFieldCollection collection() const {
-        return {static_cast<int32_t>(fields.size()), fields.data()};
-    }
+    nvinfer1::PluginFieldCollection collection() const { return {static_cast<int32_t>(fields.size()), fields.data()}; }
 
   private:
     std::vector<int32_t> integers_;

@@ -21,9 +21,7 @@ class Registry final : public nvinfer1::IPluginRegistry {
     bool deregisterCreator(const nvinfer1::IPluginCreatorInterface &) noexcept { return false; }
     nvinfer1::IPluginCreatorInterface *const *getAllCreators(int32_t *) const noexcept { return nullptr; }
     nvinfer1::IPluginCreatorInterface *const *getAllCreatorsRecursive(int32_t *) noexcept { return nullptr; }
-    nvinfer1::IPluginCreatorInterface *getCreator(const char *, const char *, const char *) noexcept {
-        return nullptr;
-    }
+    nvinfer1::IPluginCreatorInterface *getCreator(const char *, const char *, const char *) noexcept { return nullptr; }
     nvinfer1::IPluginResource *acquirePluginResource(const char *, nvinfer1::IPluginResource *) noexcept {
         return nullptr;
     }

@@ -54,8 +54,10 @@ static void release(void *block) {
 void *malloc(size_t size) { return guarding ? guarded(size, 16) : __libc_malloc(size); }
 
 void free(void *block) {
-    if (is_guarded(block)) release(block);
-    else __libc_free(block);
+    if (is_guarded(block))
+        release(block);
+    else
+        __libc_free(block);
 }
 
 void *calloc(size_t count, size_t size) {
@@ -68,7 +70,8 @@ void *realloc(void *block, size_t size) {
     void *moved = malloc(size);
     if (!moved || !block) return moved;
     size_t old = is_guarded(block) ? sizes[page_of(block)] : size;
-    if (is_guarded(block)) memcpy(moved, block, old < size ? old : size);
+    if (is_guarded(block))
+        memcpy(moved, block, old < size ? old : size);
     else {
         int before = guarding;
         guarding = 0;

@@ -79,10 +79,10 @@ typedef struct {
     const char *model;              /* path of an ONNX file */
     const attnrt_profile *profiles; /* of every input with a dynamic size */
     int32_t num_profiles;
-    int32_t allow_float16;  /* float16 beside float32; only where TensorRT is weakly typed */
-    const char *plugins;    /* path of a plugin library, or NULL */
-    int32_t embed_plugins;  /* put that library into the engine */
-    int32_t cublas_cudnn;   /* let TensorRT 8.x use cuBLAS and cuDNN, which have to be installed */
+    int32_t allow_float16;    /* float16 beside float32; only where TensorRT is weakly typed */
+    const char *plugins;      /* path of a plugin library, or NULL */
+    int32_t embed_plugins;    /* put that library into the engine */
+    int32_t cublas_cudnn;     /* let TensorRT 8.x use cuBLAS and cuDNN, which have to be installed */
     const void *timing_cache; /* of an earlier build, or NULL */
     size_t timing_cache_bytes;
     uint64_t workspace_bytes; /* most scratch memory of a layer; 0: TensorRT's own choice */

@@ -19,14 +19,14 @@ To bit_cast(From value) {
 
 }  // namespace attnexport::cpu
 
-#define ATTNEXPORT_CPU_MIN_MAX(Result, First, Second)                                         \
-    inline Result min(First first, Second second) {                                           \
-        const Result a = static_cast<Result>(first), b = static_cast<Result>(second);         \
-        return a < b ? a : b;                                                                 \
-    }                                                                                         \
-    inline Result max(First first, Second second) {                                           \
-        const Result a = static_cast<Result>(first), b = static_cast<Result>(second);         \
-        return a < b ? b : a;                                                                 \
+#define ATTNEXPORT_CPU_MIN_MAX(Result, First, Second)                                 \
+    inline Result min(First first, Second second) {                                   \
+        const Result a = static_cast<Result>(first), b = static_cast<Result>(second); \
+        return a < b ? a : b;                                                         \
+    }                                                                                 \
+    inline Result max(First first, Second second) {                                   \
+        const Result a = static_cast<Result>(first), b = static_cast<Result>(second); \
+        return a < b ? b : a;                                                         \
     }
 ATTNEXPORT_CPU_MIN_MAX(int, int, int)
 ATTNEXPORT_CPU_MIN_MAX(unsigned, unsigned, unsigned)

@@ -38,8 +38,7 @@ struct Call {
 namespace attnexport {
 
 template <class... Params, class... Args>
-cudaError_t launch_kernel(
-    void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared, cudaStream_t, Args... args) {
+cudaError_t launch_kernel(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared, cudaStream_t, Args... args) {
     using Call = cpu::Call<Params...>;
     const Call call{kernel, std::tuple<Params...>(args...)};
     return cpu::run({grid, block, shared, reinterpret_cast<const void *>(kernel), &call, &Call::run});
