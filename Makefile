@@ -53,12 +53,8 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.cu' '*.cuh' '*.h')
 
-# The import names differ from the folders; mypy finds them through links.
 types: $(VENV)/dev.stamp
-	rm -rf build/typing && mkdir -p build/typing/attnexport
-	ln -s $(CURDIR)/exporter/* build/typing/attnexport/
-	ln -s $(CURDIR)/plugins $(CURDIR)/calibration build/typing/attnexport/
-	MYPYPATH=build/typing $(BIN)/mypy -p attnexport
+	$(BIN)/mypy -p attnexport
 
 wheel: $(VENV)/dev.stamp
 	.ci/wheel

@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 import attnexport
-from attnexport.accuracy.bisect.search import bisect
-from attnexport.accuracy.bisect.tapped_files import tapped_copy
-from attnexport.accuracy.bisect.taps import file_taps
-from attnexport.accuracy.check import check
-from attnexport.accuracy.contenders import BackendContender
-from attnexport.accuracy.data import Batch
-from attnexport.accuracy.results import ContenderFacts
-from attnexport.accuracy.torch_runs import TorchRuns
+from attnexport.accuracy.check.check import check
+from attnexport.accuracy.check.results import ContenderFacts
+from attnexport.accuracy.contenders.contenders import BackendContender
+from attnexport.accuracy.contenders.torch_runs import TorchRuns
+from attnexport.accuracy.diagnosis.bisect.search import bisect
+from attnexport.accuracy.diagnosis.bisect.tapped_files import tapped_copy
+from attnexport.accuracy.diagnosis.bisect.taps import file_taps
+from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.graph.inspection import read_model
-from attnexport.loading import load_model
+from attnexport.models.loading import load_model
 
 LAYERS, DIM, HEADS, TOKENS, BATCH = 24, 384, 6, 197, 8
 FAULTY = "blocks.12.mlp.0"

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 import attnexport
-from attnexport.accuracy.cache import OutputCache
-from attnexport.accuracy.check import check
-from attnexport.accuracy.data import data_batches
-from attnexport.accuracy.opening import Opener, parse_contender
-from attnexport.accuracy.torch_runs import REFERENCE, TorchRuns
-from attnexport.conversion import convert
-from attnexport.loading import as_program, load_model
+from attnexport.accuracy.check.check import check
+from attnexport.accuracy.contenders.cache import OutputCache
+from attnexport.accuracy.contenders.opening import Opener, parse_contender
+from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
+from attnexport.accuracy.inputs.files import data_batches
+from attnexport.conversion.converting import convert
+from attnexport.models.loading import as_program, load_model
 
 WIDTH, HEADS, LAYERS, PATCH, SIZE, CLASSES = 384, 6, 12, 16, 224, 1000
 

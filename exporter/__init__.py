@@ -10,15 +10,17 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from attnexport.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from attnexport.checking import check as check
-    from attnexport.conversion import Conversion as Conversion
-    from attnexport.conversion import convert as convert
+    from attnexport.accuracy.checking import check as check
+    from attnexport.conversion.converting import Conversion as Conversion
+    from attnexport.conversion.converting import convert as convert
     from attnexport.errors import AttnexportError as AttnexportError
     from attnexport.errors import ConversionError as ConversionError
     from attnexport.errors import InputError as InputError
-    from attnexport.loading import load_model as load_model
-    from attnexport.saving import save as save
+    from attnexport.models.loading import load_model as load_model
+    from attnexport.models.saving import save as save
     from attnexport.variants.affine.module import AffineScaledAttention as AffineScaledAttention
     from attnexport.variants.affine.op import affine_scaled_attention as affine_scaled_attention
     from attnexport.variants.geometry import AttentionGeometry as AttentionGeometry
@@ -37,13 +39,11 @@ if TYPE_CHECKING:
     from attnexport.variants.topn.module import TopNAttention as TopNAttention
     from attnexport.variants.topn.op import top_n_attention as top_n_attention
 
-__version__ = "0.1.0"
-
 _HOME = {
     "AffineScaledAttention": "variants.affine.module",
     "AttentionGeometry": "variants.geometry",
     "AttnexportError": "errors",
-    "Conversion": "conversion",
+    "Conversion": "conversion.converting",
     "ConversionError": "errors",
     "Grid": "variants.krause.neighbourhood",
     "HadamardLinearAttention": "variants.hla.module",
@@ -53,12 +53,12 @@ _HOME = {
     "TopNAttention": "variants.topn.module",
     "affine_scaled_attention": "variants.affine.op",
     "attention_geometry": "variants.geometry",
-    "check": "checking",
-    "convert": "conversion",
+    "check": "accuracy.checking",
+    "convert": "conversion.converting",
     "hadamard_linear_attention": "variants.hla.op",
     "krause_attention": "variants.krause.op",
-    "load_model": "loading",
-    "save": "saving",
+    "load_model": "models.loading",
+    "save": "models.saving",
     "selective_synchronization_attention": "variants.ssa.op",
     "top_n_attention": "variants.topn.op",
 }

@@ -8,14 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from attnexport.accuracy.check import check
-from attnexport.accuracy.data import data_batches
-from attnexport.accuracy.judge import Plan
-from attnexport.accuracy.opening import Opener, parse_contender
-from attnexport.accuracy.results import ContenderResult
-from attnexport.accuracy.torch_runs import TorchRuns
-from attnexport.conversion import Conversion, convert
-from attnexport.loading import as_program, load_model
+from attnexport.accuracy.check.check import check
+from attnexport.accuracy.check.judging import Plan
+from attnexport.accuracy.check.results import ContenderResult
+from attnexport.accuracy.contenders.opening import Opener, parse_contender
+from attnexport.accuracy.contenders.torch_runs import TorchRuns
+from attnexport.accuracy.inputs.files import data_batches
+from attnexport.conversion.converting import Conversion, convert
+from attnexport.models.loading import as_program, load_model
 
 SAMPLES = Path(__file__).parent
 

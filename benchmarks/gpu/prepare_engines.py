@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 import attnexport
-from attnexport.accuracy.budget import TORCH_ERROR_FACTOR, relative_floor, variants_of
-from attnexport.accuracy.reference import Evaluator
-from attnexport.program import input_specs
+from attnexport.accuracy.check.budget import TORCH_ERROR_FACTOR, relative_floor, variants_of
+from attnexport.models.interpreting import Evaluator
+from attnexport.models.program import input_specs
 
 TARGET = "jetson-orin-jp6.0"
 """TensorRT 8.6: opset 17, no local functions."""

@@ -1,1 +1,1 @@
-"""Does a file compute what PyTorch computes: reference, budget, comparison, report."""
+"""Does a file compute what PyTorch computes: inputs, contenders, errors, check, diagnosis, reports."""

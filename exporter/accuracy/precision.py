@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 
 from attnexport.errors import InputError
 from attnexport.graph.inspection import read_model
-from attnexport.program import input_specs, output_names
+from attnexport.models.program import input_specs, output_names
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.attention_calls import OperatorCall, visit_calls
+from attnexport.models.attention_calls import OperatorCall, visit_calls
 from attnexport.variants.dense import masked_softmax
 from attnexport.variants.visibility import visible_mask
 

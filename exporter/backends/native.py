@@ -15,7 +15,7 @@ from attnexport.backends import Arrays, TensorInfo
 from attnexport.backends.building import BuiltEngine, EngineRequest, Profile
 from attnexport.backends.engine_layers import EngineLayers, read_layers
 from attnexport.errors import BackendError, InputError
-from attnexport.files import replacing
+from attnexport.files.outputs import replacing
 from attnexport.plugins.runtime.engine import EngineTensor, Shapes, Times
 from attnexport.plugins.runtime.request import BuildRequest
 from attnexport.plugins.runtime.runtime import Runtime, find_runtime

@@ -19,7 +19,7 @@ from typing import Any
 from attnexport.backends.building import BuiltEngine, EngineRequest, Layer
 from attnexport.backends.tensorrt_worker import ANSWER, ENGINE, REQUEST, TIMING_CACHE
 from attnexport.errors import BackendError
-from attnexport.files import replacing
+from attnexport.files.outputs import replacing
 
 # Without the current folder, whose files must not pass for modules.
 _START = (

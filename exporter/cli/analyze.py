@@ -10,7 +10,7 @@ import click
 from attnexport.cli.console import debug_option, out, report_errors, write_json
 from attnexport.cli.model import load_for_runs, model_options, options_of
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
-from attnexport.files import check_output, replacing
+from attnexport.files.outputs import check_output, replacing
 
 
 def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -52,7 +52,7 @@ def command(
     Precision, recall, F and margin of the N most attended keys in value space (arXiv 2602.01893, as restated in
     2609.37879), beside random selections of the same size, and each head's regime by a rule of ours.
     """
-    from attnexport.accuracy.data import data_batches
+    from attnexport.accuracy.inputs.files import data_batches
     from attnexport.analysis.heads import HeadStatistics
     from attnexport.analysis.layers import visit_attention
     from attnexport.analysis.report import RULE_NOTE, as_json, draw_heat_map, table

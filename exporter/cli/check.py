@@ -17,9 +17,9 @@ from attnexport.cli.untrusted import strangers_in_a_child
 from attnexport.errors import InputError
 
 if TYPE_CHECKING:
-    from attnexport.accuracy.judge import Plan
-    from attnexport.accuracy.opening import ContenderText
-    from attnexport.accuracy.results import CheckReport
+    from attnexport.accuracy.check.judging import Plan
+    from attnexport.accuracy.check.results import CheckReport
+    from attnexport.accuracy.contenders.opening import ContenderText
     from attnexport.cli.model import Loaded
 
 _PRECISIONS = click.Choice(["fp64", "fp32", "fp16", "bf16"])
@@ -57,7 +57,7 @@ def command(model: Path, contenders: tuple[str, ...], **given: Any) -> None:
 
     Exit codes: 0 within budget, 1 outside it, 2 unusable input.
     """
-    from attnexport.accuracy.opening import parse_contender
+    from attnexport.accuracy.contenders.opening import parse_contender
 
     parsed = [parse_contender(text) for text in contenders]
     files = (contender.path for contender in parsed)
@@ -74,16 +74,16 @@ def command(model: Path, contenders: tuple[str, ...], **given: Any) -> None:
 
 def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given: dict[str, Any]) -> CheckReport:
     """Loads everything, runs it and compares."""
-    from attnexport.accuracy.cache import OutputCache, default_folder
-    from attnexport.accuracy.check import check
-    from attnexport.accuracy.data import Batch
-    from attnexport.accuracy.diagnosis import with_guilty_layers, with_hazards, with_rebuilds
-    from attnexport.accuracy.opening import Opener, state_for
-    from attnexport.accuracy.quantized_contenders import open_all, profiles_of
-    from attnexport.accuracy.torch_runs import TorchRuns
+    from attnexport.accuracy.check.check import check
+    from attnexport.accuracy.contenders.cache import OutputCache, default_folder
+    from attnexport.accuracy.contenders.opening import Opener, state_for
+    from attnexport.accuracy.contenders.quantized import open_all, profiles_of
+    from attnexport.accuracy.contenders.torch_runs import TorchRuns
+    from attnexport.accuracy.diagnosis.looking import with_guilty_layers, with_hazards, with_rebuilds
+    from attnexport.accuracy.inputs.files import Batch
     from attnexport.engines.building import BuildOptions
     from attnexport.engines.shapes import parse_shapes
-    from attnexport.fitness import refuse_unfit
+    from attnexport.models.fitness import refuse_unfit
 
     _refuse_unfit_options(contenders, given)
     loaded = load_for_runs(options_of(model, given), state_for(contenders))
@@ -120,7 +120,7 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
 
 
 def _refuse_unfit_options(contenders: list[ContenderText], given: dict[str, Any]) -> None:
-    from attnexport.accuracy.opening import RECORDED
+    from attnexport.accuracy.contenders.opening import RECORDED
 
     if (given["rebuild"] is None) != (given["target"] is None):
         raise InputError("--rebuild: expected together with --target, given one of them")
@@ -134,10 +134,10 @@ def _refuse_unfit_options(contenders: list[ContenderText], given: dict[str, Any]
 
 
 def _plan(model: str, loaded: Loaded, given: dict[str, Any]) -> Plan:
-    from attnexport.accuracy.budget_file import BudgetFile, module_paths, read_budget_file
-    from attnexport.accuracy.judge import Plan
-    from attnexport.accuracy.metrics import find_metric
-    from attnexport.program import output_names
+    from attnexport.accuracy.check.budget_file import BudgetFile, module_paths, read_budget_file
+    from attnexport.accuracy.check.judging import Plan
+    from attnexport.accuracy.errors.metrics import find_metric
+    from attnexport.models.program import output_names
 
     budget = BudgetFile()
     if given["budget"] is not None:
@@ -154,7 +154,13 @@ def _plan(model: str, loaded: Loaded, given: dict[str, Any]) -> Plan:
 
 
 def _show(report: CheckReport) -> None:
-    from attnexport.accuracy.report import contender_table, hazard_lines, inputs_line, layers_table, result_lines
+    from attnexport.accuracy.reports.terminal import (
+        contender_table,
+        hazard_lines,
+        inputs_line,
+        layers_table,
+        result_lines,
+    )
 
     console = out()
     for result in report.contenders:

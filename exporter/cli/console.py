@@ -20,7 +20,7 @@ from rich.status import Status
 from rich.text import Text
 
 from attnexport.errors import AttnexportError
-from attnexport.files import replacing
+from attnexport.files.outputs import replacing
 from attnexport.printable import printable, printable_line
 
 P = ParamSpec("P")

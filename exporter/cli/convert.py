@@ -11,8 +11,8 @@ from rich.table import Table
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.model import load, model_options, options_of
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
-from attnexport.files import check_not_same, check_not_twice, check_output
-from attnexport.state.choices import REFUSE, STATE_CHOICES
+from attnexport.files.outputs import check_not_same, check_not_twice, check_output
+from attnexport.models.state.choices import REFUSE, STATE_CHOICES
 
 
 @click.command(name="convert")
@@ -57,7 +57,7 @@ def command(
     becomes one node with a body of standard operators beside it; the file then runs through ONNX Runtime at the
     example's shape and, where dims are dynamic, at two others.
     """
-    from attnexport.conversion import convert
+    from attnexport.conversion.converting import convert
 
     for path in (output, keep_failed):
         check_output(path)

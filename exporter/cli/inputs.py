@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from attnexport.accuracy.data import Batch
-    from attnexport.accuracy.sizes import Profiles
-    from attnexport.accuracy.torch_runs import TorchRuns
+    from attnexport.accuracy.contenders.torch_runs import TorchRuns
+    from attnexport.accuracy.inputs.files import Batch
+    from attnexport.accuracy.inputs.sizes import Profiles
     from attnexport.cli.model import Loaded
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,9 +87,9 @@ def chosen_inputs(
     Raises:
         InputError: kinds that do not exist; options of generated inputs beside data; a model without example inputs.
     """
-    from attnexport.accuracy.generation import LONGEST
-    from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
-    from attnexport.accuracy.reading_anew import read_data
+    from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
+    from attnexport.accuracy.inputs.generation import LONGEST
+    from attnexport.accuracy.inputs.reading_anew import read_data
     from attnexport.accuracy.recorded.manifest import is_recorded_set
     from attnexport.errors import InputError
 

@@ -11,7 +11,7 @@ import click
 
 from attnexport.cli.console import say
 from attnexport.cli.untrusted import child_options
-from attnexport.state.choices import AS_NEEDED
+from attnexport.models.state.choices import AS_NEEDED
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -103,7 +103,7 @@ def load_for_runs(options: ModelOptions, state: str = AS_NEEDED) -> Loaded:
     Raises:
         InputError, ConversionError: as :func:`load`, and a model that changes what cannot become an input.
     """
-    from attnexport.state.preparing import without_state
+    from attnexport.models.state.preparing import without_state
 
     loaded = load(options)
     prepared = without_state(loaded.program, state)
@@ -117,11 +117,11 @@ def load(options: ModelOptions) -> Loaded:
         InputError: anything that does not fit, in one line.
         ConversionError: a module that cannot be exported.
     """
-    from attnexport.dynamic_specs import parse_dynamic
     from attnexport.errors import ConversionError, InputError
-    from attnexport.input_specs import bind_inputs, check_inputs, example_tensors, parse_inputs
-    from attnexport.loading import load_model, named_program
-    from attnexport.loading.dim_notes import notes_on_fixed
+    from attnexport.models.dynamic_options import parse_dynamic
+    from attnexport.models.input_options import bind_inputs, check_inputs, example_tensors, parse_inputs
+    from attnexport.models.loading import load_model, named_program
+    from attnexport.models.loading.dim_notes import notes_on_fixed
     from attnexport.variants.checks import describe
 
     wanted = parse_inputs(options.inputs)

@@ -46,9 +46,9 @@ def build_command(
     plugins; for TensorRT 8.x libattnexport_plugins_v2.so; with --api none libattnexport_kernels.so, for PyTorch
     without TensorRT. What the compilers said is in build.log.
     """
+    from attnexport.files.private_folder import make_private
     from attnexport.plugins.building.libraries import build
     from attnexport.plugins.building.locations import default_folder
-    from attnexport.private_folder import make_private
 
     if target is not None:
         architectures, api = _for_target(target, architectures, api)

@@ -12,7 +12,7 @@ from attnexport.cli.inputs import chosen_inputs, input_options, options_of_input
 from attnexport.cli.model import load_for_runs, model_options, options_of
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.errors import InputError
-from attnexport.files import check_output
+from attnexport.files.outputs import check_output
 
 
 @click.command(name="record")
@@ -36,10 +36,10 @@ def command(model: Path, output: Path, precisions: str, **given: Any) -> None:
     SET holds .npz files, the error budget at each precision, the hash of every file, and compare.py, which needs
     Python and NumPy alone and holds an engine's outputs to them.
     """
+    from attnexport.accuracy.contenders.torch_runs import TorchRuns
     from attnexport.accuracy.precision import chosen_precisions
     from attnexport.accuracy.recorded.writing import Source, record
-    from attnexport.accuracy.torch_runs import TorchRuns
-    from attnexport.fitness import refuse_unfit
+    from attnexport.models.fitness import refuse_unfit
 
     if output.exists():
         raise InputError(f"{output}: expected a new folder, given one that exists")

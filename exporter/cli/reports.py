@@ -11,10 +11,10 @@ import click
 from attnexport.cli.console import write_json
 from attnexport.cli.untrusted import OUTPUT
 from attnexport.errors import InputError
-from attnexport.files import check_not_same, check_output, replacing
+from attnexport.files.outputs import check_not_same, check_output, replacing
 
 if TYPE_CHECKING:
-    from attnexport.accuracy.results import CheckReport
+    from attnexport.accuracy.check.results import CheckReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,8 +59,8 @@ def write_reports(report: CheckReport, paths: Mapping[str, Path]) -> None:
         report: what was found.
         paths: of :func:`report_paths`.
     """
-    from attnexport.accuracy.report import as_json
     from attnexport.accuracy.reports import html, junit, markdown
+    from attnexport.accuracy.reports.terminal import as_json
 
     if "json_path" in paths:
         write_json(paths["json_path"], as_json(report))

@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from attnexport.cli.console import debug_option, out, report_errors, write_json
-from attnexport.files import check_not_same, check_not_twice, check_output
+from attnexport.files.outputs import check_not_same, check_not_twice, check_output
 
 
 @click.command(name="run")

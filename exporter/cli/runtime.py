@@ -31,9 +31,9 @@ def build_command(
     Writes libattnrt.so, which the backend native uses, and the program attnrt. Both open TensorRT when they run, of
     the major version of the headers. What the compilers said is in runtime.log.
     """
+    from attnexport.files.private_folder import make_private
     from attnexport.plugins.building.locations import cache_folder
     from attnexport.plugins.runtime.building import build_runtime
-    from attnexport.private_folder import make_private
 
     if output is None:
         output = cache_folder("runtime")

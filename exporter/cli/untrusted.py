@@ -39,7 +39,7 @@ class Child:
 
 
 class OutputPath(click.Path):
-    """A file or folder that a command writes, through ``attnexport.files.replacing``."""
+    """A file or folder that a command writes, through ``attnexport.files.outputs.replacing``."""
 
 
 OUTPUT = OutputPath(path_type=Path)

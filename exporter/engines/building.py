@@ -9,7 +9,6 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-import attnexport
 from attnexport.backends.building import BuiltEngine, EngineBuilder, EngineRequest, Profile
 from attnexport.backends.choosing import builder_for
 from attnexport.backends.tensorrt_bindings import BindingsBuilder
@@ -29,13 +28,14 @@ from attnexport.engines.preflight import check_files, check_nodes
 from attnexport.engines.preflight.operators import every_operator, suspects
 from attnexport.engines.shapes import profiles_for
 from attnexport.errors import BackendError, InputError
-from attnexport.files import check_not_same, check_not_twice, check_output, replacing, sha256
+from attnexport.files.outputs import check_not_same, check_not_twice, check_output, replacing, sha256
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import check_precision, precision_of, write_precision
 from attnexport.graph.quantization import quantized_precision
 from attnexport.plugins.building.architectures import gpus_of_this_machine
 from attnexport.plugins.calling.library import load_library
 from attnexport.targets import Target, find_target
+from attnexport.version import __version__
 
 _MESSAGES = 10
 """Warnings of a builder that become notes; what comes after says the same of other layers."""
@@ -99,7 +99,7 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
             engine_bytes=len(built.engine),
             model=ModelRecord(model.name, sha256(model), quantized or draft.held),
             plugin=_plugin_record(draft, options),
-            builder=BuilderRecord(builder.name, builder.product, builder.version, attnexport.__version__),
+            builder=BuilderRecord(builder.name, builder.product, builder.version, __version__),
             target=target.name,
             sms=sms,
             precision=quantized or draft.precision,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attnexport.backends import Arrays, TensorInfo
 from attnexport.backends.building import Profile
 from attnexport.errors import InputError
-from attnexport.npz_files import StoredArray
+from attnexport.files.npz import StoredArray
 
 
 def fit_inputs(infos: Sequence[TensorInfo], stored: Mapping[str, StoredArray], source: Path) -> dict[str, NDArray[Any]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from attnexport.backends.building import Layer, Profile
 from attnexport.errors import InputError
-from attnexport.files import sha256
-from attnexport.typed_json import read_json, typed
+from attnexport.files.outputs import sha256
+from attnexport.files.typed_json import read_json, typed
 
 FORMAT = 1
 FLOATS = ("fp32", "fp16", "bf16", "fp8", "fp4")

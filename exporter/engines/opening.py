@@ -8,7 +8,7 @@ from attnexport.backends import Backend
 from attnexport.backends.choosing import builder_named
 from attnexport.engines.manifest import Manifest, read_manifest
 from attnexport.errors import BackendError, InputError
-from attnexport.files import sha256
+from attnexport.files.outputs import sha256
 from attnexport.graph.inspection import read_model
 from attnexport.plugins.building.architectures import gpus_of_this_machine
 

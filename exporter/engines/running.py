@@ -15,12 +15,12 @@ from attnexport.engines.inputs import fit_inputs
 from attnexport.engines.manifest import read_manifest
 from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
 from attnexport.errors import InputError
-from attnexport.files import check_not_same, check_output
+from attnexport.files.npz import open_arrays, write_arrays
+from attnexport.files.outputs import check_not_same, check_output
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.quantization import precision_name
 from attnexport.graph.state import read_state
-from attnexport.npz_files import open_arrays, write_arrays
 
 LABELS = "labels"
 """Data files hold an array of this name beside the inputs; that no input takes it needs no note."""

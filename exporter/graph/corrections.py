@@ -14,8 +14,8 @@ from onnxscript.function_libs.torch_lib.ops.core import aten__native_batch_norm_
 from torch.export import ExportedProgram
 
 from attnexport.errors import ConversionError
-from attnexport.program import module_path
-from attnexport.torch_graphs import all_graphs
+from attnexport.models.program import module_path
+from attnexport.models.torch_graphs import all_graphs
 
 op: Any = typed_opset18
 """Its annotations know of no constants and no lists, which it takes while a graph is traced."""

@@ -11,7 +11,7 @@ import torch
 import torch.utils._pytree as pytree
 from torch.export import ExportedProgram
 
-from attnexport.torch_graphs import all_graphs
+from attnexport.models.torch_graphs import all_graphs
 
 
 def restore_scalars(model: ir.Model, program: ExportedProgram) -> list[str]:

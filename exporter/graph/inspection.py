@@ -16,7 +16,7 @@ import onnx
 import onnx_ir as ir
 
 from attnexport.errors import InputError
-from attnexport.files import sha256
+from attnexport.files.outputs import sha256
 from attnexport.graph.metadata import PREFIX
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.soundness import check_soundness

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 import onnx_ir as ir
 import torch
 
-import attnexport
 from attnexport.graph.nodes import variant_nodes
-from attnexport.program import dynamic_dims
+from attnexport.models.program import dynamic_dims
+from attnexport.version import __version__
 
 PREFIX = "attnexport."
 _RANGE = re.compile(r"(\w+)=(\d{1,9})\.\.(\d{1,9})?")
@@ -37,13 +37,13 @@ def write_metadata(model: ir.Model, program: torch.export.ExportedProgram) -> No
     counts = Counter(variant.op_type for _, variant in variant_nodes(model.graph))
     model.metadata_props.update(
         {
-            f"{PREFIX}version": attnexport.__version__,
+            f"{PREFIX}version": __version__,
             f"{PREFIX}torch_version": torch.__version__,
             f"{PREFIX}variants": ",".join(f"{name}:{count}" for name, count in sorted(counts.items())),
             f"{PREFIX}source_hash": source_hash(program),
         }
     )
-    model.producer_name, model.producer_version = "attnexport", attnexport.__version__
+    model.producer_name, model.producer_version = "attnexport", __version__
 
 
 def write_dim_ranges(model: ir.Model, program: torch.export.ExportedProgram, names: Mapping[str, str]) -> None:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.arrays import as_array
+from attnexport.files.arrays import as_array
 from attnexport.graph.metadata import PREFIX
-from attnexport.program import example_inputs, input_specs, next_state
+from attnexport.models.program import example_inputs, input_specs, next_state
 
 STATE = f"{PREFIX}state"
 """Metadata of a file: a JSON list with input, output, dtype, shape and initial (zlib, base64) of each buffer."""

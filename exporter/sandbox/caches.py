@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from attnexport.files import sha256
-from attnexport.private_folder import make_private
+from attnexport.files.outputs import sha256
+from attnexport.files.private_folder import make_private
 
 _LIMIT = 2 << 30
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from attnexport.errors import InputError
-from attnexport.files import hold_back, replacing
+from attnexport.files.outputs import hold_back, replacing
+from attnexport.files.staging import staging_folder
 from attnexport.sandbox.child import give_up
 from attnexport.sandbox.kernel import adopt_orphans
 from attnexport.sandbox.limits import Limits, memory_of
 from attnexport.sandbox.places import Places
-from attnexport.staging import staging_folder
 
 _PAUSE_S = 0.02
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attnexport.arrays import dtype_name
+from attnexport.files.arrays import dtype_name
 
 
 def describe(tensor: Tensor) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from attnexport.errors import AttnexportError
-from attnexport.files import replacing
+from attnexport.files.outputs import replacing
 
 _ERROR = r"\berror\b|undefined reference|no such file"
 """The last is what nvcc says of the host's compiler when there is none."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnexport.errors import InputError
-from attnexport.files import check_output
+from attnexport.files.outputs import check_output
 from attnexport.plugins.building.architectures import choose_architectures, gencode
 from attnexport.plugins.building.compiling import Compiler, Progress, Step, compiling_into, default_jobs, object_name
 from attnexport.plugins.building.selection import Selection, select_for

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from attnexport.files.private_folder import open_to_others
 from attnexport.plugins.building.sources import library_names
-from attnexport.private_folder import open_to_others
 
 LIBRARY_VARIABLE = "ATTNEXPORT_PLUGIN_LIBRARY"
 """Environment variable that names the library for eager PyTorch."""

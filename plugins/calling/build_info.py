@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attnexport.errors import InputError
-from attnexport.typed_json import parsed, typed
+from attnexport.files.typed_json import parsed, typed
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnexport.errors import BackendError
-from attnexport.plugins import bfloat16
+from attnexport.files import bfloat16
 from attnexport.plugins.runtime.interface import MAX_RANK, CArray, CTensor, CTimes, Dtype, Sizes, check, last_error
 
 

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.check import check
-from attnexport.accuracy.contenders import BackendContender
-from attnexport.accuracy.data import Batch
-from attnexport.accuracy.judge import Plan
-from attnexport.accuracy.results import CheckReport, ContenderFacts
-from attnexport.accuracy.torch_runs import TorchRuns
-from attnexport.arrays import as_array
+from attnexport.accuracy.check.check import check
+from attnexport.accuracy.check.judging import Plan
+from attnexport.accuracy.check.results import CheckReport, ContenderFacts
+from attnexport.accuracy.contenders.contenders import BackendContender
+from attnexport.accuracy.contenders.torch_runs import TorchRuns
+from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend, TensorInfo
-from attnexport.program import example_inputs, input_specs, output_names
-from attnexport.running import ProgramRunner
+from attnexport.files.arrays import as_array
+from attnexport.models.program import example_inputs, input_specs, output_names
+from attnexport.models.running import ProgramRunner
 
 Fault = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 

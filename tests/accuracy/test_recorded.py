@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from attnexport.accuracy.check import check
-from attnexport.accuracy.contenders import RecordedContender
-from attnexport.accuracy.data import Batch
-from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
-from attnexport.accuracy.recorded import compare
+from attnexport.accuracy.check.check import check
+from attnexport.accuracy.check.results import ContenderFacts
+from attnexport.accuracy.contenders.contenders import RecordedContender
+from attnexport.accuracy.contenders.torch_runs import TorchRuns
+from attnexport.accuracy.inputs.files import Batch
+from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
+from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.manifest import is_recorded_set, read_manifest
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.accuracy.recorded.writing import Source, record
-from attnexport.accuracy.results import ContenderFacts
-from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.errors import InputError
 
 WIDTH = 6

@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 
 import attnexport
-import attnexport.accuracy.cache
+import attnexport.accuracy.contenders.cache
 from attnexport.cli import main
 from tests.cli.models import WIDTH, small
 
@@ -48,7 +48,7 @@ class _Log(logging.Handler):
 def cache_of_the_tests(folder: Path) -> Iterator[None]:
     """Keeps the reference outputs of the tests out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attnexport.accuracy.cache, "default_folder", lambda: folder / "cache")
+        patch.setattr(attnexport.accuracy.contenders.cache, "default_folder", lambda: folder / "cache")
         yield
 
 

@@ -12,7 +12,7 @@ import torch
 from onnx import numpy_helper
 
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
-from attnexport.files import sha256
+from attnexport.files.outputs import sha256
 from tests.cli.conftest import Run
 from tests.cli.models import CLASSES, WIDTH, small
 

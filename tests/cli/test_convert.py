@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
-from attnexport.files import sha256
+from attnexport.files.outputs import sha256
 from tests.cli.conftest import Run
 from tests.cli.models import WIDTH, Plain, small, tiny
 

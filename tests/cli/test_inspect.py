@@ -9,7 +9,7 @@ import onnx
 import onnx.helper as oh
 
 import attnexport
-from attnexport.files import sha256
+from attnexport.files.outputs import sha256
 from attnexport.variants import all_variants
 from tests.cli.conftest import Run
 from tests.cli.models import CLASSES, WIDTH

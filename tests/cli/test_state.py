@@ -14,7 +14,7 @@ import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.graph.state import read_state
 from tests.cli.conftest import Refuse, Result, Run
-from tests.state.models import UnreadCounter, Writes, example
+from tests.models.state.models import UnreadCounter, Writes, example
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -147,7 +147,7 @@ def test_unread_buffer_is_left_out_by_every_command(run: Run, tmp_path: Path):
 
 def test_note_on_state_that_is_none_of_ours_is_passed_over(with_state: Path):
     model = ir.load(with_state)
-    good = model.metadata_props["attnexport.state"]
+    good = model.metadata_props["attnexport.models.state"]
     for bad in (
         "",
         "{",
@@ -156,5 +156,5 @@ def test_note_on_state_that_is_none_of_ours_is_passed_over(with_state: Path):
         good.replace("eJ", "!!"),
         good.replace('"shape": [', '"shape": [9,'),
     ):
-        model.metadata_props["attnexport.state"] = bad
+        model.metadata_props["attnexport.models.state"] = bad
         assert read_state(model) == ()

@@ -60,7 +60,7 @@ STAGE = """
 import sys, time
 from pathlib import Path
 from attnexport.cli.stopping import Terminated, stoppable
-from attnexport.files import replacing
+from attnexport.files.outputs import replacing
 path = Path(sys.argv[1])
 try:
     with stoppable(), replacing(path) as folder:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attnexport.files import sha256
+from attnexport.files.outputs import sha256
 
 LIBRARIES = {**os.environ, "OMP_NUM_THREADS": "1"}
 

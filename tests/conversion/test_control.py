@@ -13,8 +13,8 @@ import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.cli import main
 from attnexport.errors import ConversionError, InputError
-from attnexport.loading import load_model
-from attnexport.loading.vmapped import without_vmap
+from attnexport.models.loading import load_model
+from attnexport.models.loading.vmapped import without_vmap
 from tests.conversion.models import Branch
 
 WIDTH = 8

@@ -260,7 +260,7 @@ def test_dim_that_the_model_fixes_is_an_error_that_names_it(tmp_path):
 
 def test_file_with_a_specialised_dim_is_caught_by_running_it(tmp_path, monkeypatch):
     """Plants the fault that exporters make: a constant where the graph should follow the input."""
-    import attnexport.conversion as conversion
+    import attnexport.conversion.converting as conversion
 
     def bake_tokens(model: ir.Model, program) -> None:
         shape = ir.tensor([2, 9, 5], name="baked")
@@ -401,7 +401,7 @@ def test_model_of_positive_inputs_is_run_on_positive_inputs(tmp_path):
 
 
 def test_file_that_does_not_load_is_an_error(tmp_path, monkeypatch):
-    import attnexport.conversion as conversion
+    import attnexport.conversion.converting as conversion
 
     monkeypatch.setattr(conversion, "attach_functions", lambda graph: [])
     with pytest.raises(attnexport.ConversionError, match="not valid"):

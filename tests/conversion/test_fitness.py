@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import attnexport
 from attnexport.errors import ConversionError
-from attnexport.fitness import refuse_unfit
 from attnexport.graph.corrections import refuse_wrong
+from attnexport.models.fitness import refuse_unfit
 
 
 class Called(nn.Module):

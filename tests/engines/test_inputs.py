@@ -11,7 +11,7 @@ from attnexport.backends import TensorInfo
 from attnexport.backends.building import Profile
 from attnexport.engines.inputs import fit_inputs
 from attnexport.errors import InputError
-from attnexport.npz_files import open_arrays
+from attnexport.files.npz import open_arrays
 
 DATA = Path("in.npz")
 

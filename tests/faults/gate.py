@@ -7,13 +7,13 @@ from pathlib import Path
 
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.bisect.search import bisect
-from attnexport.accuracy.check import check
-from attnexport.accuracy.contenders import BackendContender
-from attnexport.accuracy.kinds import chosen_kinds, generated_inputs
+from attnexport.accuracy.check.check import check
+from attnexport.accuracy.check.results import ContenderFacts, LayerError
+from attnexport.accuracy.contenders.contenders import BackendContender
+from attnexport.accuracy.contenders.torch_runs import TorchRuns
+from attnexport.accuracy.diagnosis.bisect.search import bisect
+from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.accuracy.precision import onnx_precision
-from attnexport.accuracy.results import ContenderFacts, LayerError
-from attnexport.accuracy.torch_runs import TorchRuns
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 
 

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import attnexport
-from attnexport.accuracy.cache import OutputCache
+from attnexport.accuracy.contenders.cache import OutputCache
 from attnexport.backends.building import Layer, Profile
 from attnexport.cli import main
 from attnexport.engines.manifest import BuilderRecord, Manifest, ModelRecord, PluginRecord, manifest_path
-from attnexport.files import sha256
+from attnexport.files.outputs import sha256
 
 WIDTH = 8
 CACHED = [np.arange(6.0).reshape(2, 3), np.array([1, 2])]

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from attnexport.accuracy.budget_file import module_paths, read_budget_file
-from attnexport.accuracy.cache import OutputCache
-from attnexport.accuracy.recorded import compare
+from attnexport.accuracy.check.budget_file import module_paths, read_budget_file
+from attnexport.accuracy.contenders.cache import OutputCache
+from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.cli.console import report_errors
 from attnexport.engines.manifest import manifest_path
-from attnexport.files import sha256
+from attnexport.files.outputs import sha256
 from attnexport.graph.metadata import source_hash
-from attnexport.loading import load_model
+from attnexport.models.loading import load_model
+from attnexport.models.program import output_names
 from attnexport.plugins.calling.build_info import parse_build_info
-from attnexport.program import output_names
 from tests.fuzz.corpus import CACHED, exit_code
 from tests.fuzz.mutate_bytes import Mutator, cut, some_bytes
 from tests.fuzz.mutate_json import some_values

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from attnexport.input_specs import bind_inputs, example_tensors, parse_inputs
-
-from . import models
+from attnexport.models.input_options import bind_inputs, example_tensors, parse_inputs
+from tests.matrix import models
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ from torch import nn
 import attnexport
 from attnexport.cli import main
 from attnexport.errors import AttnexportError
-from attnexport.loading.dynamic_shapes import resolve_dynamic_shapes
-
-from . import models
-from .cases import CASES, Case
+from attnexport.models.loading.dynamic_shapes import resolve_dynamic_shapes
+from tests.matrix import models
+from tests.matrix.cases import CASES, Case
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

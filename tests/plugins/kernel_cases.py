@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attnexport.accuracy.budget import Budget, relative_floor
+from attnexport.accuracy.check.budget import Budget, relative_floor
 from attnexport.plugins.calling.library import Op
 from attnexport.plugins.calling.torch_calls import run_op
 from attnexport.variants import Variant, all_variants

@@ -11,7 +11,7 @@ from attnexport.backends.building import EngineRequest
 from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
 from attnexport.engines.manifest import Manifest, read_manifest
 from attnexport.engines.shapes import parse_shapes
-from attnexport.files import sha256
+from attnexport.files.outputs import sha256
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.targets import find_target

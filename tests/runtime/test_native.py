@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from attnexport.backends.native import NativeBackend, NativeBuilder
 from attnexport.errors import BackendError, InputError
-from attnexport.plugins import bfloat16
+from attnexport.files import bfloat16
 from attnexport.plugins.runtime.engine import Shapes, typed
 from attnexport.plugins.runtime.interface import Dtype
 from attnexport.plugins.runtime.request import BuildRequest

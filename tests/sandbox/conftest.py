@@ -18,7 +18,7 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 from attnexport.errors import InputError
-from attnexport.files import replacing
+from attnexport.files.outputs import replacing
 from attnexport.sandbox.limits import Limits
 from attnexport.sandbox.places import Places
 from attnexport.sandbox.supervisor import Command, run_in_child

@@ -22,8 +22,7 @@ from attnexport import (
     selective_synchronization_attention,
     top_n_attention,
 )
-
-from . import formulas
+from tests.variants import formulas
 
 Inputs = dict[str, Any]
 

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from attnexport import affine_scaled_attention
-
-from .cases import VISIBILITIES, Inputs, Shape, draw_affine, error, float64, one_hot_values
-from .formulas import Visibility
+from tests.variants.cases import VISIBILITIES, Inputs, Shape, draw_affine, error, float64, one_hot_values
+from tests.variants.formulas import Visibility
 
 EXACT = 1e-12
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from attnexport import Grid
-
-from .cases import CASES, Case, Shape, each_variant, int32
+from tests.variants.cases import CASES, Case, Shape, each_variant, int32
 
 BY_NAME = {case.name: case for case in CASES}
 

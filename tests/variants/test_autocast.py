@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from .cases import Case, each_case, each_variant, error, map_tensors
-from .test_modules import DIM, Factory, affine, each_module, hla, krause
+from tests.variants.cases import Case, each_case, each_variant, error, map_tensors
+from tests.variants.test_modules import DIM, Factory, affine, each_module, hla, krause
 
 HALVES = [torch.bfloat16, torch.float16]
 each_half = pytest.mark.parametrize("dtype", HALVES, ids=["bfloat16", "float16"])

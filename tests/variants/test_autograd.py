@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .cases import (
+from tests.variants.cases import (
     VISIBILITIES,
     Case,
     Inputs,

@@ -11,9 +11,19 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from tests.conversion.models import Branch
-
-from .cases import Case, Inputs, Shape, each_case, each_variant, error, int32, lengths, map_tensors, starts
-from .test_modules import DIM, FACTORIES, Factory
+from tests.variants.cases import (
+    Case,
+    Inputs,
+    Shape,
+    each_case,
+    each_variant,
+    error,
+    int32,
+    lengths,
+    map_tensors,
+    starts,
+)
+from tests.variants.test_modules import DIM, FACTORIES, Factory
 
 SIZES = ((2, 6), (3, 7), (4, 9), (5, 11), (6, 13), (7, 15))
 """Batch and tokens of six calls."""

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnexport import hadamard_linear_attention
-
-from . import formulas
-from .cases import Inputs, Shape, draw_hla, error, examples, int32, largest_allocation, one_hot_values
+from tests.variants import formulas
+from tests.variants.cases import Inputs, Shape, draw_hla, error, examples, int32, largest_allocation, one_hot_values
 
 EXACT = 1e-12
 

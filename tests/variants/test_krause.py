@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from attnexport import Grid, krause_attention
-
-from . import formulas
-from .cases import (
+from tests.variants import formulas
+from tests.variants.cases import (
     Inputs,
     Shape,
     draw_krause,

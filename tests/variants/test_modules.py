@@ -22,9 +22,8 @@ from attnexport import (
     TopNAttention,
 )
 from attnexport.variants.hla.module import FEATURE_MAPS, FeatureMap
-
-from . import formulas
-from .cases import error, int32
+from tests.variants import formulas
+from tests.variants.cases import error, int32
 
 EXACT = 1e-12
 DIM, HEADS, TOKENS = 12, 4, 7

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from .cases import (
+from tests.variants.cases import (
     CASES,
     VISIBILITIES,
     Case,
@@ -30,7 +30,7 @@ from .cases import (
     tensors_of,
     with_gradients,
 )
-from .formulas import Visibility
+from tests.variants.formulas import Visibility
 
 EXACT = 1e-12
 """Bound of float64 errors relative to the largest result: a few thousand roundings."""

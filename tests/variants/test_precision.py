@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from .cases import VISIBILITIES, Case, Inputs, Shape, each_case, error, tensors_of, with_gradients
+from tests.variants.cases import VISIBILITIES, Case, Inputs, Shape, each_case, error, tensors_of, with_gradients
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32]
 SHAPE = Shape(batch=1, heads=2, kv_heads=1, rows=9, keys=11)

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from attnexport import selective_synchronization_attention
-
-from . import formulas
-from .cases import Inputs, Shape, draw_ssa, error, float64, int32, one_hot_values
+from tests.variants import formulas
+from tests.variants.cases import Inputs, Shape, draw_ssa, error, float64, int32, one_hot_values
 
 EXACT = 1e-12
 

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attnexport import top_n_attention
-
-from . import formulas
-from .cases import Inputs, Shape, draw_qkv, error, float64, int32, one_hot_values
+from tests.variants import formulas
+from tests.variants.cases import Inputs, Shape, draw_qkv, error, float64, int32, one_hot_values
 
 EXACT = 1e-12
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch._functorch import config as functorch_config
 from torch.export import Dim
 
-from .cases import (
+from tests.variants.cases import (
     CASES,
     VISIBILITIES,
     Case,

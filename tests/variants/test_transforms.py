@@ -13,9 +13,8 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 
 from attnexport import top_n_attention
 from attnexport.variants import all_variants
-
-from .cases import Case, Shape, each_case, each_variant, error, int32, tensors_of
-from .test_modules import DIM, Factory, each_module
+from tests.variants.cases import Case, Shape, each_case, each_variant, error, int32, tensors_of
+from tests.variants.test_modules import DIM, Factory, each_module
 
 EXACT = 1e-12
 SLICES = 3

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnexport.variants.visibility import row_positions, visible_counts, visible_mask
-
-from .cases import VISIBILITIES, Shape, each_visibility, examples, int32
-from .formulas import Visibility
+from tests.variants.cases import VISIBILITIES, Shape, each_visibility, examples, int32
+from tests.variants.formulas import Visibility
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from attnexport.errors import InputError
-from attnexport.files import sha256
-from attnexport.typed_json import read_json, typed
+from attnexport.files.outputs import sha256
+from attnexport.files.typed_json import read_json, typed
 
 FORMAT = 1
 MANIFEST = "manifest.json"

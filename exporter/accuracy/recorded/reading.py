@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.data import Batch, whole_file
+from attnexport.accuracy.inputs.files import Batch, whole_file
 from attnexport.accuracy.recorded.manifest import read_manifest
 from attnexport.errors import InputError
 

@@ -11,20 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attnexport.accuracy.budget import ROUNDING_L2, Budget
-from attnexport.accuracy.data import DATA, LABELS, Batch
-from attnexport.accuracy.environment import environment
-from attnexport.accuracy.recorded import compare
+from attnexport.accuracy.check.budget import ROUNDING_L2, Budget
+from attnexport.accuracy.check.environment import environment
+from attnexport.accuracy.check.results import DataKind
+from attnexport.accuracy.check.yardsticks import TorchOutputs, Yardsticks
+from attnexport.accuracy.contenders.torch_runs import TorchRuns
+from attnexport.accuracy.errors.tallies import YardstickTally
+from attnexport.accuracy.inputs.files import DATA, LABELS, Batch
+from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.manifest import Allowed, RecordedBatch, SetManifest
-from attnexport.accuracy.results import DataKind
-from attnexport.accuracy.tally import YardstickTally
-from attnexport.accuracy.torch_runs import TorchRuns
-from attnexport.accuracy.yardsticks import TorchOutputs, Yardsticks
-from attnexport.arrays import as_array
 from attnexport.errors import InputError
-from attnexport.files import replacing, sha256
-from attnexport.npz_files import write_arrays
-from attnexport.program import input_specs, output_names
+from attnexport.files.arrays import as_array
+from attnexport.files.npz import write_arrays
+from attnexport.files.outputs import replacing, sha256
+from attnexport.models.program import input_specs, output_names
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from attnexport.accuracy.measures import KindErrors, OutputErrors
+from attnexport.accuracy.check.results import CheckReport, ContenderResult, Failure
+from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
 from attnexport.accuracy.reports.wording import contender_facts, model_facts, number, used
-from attnexport.accuracy.results import CheckReport, ContenderResult, Failure
 from attnexport.printable import printable
 
 WHOLE = "the contender as a whole"

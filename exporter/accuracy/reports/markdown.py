@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from attnexport.accuracy.measures import KindErrors, OutputErrors
+from attnexport.accuracy.check.results import Bisection, CheckReport, ContenderResult, Failure, Hazard, LayerError
+from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
 from attnexport.accuracy.reports.markdown_text import cell, code, folded, plain, table
 from attnexport.accuracy.reports.wording import (
     contender_facts,
@@ -17,7 +18,6 @@ from attnexport.accuracy.reports.wording import (
     used,
     verdict,
 )
-from attnexport.accuracy.results import Bisection, CheckReport, ContenderResult, Failure, Hazard, LayerError
 
 LONGEST = 30
 """Rows of a table or list; GitHub takes comments of up to 65536 characters."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from attnexport.accuracy.measures import KindErrors
-from attnexport.accuracy.results import CheckReport, ContenderResult, LayerError
+from attnexport.accuracy.check.results import CheckReport, ContenderResult, LayerError
+from attnexport.accuracy.errors.measures import KindErrors
 
 
 def number(value: float, digits: int = 3) -> str:

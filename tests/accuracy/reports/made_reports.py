@@ -8,10 +8,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from attnexport.accuracy.budget import Budget, Override
-from attnexport.accuracy.histogram import HistogramSums
-from attnexport.accuracy.measures import Histogram, KindErrors, OutputErrors, WorstExample
-from attnexport.accuracy.results import (
+from attnexport.accuracy.check.budget import Budget, Override
+from attnexport.accuracy.check.results import (
     Bisection,
     Build,
     CheckedModel,
@@ -28,6 +26,8 @@ from attnexport.accuracy.results import (
     Spread,
     Times,
 )
+from attnexport.accuracy.errors.histogram import HistogramSums
+from attnexport.accuracy.errors.measures import Histogram, KindErrors, OutputErrors, WorstExample
 
 HOSTILE = (
     "<script>alert(1)</script> \"a\" 'b' | **c** [d](http://e.example/f) @g #1 `h` "

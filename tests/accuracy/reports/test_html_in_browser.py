@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
+from attnexport.accuracy.check.results import CheckReport
 from attnexport.accuracy.reports import html
-from attnexport.accuracy.results import CheckReport
 from tests.accuracy.reports.conftest import Chromium
 from tests.accuracy.reports.made_reports import HOSTILE, failing_report, hostile_report, passing_report
 

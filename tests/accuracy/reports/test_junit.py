@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
+from attnexport.accuracy.check.results import CheckReport
 from attnexport.accuracy.reports.junit import WHOLE, render
-from attnexport.accuracy.results import CheckReport
 from tests.accuracy.reports.made_reports import HOSTILE, failing_report, hostile_report, passing_report
 
 # Per element: attributes that it must and may have, and its children in the order that the stricter schemas want.

@@ -9,9 +9,9 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from attnexport.accuracy.check.results import Bisection
 from attnexport.accuracy.reports.markdown import render
 from attnexport.accuracy.reports.markdown_text import code, plain
-from attnexport.accuracy.results import Bisection
 from attnexport.printable import printable_line
 from tests.accuracy.reports.made_reports import HOSTILE, failing_report, hostile_report, passing_report
 

@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
+from attnexport.accuracy.check.results import Bisection
 from attnexport.accuracy.reports.html.axes import LogAxis
 from attnexport.accuracy.reports.html.histogram_plot import FRAME, histogram_plot
 from attnexport.accuracy.reports.html.layer_plot import layer_plot
-from attnexport.accuracy.results import Bisection
 from tests.accuracy.reports.made_reports import failing_report
 
 

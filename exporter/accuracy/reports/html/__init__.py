@@ -7,11 +7,11 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from attnexport.accuracy.measures import KindErrors, OutputErrors
+from attnexport.accuracy.check.results import CheckReport, ContenderResult
+from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
 from attnexport.accuracy.reports import wording
 from attnexport.accuracy.reports.html.histogram_plot import HistogramPlot, histogram_plot
 from attnexport.accuracy.reports.html.layer_plot import LayerPlot, layer_plot
-from attnexport.accuracy.results import CheckReport, ContenderResult
 from attnexport.printable import printable
 
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from attnexport.accuracy.budget import Budget
-from attnexport.accuracy.measures import KindErrors
+from attnexport.accuracy.check.budget import Budget
+from attnexport.accuracy.errors.measures import KindErrors
 from attnexport.accuracy.reports.html.axes import Frame, LogAxis, Tick
 from attnexport.accuracy.reports.wording import count, number
 

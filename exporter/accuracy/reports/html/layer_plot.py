@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from attnexport.accuracy.check.results import Bisection, LayerError
 from attnexport.accuracy.reports.html.axes import Frame, LogAxis, Tick
 from attnexport.accuracy.reports.wording import count, layer_name, number
-from attnexport.accuracy.results import Bisection, LayerError
 
 FRAME = Frame(width=920, height=310, left=48, right=906, top=40, bottom=276)
 _NOT_FINITE = FRAME.top - 14

@@ -1,0 +1,1 @@
+../../exporter/__init__.py

@@ -1,0 +1,1 @@
+"""Budgets, and contenders judged by them."""

@@ -1,0 +1,122 @@
+"""Holds contenders to the float64 reference of a model, batch by batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from attnexport.accuracy.check.budget import variants_of
+from attnexport.accuracy.check.environment import environment
+from attnexport.accuracy.check.judging import Judge, Plan
+from attnexport.accuracy.check.results import CheckedModel, CheckReport, ContenderResult, DataKind, Times
+from attnexport.accuracy.check.yardsticks import Yardsticks
+from attnexport.accuracy.contenders.contenders import Contender
+from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
+from attnexport.accuracy.inputs.files import Batch
+from attnexport.errors import InputError
+
+Progress = Callable[[Batch], None]
+
+
+def check(
+    runs: TorchRuns,
+    contenders: Sequence[Contender],
+    batches: Iterable[Batch],
+    plan: Plan | None = None,
+    *,
+    left_out: Mapping[str, str] | None = None,
+    suspects: dict[str, Batch] | None = None,
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Runs the model in float64 and at the contenders' precisions, and the contenders beside it.
+
+    One batch is in memory at a time. At the contenders' precisions PyTorch runs only on as many batches as it takes
+    to say that a contender is within its budget, or on all. Everything runs in this process: a stranger's program is
+    for the command line, which runs it in a child that can harm little.
+
+    Args:
+        runs: the model in PyTorch.
+        contenders: what is held to it.
+        batches: inputs. They are iterated again when an output is outside its budget, which then is measured on all.
+        plan: how. Default: None, outputs alone, once.
+        left_out: why, for kinds of inputs that the model has none of; read at the end. Default: None.
+        suspects: is given, by name of the contender, the first batch on which it was outside its budget. Default:
+            None.
+        progress: called after each batch. Default: None.
+
+    Raises:
+        InputError: nothing to compare or to judge on, outputs of another shape, labels that do not fit, or a
+            reference that is not finite: for data that the user gave, or for every kind of generated inputs.
+        BackendError: PyTorch cannot run the model at a contender's precision, or a contender runs on no batch.
+    """
+    plan, started = plan or Plan(), time.perf_counter()
+    judges = [Judge(contender, plan, runs) for contender in contenders]
+    yardsticks = Yardsticks(runs, tuple(dict.fromkeys(judge.facts.precision for judge in judges)), plan.budget)
+    for batch in batches:
+        outputs = yardsticks.take(batch)
+        if outputs is not None:
+            for judge in judges:
+                judge.take(outputs, yardsticks)
+        if progress is not None:
+            progress(batch)
+    kinds = yardsticks.kinds(left_out or {})
+    yardsticks.measure_rest(batches, _doubted(judges, yardsticks, kinds))
+    results = tuple(judge.result(yardsticks) for judge in judges)
+    for result in results:
+        _refuse_unjudged(result)
+        _refuse_empty(result, batches)
+    if suspects is not None:
+        pairs = zip(judges, results, strict=True)
+        suspects.update(
+            {judge.facts.name: judge.suspect for judge, result in pairs if judge.suspect and not result.passed}
+        )
+    return CheckReport(
+        model=CheckedModel(
+            name=plan.model,
+            sha256=plan.model_sha256,
+            source_hash=runs.source_hash,
+            precision=runs.own,
+            variants=tuple(variant.title for variant in variants_of(runs.program)),
+        ),
+        contenders=results,
+        kinds=kinds,
+        batches=sum(kind.batches for kind in kinds),
+        times=Times(
+            reference=runs.seconds.get(REFERENCE, 0.0),
+            yardsticks=sum(seconds for precision, seconds in runs.seconds.items() if precision != REFERENCE),
+            total=time.perf_counter() - started,
+            cached=runs.cache.hits,
+        ),
+        environment=environment(),
+        overrides=plan.budget.overrides,
+        notes=runs.cache.notes,
+    )
+
+
+def _doubted(judges: Sequence[Judge], yardsticks: Yardsticks, kinds: Sequence[DataKind]) -> dict[str, set[str]]:
+    """By precision, the kinds of inputs on which some contender is outside its budget."""
+    found: dict[str, set[str]] = {}
+    for judge in judges:
+        outside = {kind.name for kind in kinds if judge.outside(kind.name, yardsticks)}
+        found.setdefault(judge.facts.precision, set()).update(outside)
+    return found
+
+
+def _refuse_unjudged(result: ContenderResult) -> None:
+    """Refuses to pass an output when no kind of inputs says anything about it."""
+    for output in result.outputs:
+        if output.passed and not any(kind.judged for kind in output.kinds):
+            kinds = ", ".join(kind.kind for kind in output.kinds)
+            raise InputError(
+                f"output {output.name}: expected inputs on which PyTorch at {result.facts.precision} keeps its digits, "
+                f"given {kinds} alone: add the kind normal, or give --data"
+            )
+
+
+def _refuse_empty(result: ContenderResult, batches: Iterable[Batch]) -> None:
+    """Refuses to pass when no output has a value, as where every sequence has length 0."""
+    if not result.outputs or any(kind.elements for output in result.outputs for kind in output.kinds):
+        return
+    for batch in batches:
+        if batch.empty:
+            raise InputError(f"{batch.source}: expected outputs with values to compare, given none: {batch.empty}")

@@ -1,0 +1,1 @@
+"""What is held to the float64 reference, and the runs in PyTorch that it is held to."""

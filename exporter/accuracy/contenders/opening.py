@@ -1,0 +1,180 @@
+"""Contenders as the command line names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from attnexport.accuracy.check.results import ContenderFacts, Failure
+from attnexport.accuracy.contenders.contenders import BackendContender, Contender, RecordedContender, TorchContender
+from attnexport.accuracy.contenders.torch_runs import TorchRuns
+from attnexport.accuracy.precision import PRECISIONS, onnx_precision
+from attnexport.backends import Backend
+from attnexport.engines.manifest import read_manifest
+from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
+from attnexport.errors import InputError
+from attnexport.files.outputs import sha256
+from attnexport.graph.inspection import inspect_model, read_model
+from attnexport.graph.state import read_state
+from attnexport.graph.written_attributes import changed_attributes
+from attnexport.models.program import input_specs, output_names, state_names
+from attnexport.models.state.choices import AS_NEEDED, IO
+
+TORCH, ORT, ORT_CUDA, ENGINE, RECORDED = "torch", "ort", "ort-cuda", "engine", "recorded"
+_KINDS = (TORCH, ORT, ORT_CUDA, ENGINE, RECORDED)
+
+
+@dataclass(frozen=True)
+class ContenderText:
+    """A contender as it was written.
+
+    Attributes:
+        text: all of it.
+        kind: torch, ort, ort-cuda, engine or recorded.
+        argument: the file or folder; for torch the precision.
+    """
+
+    text: str
+    kind: str
+    argument: str
+
+    @property
+    def device(self) -> str:
+        """Where ONNX Runtime runs it, cpu or cuda."""
+        return "cuda" if self.kind == ORT_CUDA else "cpu"
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder, None for torch."""
+        return None if self.kind == TORCH else Path(self.argument)
+
+
+def parse_contender(text: str) -> ContenderText:
+    """Reads ``torch:fp16``, ``ort-cuda:FILE.onnx`` and the like, or a path, whose name says what it is.
+
+    An .engine, .plan or .trt is an engine, an .npz or a folder recorded outputs, any other file is ONNX.
+
+    Raises:
+        InputError: torch at a precision that does not exist.
+    """
+    kind, colon, argument = text.partition(":")
+    if not colon or kind not in _KINDS:
+        return ContenderText(text, _kind_of(Path(text)), text)
+    if kind == TORCH and argument not in PRECISIONS:
+        raise InputError(f"{text}: expected torch: and one of {', '.join(PRECISIONS)}, given {argument!r}")
+    return ContenderText(text, kind, argument)
+
+
+def _kind_of(path: Path) -> str:
+    if path.is_dir() or path.suffix == ".npz":
+        return RECORDED
+    return ENGINE if path.suffix in ENGINE_SUFFIXES else ORT
+
+
+def state_for(contenders: Iterable[ContenderText]) -> str:
+    """How a model is held beside these contenders: with every written buffer as an input where a file has such
+    inputs, else with those that outputs depend on.
+
+    Raises:
+        InputError: a file that is no ONNX model.
+    """
+    files = (Path(contender.argument) for contender in contenders if contender.kind in (ORT, ORT_CUDA))
+    return IO if any(path.is_file() and read_state(read_model(path)) for path in files) else AS_NEEDED
+
+
+@dataclass(frozen=True)
+class Opener:
+    """Opens contenders for one model.
+
+    Attributes:
+        runs: the model in PyTorch.
+        precision: of every contender, in place of what its file says. Default: None.
+        precision_source: where that precision was read, in words. Default: the option.
+        plugins: the plugin library for engines. Default: None.
+    """
+
+    runs: TorchRuns
+    precision: str | None = None
+    plugins: Path | None = None
+    precision_source: str = "as given by --precision"
+
+    def open(self, contender: ContenderText) -> Contender:
+        """The contender, ready to run.
+
+        Raises:
+            InputError: no such file, or inputs and outputs that are not the model's.
+            BackendError: the backend refuses the file.
+        """
+        if contender.kind == TORCH:
+            runtime = f"PyTorch {torch.__version__}"
+            precision, source = self._precision(contender.argument, "as given")
+            facts = ContenderFacts(contender.text, runtime, precision, source)
+            return TorchContender(facts, self.runs, contender.argument, output_names(self.runs.program))
+        path = Path(contender.argument)
+        if contender.kind == RECORDED:
+            if not path.exists():
+                raise InputError(f"{path}: no such file or folder")
+            precision, source = self._precision(None, "")
+            digest = sha256(path) if path.is_file() else None
+            facts = ContenderFacts(contender.text, "recorded outputs", precision, source, str(path), digest)
+            return RecordedContender(facts, path, self.runs.program)
+        return self._from_file(contender, path)
+
+    def _from_file(self, contender: ContenderText, path: Path) -> Contender:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        if contender.kind == ENGINE:
+            note, (precision, source) = "", self._precision(read_manifest(path).precision, "the engine's manifest")
+        else:
+            note, (precision, source) = self._origin(path), self._precision(onnx_precision(path), "most weights")
+        backend = open_backend(path, plugins=self.plugins, device=contender.device)
+        self._refuse_without_state(path, backend)
+        facts = ContenderFacts(contender.text, backend.description, precision, source, str(path), sha256(path))
+        try:
+            opened = BackendContender(facts, backend, self.runs.program)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        opened.notes = (*opened.notes, *([note] if note else []))
+        if contender.kind != ENGINE:
+            opened.failures = tuple(_changed_nodes(contender.text, path))
+        return opened
+
+    def _refuse_without_state(self, path: Path, backend: Backend) -> None:
+        buffers = state_names(self.runs.program)
+        named = f"the buffer{'' if len(buffers) == 1 else 's'} {', '.join(buffers)}"
+        given = len(backend.input_names)
+        if buffers and given == len(input_specs(self.runs.program)) - len(buffers):
+            raise InputError(
+                f"{path}: has no input for {named}, which the model writes and its outputs depend on: convert with "
+                "--state io"
+            )
+
+    def _precision(self, found: str | None, source: str) -> tuple[str, str]:
+        """Of the yardstick, and where that was read."""
+        if self.precision is not None:
+            return self.precision, self.precision_source
+        if found is not None:
+            return found, source
+        return self.runs.own, "the model's own"
+
+    def _origin(self, path: Path) -> str:
+        """A note when the file says that it was converted from another model."""
+        written_for = inspect_model(path).metadata.get("source_hash")
+        if written_for is None or written_for == self.runs.source_hash:
+            return ""
+        return f"{path} was converted from another model, or from other weights"
+
+
+def _changed_nodes(name: str, path: Path) -> Iterator[Failure]:
+    """Attention nodes for which a plugin would compute something else than the body that runs here."""
+    for node, differences in changed_attributes(read_model(path)).items():
+        yield Failure(
+            contender=name,
+            where=f"node {node}",
+            what="its attributes are not those that its body was written for:",
+            amount=differences,
+            advice="convert the model again: a plugin would compute something else than the body that ran here",
+        )

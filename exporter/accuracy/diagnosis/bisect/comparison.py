@@ -1,0 +1,221 @@
+"""Runs a file with taps beside the program and compares what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind, TensorArgument
+
+from attnexport.accuracy.check.budget import Override, relative_floor, variants_of
+from attnexport.accuracy.check.results import LayerError
+from attnexport.accuracy.check.yardsticks import DRAWS
+from attnexport.accuracy.contenders.contenders import match_names
+from attnexport.accuracy.contenders.torch_runs import plain_array
+from attnexport.accuracy.diagnosis.bisect.errors import largest_difference, layer_error
+from attnexport.accuracy.diagnosis.bisect.tapped_files import TensorStore, scratch_folder, tapped_copy
+from attnexport.accuracy.diagnosis.bisect.taps import Tap, tap_at
+from attnexport.accuracy.inputs.files import Batch
+from attnexport.accuracy.precision import PRECISIONS, own_precision
+from attnexport.backends import Backend, fed
+from attnexport.files.arrays import as_array
+from attnexport.models.program import input_specs, output_names
+from attnexport.models.values_inside import WatchedProgram
+from attnexport.variants import Variant, variant_of_torch_op
+
+OpenFile = Callable[[Path], Backend]
+"""Loads an ONNX file, or builds an engine from it and loads that."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Comparison:
+    """A file beside its program on one batch. Making one runs the file as it is.
+
+    Args:
+        program: the model.
+        path: the ONNX file.
+        external: files that hold its weights, relative to its folder.
+        batch: inputs.
+        open_file: loads a copy of the file, or builds an engine from it.
+        precision: fp32, fp16 or bf16, what PyTorch's own error is measured at; None for the model's own.
+        overrides: budgets by module path.
+        tap_bytes: of the file's tensors that are in memory at once.
+
+    Attributes:
+        outputs: taps of the file's floating outputs, in the program's order.
+        largest_change: of the file's own outputs, that taps made.
+
+    Raises:
+        InputError: the file has another number of inputs or outputs than the program.
+        BackendError: the file does not load or run.
+    """
+
+    def __init__(
+        self,
+        program: ExportedProgram,
+        path: Path,
+        external: Sequence[str],
+        batch: Batch,
+        open_file: OpenFile,
+        precision: str | None,
+        overrides: Mapping[str, Override],
+        tap_bytes: int,
+    ) -> None:
+        self._program, self._path, self._external, self._batch = program, path, external, batch
+        self._open_file, self._overrides, self._tap_bytes = open_file, overrides, tap_bytes
+        own = own_precision(program)
+        self._precision = precision or own
+        self._dtype = None if self._precision == own else PRECISIONS[self._precision]
+        self._watched = WatchedProgram(program)
+        self._variants = _variants_up_to(program)
+        self.largest_change = 0.0
+        self._plain = self._run_file(path)
+        outputs = _output_taps(program, tuple(self._plain))
+        self.outputs = [tap for tap in outputs if tap.node in self._watched.nodes]
+
+    def can_compare(self, tap: Tap) -> bool:
+        """Whether PyTorch's value can be seen and the tensor is not one of the file's outputs."""
+        return tap.node in self._watched.nodes and tap.tensor not in self._plain
+
+    def errors(self, taps: Sequence[Tap]) -> list[LayerError]:
+        """Errors of these taps, in order; the file's own outputs may be among them.
+
+        PyTorch runs once at the file's precision and once in float64, of which one value is held at a time; what
+        the file gives and PyTorch gave at its precision wait on disk.
+        """
+        by_node: dict[str, list[Tap]] = {}
+        for tap in taps:
+            by_node.setdefault(tap.node, []).append(tap)
+        found: dict[str, LayerError] = {}
+        with scratch_folder(self._path) as folder, scratch_folder(self._path) as beside:
+            plain, given = TensorStore(folder), TensorStore(beside)
+            floors, sizes = self._run_at_own_precision(by_node, plain)
+            for group in _groups([tap for tap in taps if tap.tensor not in self._plain], sizes, self._tap_bytes):
+                self._run_with(group, given)
+            for name, value in self._plain.items():
+                given.put(name, value)
+
+            def compare(node: str, exact: Tensor) -> None:
+                for tap in by_node[node]:
+                    override = self._overrides.get(tap.module)
+                    ours, torchs = given.take(tap.tensor), plain.take(node)
+                    found[tap.tensor] = layer_error(tap, ours, torchs, exact, floors[node], override)
+
+            self._watched.run(self._batch.tensors, torch.float64, by_node, compare)
+        return [found[tap.tensor] for tap in taps]
+
+    def look_again(self, taps: Sequence[Tap], errors: Sequence[LayerError]) -> list[LayerError]:
+        """The errors of taps, their budgets with what random rounding does to the float64 program there."""
+        finite = {tap.node for tap, error in zip(taps, errors, strict=True) if np.isfinite(error.share)}
+        moved = self._moved_by_rounding(finite)
+        return [
+            replace(error, budget=replace(error.budget, rounding_error=moved[tap.node]))
+            if error.budget is not None and tap.node in moved
+            else error
+            for tap, error in zip(taps, errors, strict=True)
+        ]
+
+    def _moved_by_rounding(self, nodes: Collection[str]) -> dict[str, float]:
+        """How far random rounding moves values, the largest of DRAWS draws."""
+        moved: dict[str, float] = {}
+        with scratch_folder(self._path) as folder:
+            store = TensorStore(folder)
+            for seed in range(DRAWS):
+
+                def keep(node: str, value: Tensor, seed: int = seed) -> None:
+                    store.put(f"{node} {seed}", as_array(value))
+
+                self._watched.run_rounded(self._batch.tensors, PRECISIONS[self._precision], seed, nodes, keep)
+
+            def compare(node: str, exact: Tensor) -> None:
+                moved[node] = max(largest_difference(store.take(f"{node} {seed}"), exact) for seed in range(DRAWS))
+
+            self._watched.run(self._batch.tensors, torch.float64, nodes, compare)
+        return moved
+
+    def _run_at_own_precision(
+        self, wanted: Collection[str], store: TensorStore
+    ) -> tuple[dict[str, float], dict[str, int]]:
+        """Keeps PyTorch's values; returns the floors and bytes of each."""
+        floors: dict[str, float] = {}
+        sizes: dict[str, int] = {}
+
+        def keep(node: str, value: Tensor) -> None:
+            store.put(node, plain_array(value))
+            floors[node] = relative_floor(self._variants[node], value.dtype)
+            sizes[node] = value.nbytes
+
+        self._watched.run(self._batch.tensors, self._dtype, wanted, keep)
+        return floors, sizes
+
+    def _run_with(self, taps: Sequence[Tap], store: TensorStore) -> None:
+        """Keeps what a copy of the file gives for these taps, and notes what they did to its outputs."""
+        with tapped_copy(self._path, self._external, [tap.tensor for tap in taps]) as copy:
+            given = self._run_file(copy)
+        for tap in taps:
+            store.put(tap.tensor, given[tap.tensor])
+        for name, plain in self._plain.items():
+            self.largest_change = max(self.largest_change, _change(given[name], plain))
+
+    def _run_file(self, path: Path) -> Arrays:
+        backend = self._open_file(path)
+        specs, infos = input_specs(self._program), {info.name: info for info in backend.inputs}
+        names, _ = match_names("input", tuple(spec.name for spec in specs), backend.input_names)
+        pairs = zip(specs, self._batch.tensors, strict=True)
+        return backend.run({names[spec.name]: fed(as_array(value), infos[names[spec.name]]) for spec, value in pairs})
+
+
+def _groups(taps: Sequence[Tap], sizes: Mapping[str, int], limit: int) -> Iterator[list[Tap]]:
+    """The taps in groups of at most ``limit`` bytes, or of one."""
+    group: list[Tap] = []
+    held = 0
+    for tap in taps:
+        if group and held + sizes[tap.node] > limit:
+            yield group
+            group, held = [], 0
+        group.append(tap)
+        held += sizes[tap.node]
+    if group:
+        yield group
+
+
+def _variants_up_to(program: ExportedProgram) -> dict[str, Sequence[Variant]]:
+    """For each node the variants that its value may depend on: those called up to it, or all if any call is nested."""
+    found: list[Variant] = []
+    up_to: dict[str, Sequence[Variant]] = {}
+    for node in program.graph.nodes:
+        variant = variant_of_torch_op(node.target)
+        if variant is not None:
+            found.append(variant)
+        up_to[node.name] = tuple(found)
+    every = variants_of(program)
+    return up_to if set(every) == set(found) else dict.fromkeys(up_to, every)
+
+
+def _output_taps(program: ExportedProgram, given: tuple[str, ...]) -> list[Tap]:
+    """Taps of the program's floating outputs, by the file's names for them."""
+    nodes = {node.name: node for node in program.graph.nodes}
+    specs = [spec for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
+    values = [nodes[spec.arg.name] for spec in specs if isinstance(spec.arg, TensorArgument)]
+    names = output_names(program)
+    matched, _ = match_names("output", names, given)
+    pairs = zip(names, values, strict=True)
+    return [tap_at(matched[name], node) for name, node in pairs if node.meta["val"].is_floating_point()]
+
+
+def _change(given: NDArray[Any], plain: NDArray[Any]) -> float:
+    """Largest absolute difference; infinite where only one of the two is finite, or the shapes differ."""
+    if given.shape != plain.shape:
+        return np.inf
+    first, second = given.astype(np.float64), plain.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = np.where(np.isfinite(first) | np.isfinite(second), np.abs(first - second), 0.0)
+    return float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))

@@ -1,0 +1,135 @@
+"""What a check looks into beyond outputs when asked to: the guilty layer, attention's hazards, and rebuilds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch.export import ExportedProgram
+
+from attnexport.accuracy.check.budget import Override
+from attnexport.accuracy.check.results import CheckReport, ContenderResult, Failure
+from attnexport.accuracy.contenders.opening import ORT, ORT_CUDA, ContenderText
+from attnexport.accuracy.diagnosis.bisect.search import bisect
+from attnexport.accuracy.diagnosis.hazards import find_hazards
+from attnexport.accuracy.diagnosis.rebuilds import compare_builds
+from attnexport.accuracy.inputs.files import DATA, Batch
+from attnexport.accuracy.precision import PRECISIONS
+from attnexport.backends import Backend
+from attnexport.engines.building import BuildOptions, build_engine
+from attnexport.engines.opening import open_backend
+
+_HAZARD_KINDS = 2
+
+
+def with_guilty_layers(
+    report: CheckReport,
+    contenders: Sequence[ContenderText],
+    program: ExportedProgram,
+    suspects: Mapping[str, Batch],
+    overrides: Mapping[str, Override],
+) -> CheckReport:
+    """The report with the guilty layer of every ONNX file that was outside its budget.
+
+    Args:
+        report: of the check.
+        contenders: as they were written, in the report's order.
+        program: the model.
+        suspects: by name of the contender, a batch on which it was outside.
+        overrides: budgets by module path.
+
+    Raises:
+        BackendError: a copy of the file that gives more outputs does not run.
+    """
+    results = []
+    for contender, result in zip(contenders, report.contenders, strict=True):
+        batch = suspects.get(result.facts.name)
+        if batch is None or contender.path is None:
+            results.append(result)
+        elif contender.kind not in (ORT, ORT_CUDA):
+            note = "--bisect looks into ONNX files: give the one that this was made from beside it"
+            results.append(replace(result, notes=(*result.notes, note)))
+        elif result.facts.precision not in PRECISIONS:
+            note = "--bisect looks into the file without Q/DQ, where the graph's own faults show"
+            results.append(replace(result, notes=(*result.notes, note)))
+        else:
+            results.append(_bisected(result, contender, contender.path, program, batch, overrides))
+    return replace(report, contenders=tuple(results))
+
+
+def _bisected(
+    result: ContenderResult,
+    contender: ContenderText,
+    path: Path,
+    program: ExportedProgram,
+    batch: Batch,
+    overrides: Mapping[str, Override],
+) -> ContenderResult:
+    def open_file(copy: Path) -> Backend:
+        return open_backend(copy, device=contender.device)
+
+    precision = result.facts.precision
+    found = bisect(program, path, batch, open_file, precision=precision, overrides=overrides)
+    if found.guilty is None:
+        return replace(result, bisection=found)
+    where, _, amount = str(found.guilty).partition(": ")
+    failure = Failure(
+        contender=result.facts.name,
+        where=f"layer {where}",
+        what="the first tensor outside its budget:",
+        amount=amount,
+        advice="this layer alone in higher precision, or its weights and attributes beside PyTorch's",
+        kind=batch.kind,
+    )
+    others = (
+        replace(other, advice=f"layer {found.guilty.layer or where} first, see below") if other.output else other
+        for other in result.failures
+    )
+    return replace(result, bisection=found, failures=(*others, failure))
+
+
+def with_hazards(report: CheckReport, program: ExportedProgram, batches: Iterable[Batch]) -> CheckReport:
+    """The report with the figures of every attention layer.
+
+    They are measured on the first batch of data, or of the first two kinds of inputs: ordinary and large ones, unless
+    others were chosen.
+    """
+    first: dict[str, Batch] = {}
+    for batch in batches:
+        first.setdefault(batch.kind, batch)
+        if batch.kind == DATA or len(first) > _HAZARD_KINDS:
+            break
+    return replace(report, hazards=find_hazards(program, list(first.values())[:_HAZARD_KINDS]))
+
+
+def with_rebuilds(
+    report: CheckReport,
+    contenders: Sequence[ContenderText],
+    program: ExportedProgram,
+    batches: Iterable[Batch],
+    options: BuildOptions,
+    count: int,
+) -> CheckReport:
+    """The report with ``count`` engines built from every ONNX file and run on the first batch.
+
+    Raises:
+        InputError: a file that cannot be built.
+        BackendError: a build fails, or an engine does not run on this machine.
+    """
+    (batch,) = itertools.islice(batches, 1)
+
+    def open_engine(engine: Path) -> Backend:
+        return open_backend(engine, plugins=options.plugins)
+
+    results = []
+    for contender, result in zip(contenders, report.contenders, strict=True):
+        if contender.kind in (ORT, ORT_CUDA):
+
+            def build(engine: Path, model: Path = Path(contender.argument)) -> None:
+                build_engine(model, engine, options)
+
+            result = replace(result, builds=compare_builds(program, build, open_engine, batch, count))
+        results.append(result)
+    return replace(report, contenders=tuple(results))

@@ -1,0 +1,65 @@
+"""Builds the same engine several times: how far outputs and latencies of the builds lie apart."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from torch.export import ExportedProgram
+
+from attnexport.accuracy.check.results import Build, ContenderFacts
+from attnexport.accuracy.contenders.contenders import BackendContender, Outputs
+from attnexport.accuracy.errors.spread import SpreadSums
+from attnexport.accuracy.inputs.files import Batch
+from attnexport.backends import Backend
+from attnexport.files.outputs import sha256
+
+TIMED_RUNS = 20
+
+
+def compare_builds(
+    program: ExportedProgram,
+    build: Callable[[Path], None],
+    open_engine: Callable[[Path], Backend],
+    batch: Batch,
+    count: int,
+) -> tuple[Build, ...]:
+    """Builds an engine ``count`` times and runs every build on one batch.
+
+    Args:
+        program: the model.
+        build: builds an engine and writes it to the path.
+        open_engine: opens it.
+        batch: the inputs.
+        count: how many builds.
+
+    Returns:
+        One entry a build, with how far its outputs are from the first build's.
+
+    Raises:
+        BackendError: a build fails, or an engine does not run.
+        InputError: an engine whose inputs or outputs are not the model's.
+    """
+    builds: list[Build] = []
+    first: Outputs | None = None
+    with tempfile.TemporaryDirectory(prefix="attnexport-rebuild-") as folder:
+        for number in range(count):
+            path = Path(folder) / f"build{number}.engine"
+            start = time.perf_counter()
+            build(path)
+            build_seconds = time.perf_counter() - start
+            backend = open_engine(path)
+            engine = BackendContender(ContenderFacts(path.name, backend.description, "", ""), backend, program)
+            outputs = engine.outputs(batch)
+            first = first or outputs
+            spreads = []
+            for name, values in outputs.items():
+                sums = SpreadSums(name)
+                sums.add(first[name], values)
+                spreads.append(sums.result())
+            run_seconds = float(np.median(backend.time(engine.feeds(batch), TIMED_RUNS)))
+            builds.append(Build(sha256(path), build_seconds, run_seconds, tuple(spreads)))
+    return tuple(builds)

@@ -1,0 +1,1 @@
+"""Errors of outputs, gathered batch by batch."""

@@ -1,0 +1,133 @@
+"""Errors of one output, as plain data: for each kind of input, and over all of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from attnexport.accuracy.check.budget import Budget
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many elements have which absolute error; a bin doubles the one before it.
+
+    Attributes:
+        edges: counts[i] elements lie in [edges[i], edges[i + 1]); one more than counts, both empty without errors.
+        counts: from the smallest error that occurs to the largest.
+        exact: elements without any error.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    exact: int
+
+
+@dataclass(frozen=True)
+class WorstExample:
+    """The element of a sample that is furthest off.
+
+    Attributes:
+        batch: the batch it is in, as messages name it.
+        index: where in the output.
+        reference, given: the value in float64 and in the contender.
+        torch: the value in PyTorch at the contender's precision, None where that was not run.
+    """
+
+    batch: str
+    index: tuple[int, ...]
+    reference: float
+    torch: float | None
+    given: float
+
+    @property
+    def error(self) -> float:
+        """Absolute error."""
+        return abs(self.given - self.reference)
+
+
+@dataclass(frozen=True)
+class KindErrors:
+    """Errors of one output on one kind of inputs, against the float64 reference.
+
+    Attributes:
+        kind: name of the kind, as ``normal``; ``data`` for data that the user gave.
+        elements: how many were compared.
+        relative_l2, largest_error, cosine, largest_reference: over the elements that are finite.
+        budget: what is allowed; None for integers and booleans, which go by mismatches. PyTorch's error in it is that
+            of the first batch and of every further one on which the contender was beyond what it allowed till then.
+        judged: whether the size of errors counts; not on extreme generated inputs where PyTorch at the contender's
+            precision has itself lost half of its digits.
+        mismatches: elements that differ from the reference, for integers and booleans.
+        allowed_mismatches: twice as many as in PyTorch at the contender's precision.
+        not_finite: elements that are NaN or infinite where the reference is finite.
+        torch_not_finite: the same in PyTorch at the contender's precision.
+        histogram: absolute errors of floating outputs.
+        worst: the samples furthest off, worst first, of floating outputs.
+    """
+
+    kind: str
+    elements: int
+    relative_l2: float
+    largest_error: float
+    cosine: float
+    largest_reference: float
+    budget: Budget | None
+    judged: bool
+    mismatches: int
+    allowed_mismatches: int
+    not_finite: int
+    torch_not_finite: int
+    histogram: Histogram
+    worst: tuple[WorstExample, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether these are within the budget."""
+        if self.budget is None:
+            return self.mismatches <= self.allowed_mismatches
+        return self.not_finite == 0 and self.share <= 1
+
+    @property
+    def share(self) -> float:
+        """Share of the budget that is used: above 1 is outside; infinite where values are not finite, 0 where the
+        size of errors is not judged."""
+        if self.budget is None:
+            if self.allowed_mismatches > 0:
+                return self.mismatches / self.allowed_mismatches
+            return math.inf if self.mismatches > 0 else 0.0
+        if self.not_finite:
+            return math.inf
+        return self.budget.share(self.largest_error, self.relative_l2) if self.judged else 0.0
+
+    @property
+    def excused(self) -> bool:
+        """Whether it is within the budget only because random rounding moves the model's result so far."""
+        budget = self.budget
+        if budget is None or not (self.judged and self.passed):
+            return False
+        return budget.override is None and self.largest_error > budget.limit_of_torch
+
+
+@dataclass(frozen=True)
+class OutputErrors:
+    """One output of one contender.
+
+    Attributes:
+        name, dtype: the output in the model.
+        kinds: its errors for each kind of inputs that ran, at least one.
+    """
+
+    name: str
+    dtype: str
+    kinds: tuple[KindErrors, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every kind is within its budget."""
+        return all(kind.passed for kind in self.kinds)
+
+    @property
+    def worst_kind(self) -> KindErrors:
+        """The kind that uses most of its budget."""
+        return max(self.kinds, key=lambda kind: kind.share)

@@ -1,0 +1,1 @@
+"""On which inputs a model is checked: files of the user's, or generated kinds."""

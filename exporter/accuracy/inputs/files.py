@@ -1,0 +1,289 @@
+"""Inputs for the accuracy check, read from .npz files in batches."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from attnexport.errors import InputError
+from attnexport.files.arrays import dtype_name
+from attnexport.files.npz import StoredArray, open_arrays
+from attnexport.models.program import Size, TensorSpec, dynamic_dims, initial_state, input_specs, shapes_at
+
+DATA = "data"
+LABELS = "labels"
+BATCH = 64
+"""Rows of a data file that run at once where the batch is dynamic."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors for one run.
+
+    Attributes:
+        source: where they are from, for messages.
+        tensors: in the order of the program's inputs.
+        labels: the right class of every prediction, or None.
+        rows: how many samples these are, where known.
+        kind: the kind of inputs that they are of; ``data`` for data that the user gave.
+        name: of the file that outputs for them are in, without its suffix.
+        first_row, file_rows: where they begin in their file, and how many rows that has.
+        done: share of all inputs that has run after them, for a progress bar.
+        empty: which input has a size of 0 and on which axis, for messages; empty where none has.
+    """
+
+    source: str
+    tensors: tuple[Tensor, ...]
+    labels: NDArray[Any] | None = field(default=None, compare=False)
+    rows: int = 1
+    kind: str = DATA
+    name: str = ""
+    first_row: int = 0
+    file_rows: int = 1
+    done: float = 1.0
+    empty: str = ""
+
+
+def data_files(path: str | os.PathLike[str]) -> list[Path]:
+    """The .npz files that a path names: itself, or a folder's in order.
+
+    Raises:
+        InputError: nothing there, or no .npz files in the folder.
+    """
+    given = Path(path)
+    if given.is_dir():
+        files = sorted(given.glob("*.npz"))
+        if not files:
+            raise InputError(f"--data {given}: expected .npz files in the folder, found none")
+        return files
+    if not given.is_file():
+        raise InputError(f"--data {given}: no such file or folder")
+    return [given]
+
+
+def data_batches(
+    program: ExportedProgram,
+    path: str | os.PathLike[str],
+    *,
+    dim_names: Mapping[str, Mapping[int, str]] | None = None,
+    limit: int | None = None,
+) -> Iterator[Batch]:
+    """The rows of .npz files in batches; arrays go by the inputs' names, ``labels`` beside them if present.
+
+    Buffers that are inputs start from what the model came with, in every batch, unless a file has an array for them.
+
+    Args:
+        program: the model.
+        path: an .npz file or a folder of them.
+        dim_names: names of the dynamic dims by input and axis, for messages. Default: None, torch's symbols.
+        limit: about how many rows to read; a static batch is never cut. Default: None, all.
+
+    Raises:
+        InputError: a file that is no .npz, lacks an input, or whose shapes, sizes or dtypes do not fit.
+    """
+    specs = input_specs(program)
+    left = limit
+    files = data_files(path)
+    for position, file in enumerate(files):
+        reader = _Reader(file, program, specs, dim_names or {})
+        with open_arrays(file) as stored:
+            content = reader.content(stored)
+        for batch in reader.batches(content, left):
+            yield replace(batch, done=(position + batch.done) / len(files))
+            left = None if left is None else left - batch.rows
+        if left is not None and left <= 0:
+            return
+
+
+def whole_file(
+    program: ExportedProgram,
+    file: Path,
+    *,
+    labels: Path | None = None,
+    kind: str = DATA,
+    done: float = 1.0,
+    dim_names: Mapping[str, Mapping[int, str]] | None = None,
+) -> Batch:
+    """All rows of an .npz file as one batch.
+
+    Args:
+        program: the model.
+        file: arrays by the inputs' names.
+        labels: a file with an array ``labels``. Default: None.
+        kind, done: of the batch.
+        dim_names: as for :func:`data_batches`.
+
+    Raises:
+        InputError: a file that is no .npz, lacks an input, or whose shapes, sizes or dtypes do not fit.
+    """
+    reader = _Reader(file, program, input_specs(program), dim_names or {})
+    with open_arrays(file) as stored:
+        batch = reader.whole(stored)
+    if labels is not None:
+        with open_arrays(labels) as stored:
+            batch = replace(batch, labels=reader.labels(stored))
+    return replace(batch, kind=kind, done=done)
+
+
+def _batch_size(specs: Sequence[TensorSpec]) -> Size | None:
+    """What axis 0 of the inputs that share a batch is called: the first dynamic size there, else the first."""
+    leading = [spec.shape[0] for spec in specs if spec.shape and not spec.is_state]
+    dynamic = [size for size in leading if isinstance(size, str)]
+    return (dynamic or leading or [None])[0]
+
+
+@dataclass(frozen=True)
+class _Content:
+    """A file's arrays that the program takes: its inputs in their order, and labels."""
+
+    tensors: list[Tensor]
+    labels: NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Fits one file's arrays to the program's inputs and cuts them into batches."""
+
+    file: Path
+    program: ExportedProgram
+    specs: Sequence[TensorSpec]
+    dim_names: Mapping[str, Mapping[int, str]]
+
+    def content(self, stored: Mapping[str, StoredArray]) -> _Content:
+        """The inputs and labels of an open file; other arrays are not read."""
+        size = _batch_size(self.specs)
+        return _Content([self._fitted(spec, stored, size) for spec in self.specs], self.labels(stored))
+
+    def batches(self, content: _Content, limit: int | None) -> Iterator[Batch]:
+        """The rows, about ``limit`` of them."""
+        size, tensors = _batch_size(self.specs), content.tensors
+        shared = [bool(spec.shape) and spec.shape[0] == size and not spec.is_state for spec in self.specs]
+        named = [(spec.name, len(tensor)) for spec, tensor, cut in zip(self.specs, tensors, shared, strict=True) if cut]
+        first, rows = named[0] if named else ("", 1)
+        for name, given in named:
+            if given != rows:
+                raise InputError(f"{self.file}: input {name}: expected {rows} rows as in {first}, given {given}")
+        if rows == 0:
+            raise InputError(f"{self.file}: input {first}: expected at least one row (axis 0), given none")
+        labels = content.labels
+        if labels is not None and named and (labels.ndim == 0 or len(labels) != rows):
+            raise InputError(f"{self.file}: {LABELS}: expected {rows} rows, given {labels.shape} {labels.dtype}")
+        for start, stop in self._pieces(size, rows, limit):
+            piece = tuple(tensor[start:stop] if cut else tensor for tensor, cut in zip(tensors, shared, strict=True))
+            self._check_sizes(piece)
+            ours = labels[start:stop] if labels is not None and named else labels
+            yield Batch(
+                f"{self.file}[{start}:{stop}]",
+                piece,
+                ours,
+                rows=stop - start,
+                name=self.file.stem,
+                first_row=start,
+                file_rows=rows,
+                done=stop / rows,
+                empty=self._empty(piece),
+            )
+
+    def whole(self, stored: Mapping[str, StoredArray]) -> Batch:
+        """The file's rows at once."""
+        tensors = tuple(self._fitted(spec, stored, None) for spec in self.specs)
+        self._check_sizes(tensors)
+        return Batch(self.file.stem, tensors, name=self.file.stem, empty=self._empty(tensors))
+
+    def _empty(self, tensors: Sequence[Tensor]) -> str:
+        for spec, tensor in zip(self.specs, tensors, strict=True):
+            if 0 in tensor.shape:
+                axis = tuple(tensor.shape).index(0)
+                return f"input {spec.name} of shape {tuple(tensor.shape)} has size 0 on axis {axis}"
+        return ""
+
+    def _fitted(self, spec: TensorSpec, stored: Mapping[str, StoredArray], batch: Size | None) -> Tensor:
+        """One input's array as a tensor of its dtype; read once its rank and fixed sizes were checked."""
+        if spec.is_state and spec.name not in stored:
+            return initial_state(self.program)[spec.name]
+        if spec.name not in stored:
+            raise InputError(
+                f"{self.file}: expected an array for input {spec.name}, given {', '.join(sorted(stored)) or 'none'}"
+            )
+        array = stored[spec.name]
+        kinds = "fV" if spec.dtype.is_floating_point else "biu"
+        fits = array.dtype.kind in kinds and array.ndim == len(spec.shape)
+        for axis, (size, given) in enumerate(zip(spec.shape, array.shape, strict=False)):
+            cut = axis == 0 and size == batch and not spec.is_state
+            fits &= isinstance(size, str) or size == given or (cut and size > 0 and given % size == 0)
+        if not fits:
+            raise self._misfit(spec, f"{array.shape} {array.dtype}")
+        values = array.read()
+        try:
+            return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), order="C")).to(spec.dtype)
+        except TypeError:
+            raise self._misfit(spec, f"{array.shape} {array.dtype}") from None
+
+    def _misfit(self, spec: TensorSpec, given: str) -> InputError:
+        names = self.dim_names.get(spec.name, {})
+        sizes = ", ".join(names.get(axis, str(size)) for axis, size in enumerate(spec.shape))
+        wanted = f"({sizes}) {dtype_name(spec.dtype)}"
+        return InputError(f"{self.file}: input {spec.name}: expected {wanted}, given {given}")
+
+    def labels(self, stored: Mapping[str, StoredArray]) -> NDArray[Any] | None:
+        """The labels of an open file, None where it has none."""
+        if LABELS not in stored:
+            return None
+        labels = stored[LABELS]
+        if labels.dtype.kind not in "biu":
+            raise InputError(f"{self.file}: {LABELS}: expected integers, given {labels.shape} {labels.dtype}")
+        return labels.read()
+
+    def _pieces(self, size: Size | None, rows: int, limit: int | None) -> Iterator[tuple[int, int]]:
+        """Where to cut: a static batch at its size, a dynamic one at BATCH rows or what its range allows."""
+        if isinstance(size, int):
+            for start in range(0, rows if limit is None else min(rows, max(limit, 1)), size):
+                yield start, start + size
+            return
+        dim = next((dim for dim in dynamic_dims(self.program) if dim.symbol == size), None)
+        uses = [str(other) for spec in self.specs for axis, other in enumerate(spec.shape) if axis or other != size]
+        if dim is None or any(dim.symbol in re.findall(r"\w+", use) for use in uses):
+            yield 0, rows
+            return
+        step = min(BATCH, dim.upper or BATCH)
+        stop = rows if limit is None else max(min(rows, limit), dim.lower)
+        count = -(-stop // step)
+        if 0 < stop % step < dim.lower:
+            step = -(-stop // count)
+        for start in range(0, stop, step):
+            yield start, min(start + step, stop)
+
+    def _check_sizes(self, tensors: Sequence[Tensor]) -> None:
+        """Refuses dynamic sizes outside their range, of one name and two sizes, or that do not fit a formula."""
+        limits = {dim.symbol: dim for dim in dynamic_dims(self.program)}
+        sizes: dict[str, int] = {}
+        for spec, tensor in zip(self.specs, tensors, strict=True):
+            for axis, (size, given) in enumerate(zip(spec.shape, tensor.shape, strict=True)):
+                limit = limits.get(str(size))
+                if limit is None:
+                    continue
+                if given < limit.lower or (limit.upper is not None and given > limit.upper):
+                    upper = "or more" if limit.upper is None else f"to {limit.upper}"
+                    name = self.dim_names.get(spec.name, {}).get(axis, str(size))
+                    raise InputError(
+                        f"{self.file}: input {spec.name}: expected {limit.lower} {upper} for {name} (axis {axis}), "
+                        f"given {given}"
+                    )
+                sizes.setdefault(limit.symbol, given)
+        if sizes.keys() != limits.keys():
+            return
+        for spec, tensor, shape in zip(self.specs, tensors, shapes_at(self.program, sizes), strict=True):
+            if tuple(tensor.shape) != shape:
+                raise InputError(
+                    f"{self.file}: input {spec.name}: expected {shape} for the sizes of the other inputs, "
+                    f"given {tuple(tensor.shape)}"
+                )

@@ -1,0 +1,156 @@
+"""A check's report as tables for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from attnexport.accuracy.check.results import Bisection, CheckReport, ContenderResult, Predictions, Repeatability
+from attnexport.accuracy.errors.measures import OutputErrors
+
+_DERIVED = (
+    "accuracy_contender",
+    "accuracy_reference",
+    "agreement",
+    "allowance",
+    "bit_equal",
+    "drop",
+    "error",
+    "limit",
+    "passed",
+    "share",
+    "verdict",
+)
+"""Properties that belong into JSON beside the fields."""
+
+
+def contender_table(result: ContenderResult) -> Table:
+    """Errors per output against the float64 reference, each of the kind of inputs that uses most of its budget."""
+    facts = result.facts
+    title = f"{facts.name}: {facts.runtime}, held to PyTorch at {facts.precision} ({facts.precision_source})"
+    shown = Table(title=title, title_justify="left")
+    for heading in ("output", "dtype", "worst inputs"):
+        shown.add_column(heading)
+    for heading in ("relative L2", "largest error", "PyTorch's own", "allowed", "cosine"):
+        shown.add_column(heading, justify="right")
+    shown.add_column("budget")
+    for output in result.outputs:
+        shown.add_row(*_row(output), Text("within", "green") if output.passed else Text("OUTSIDE", "red"))
+    return shown
+
+
+def _row(output: OutputErrors) -> list[str]:
+    worst = output.worst_kind
+    row = [output.name, output.dtype, worst.kind]
+    if worst.budget is None:
+        return [*row, "", f"{worst.mismatches} differ", "", f"{worst.allowed_mismatches} differ", ""]
+    error = f"{worst.not_finite} not finite" if worst.not_finite else f"{worst.largest_error:.2e}"
+    budget = worst.budget
+    numbers = [f"{worst.relative_l2:.2e}", error, f"{budget.torch_error:.2e}", f"{budget.limit:.2e}"]
+    return [*row, *numbers, f"{worst.cosine:.9f}"]
+
+
+def inputs_line(report: CheckReport) -> str:
+    """What ran, and what was left out and why, in one line."""
+    ran = ", ".join(f"{kind.batches} {kind.name}" for kind in report.kinds if kind.batches)
+    absent = "; ".join(f"{kind.name} left out: {kind.left_out}" for kind in report.kinds if kind.left_out)
+    return f"batches: {ran}{'; ' + absent if absent else ''}"
+
+
+def result_lines(result: ContenderResult) -> Iterator[str]:
+    """Predictions, metrics and repeatability of a contender, a line each."""
+    if result.predictions is not None:
+        yield _predictions_line(result.predictions)
+    for metric in result.metrics:
+        allowed = "not judged" if metric.max_drop is None else f"allowed {metric.max_drop:g}"
+        yield (
+            f"{metric.name}: {metric.reference:.6g} in the reference, {metric.contender:.6g} here; "
+            f"worse by {metric.drop:.3g} ({allowed})"
+        )
+    if result.repeatability is not None:
+        yield _repeatability_line(result.repeatability)
+    for number, build in enumerate(result.builds):
+        spread = max((spread.largest for spread in build.spreads), default=0.0)
+        yield (
+            f"build {number}: {build.build_seconds:.1f} s, a run {build.run_seconds * 1e3:.3g} ms, "
+            f"largest difference from the first {spread:.3g}, sha256 {build.sha256[:12]}"
+        )
+
+
+def layers_table(found: Bisection) -> Table:
+    """Errors of the layers that were compared, up to the guilty one and what follows it."""
+    shown = Table(title="Errors inside the file, in its order", title_justify="left")
+    for heading in ("layer", "operator", "tensor"):
+        shown.add_column(heading, overflow="fold")
+    for heading in ("relative L2", "largest error", "PyTorch's own", "allowed"):
+        shown.add_column(heading, justify="right")
+    shown.add_column("budget")
+    for layer in found.layers:
+        error = f"{layer.not_finite} not finite" if layer.not_finite else f"{layer.largest_error:.2e}"
+        torch = allowed = ""
+        if layer.budget is not None:
+            torch, allowed = f"{layer.budget.torch_error:.2e}", f"{layer.budget.limit:.2e}"
+        verdict = Text("within", "green") if layer.passed else Text("OUTSIDE", "red")
+        if layer is found.guilty:
+            verdict = Text("FIRST OUTSIDE", "bold red")
+        place = (layer.layer or "the model itself", layer.op, layer.tensor)
+        shown.add_row(*place, f"{layer.relative_l2:.2e}", error, torch, allowed, verdict)
+    return shown
+
+
+def hazard_lines(report: CheckReport) -> Iterator[str]:
+    """The hazards that were reached, a line each, or that none was."""
+    reached = [hazard for hazard in report.hazards if hazard.reached]
+    if report.hazards and not reached:
+        yield f"hazards: none of {len(report.hazards)} figures of the attention layers is beyond its limit"
+    for hazard in reached:
+        head = "" if hazard.head is None else f", head {hazard.head}"
+        size = f"{hazard.name} {hazard.value:.4g}, limit {hazard.limit:.4g}"
+        yield f"hazard: {hazard.layer}{head}: {size}: {hazard.meaning}"
+
+
+def _predictions_line(found: Predictions) -> str:
+    line = f"predictions ({found.output}): {found.agreement:.2%} of {found.compared} agree"
+    if found.accuracy_reference is not None and found.accuracy_contender is not None:
+        line += f"; accuracy {found.accuracy_reference:.2%} in PyTorch, {found.accuracy_contender:.2%} here"
+    return line
+
+
+def _repeatability_line(found: Repeatability) -> str:
+    times = f"median {statistics.median(found.seconds) * 1e3:.3g} ms" if found.seconds else "no run"
+    if found.bit_equal:
+        return f"repeated {found.runs} times: bit-equal, {times}"
+    spread = max(found.spreads, key=lambda spread: spread.largest)
+    return (
+        f"repeated {found.runs} times: {spread.differing} of {spread.elements} values of {spread.output} differ, "
+        f"by at most {spread.largest:.3g}; {times}"
+    )
+
+
+def as_json(report: CheckReport) -> dict[str, Any]:
+    """The report in plain types; numbers that are not finite become strings, failures have their line."""
+    found: dict[str, Any] = _plain(report)
+    for contender, result in zip(found["contenders"], report.contenders, strict=True):
+        for failure, said in zip(contender["failures"], result.failures, strict=True):
+            failure["line"] = str(said)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [entry.name for entry in dataclasses.fields(value)]
+        names += [name for name in _DERIVED if isinstance(getattr(type(value), name, None), property)]
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

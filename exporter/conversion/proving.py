@@ -1,0 +1,50 @@
+"""A file that came out of a conversion is run beside PyTorch; where it is wrong, the operator and module are named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch.export import ExportedProgram
+
+from attnexport.accuracy.diagnosis.bisect.search import bisect
+from attnexport.accuracy.inputs.files import Batch
+from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.conversion.other_shapes import Verified, WrongValuesError, verify_shapes
+from attnexport.errors import AttnexportError, BackendError, ConversionError
+
+
+def proven(path: Path, program: ExportedProgram, dim_names: Mapping[str, str], *, unproven: bool) -> Verified:
+    """Runs a file at the example's shape and others, against PyTorch.
+
+    Args:
+        path: the ONNX file.
+        program: what it was converted from.
+        dim_names: declared names of the symbols, for messages.
+        unproven: accept a file that cannot be run here, with a note.
+
+    Raises:
+        ConversionError: the file is wrong, or cannot be run and that is not accepted.
+    """
+    try:
+        if program.example_inputs is None:
+            raise BackendError("the program carries no example inputs")
+        return verify_shapes(path, program, dim_names)
+    except WrongValuesError as error:
+        raise ConversionError(f"{error}{_first_wrong(path, program, error)}") from error
+    except BackendError as error:
+        reason = f"not run: {str(error).removeprefix(f'{path}: ')}"
+        if not unproven:
+            raise ConversionError(
+                f"the file is not proven, {reason}; --unproven (unproven=True in Python) writes it all the same"
+            ) from error
+        return Verified((), (reason,))
+
+
+def _first_wrong(path: Path, program: ExportedProgram, wrong: WrongValuesError) -> str:
+    """The first tensor inside that is off, empty where none can be named."""
+    try:
+        found = bisect(program, path, Batch("verification", wrong.tensors), OnnxRuntimeBackend)
+    except AttnexportError:
+        return ""
+    return "" if found.guilty is None else f"; first off is {found.guilty}"

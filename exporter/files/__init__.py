@@ -1,0 +1,1 @@
+"""Files: outputs that are whole or absent, arrays, JSON of data classes."""

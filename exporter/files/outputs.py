@@ -1,0 +1,99 @@
+"""Output files that are either whole or absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attnexport.errors import InputError
+from attnexport.files.staging import staging_folder
+
+_held_back: dict[Path, Path] = {}
+
+
+def hold_back(path: Path, folder: Path) -> None:
+    """Has :func:`replacing` move the files of this output into ``folder`` from now on, for another process to place."""
+    _held_back[path.absolute()] = folder
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A staging folder beside the output, whose files move there when the block succeeds.
+
+    The caller writes files into the yielded folder under their final names; the file named like ``path`` moves
+    last. When the block fails, nothing is left; what a killed process leaves is swept by the next that writes there.
+
+    Raises:
+        InputError: the folder does not exist, cannot be written or runs full.
+    """
+    check_output(path)
+    target = Path(path)
+    folder = _held_back.get(target.absolute(), target.parent)
+    try:
+        with staging_folder(folder, target.name) as staging:
+            yield staging
+            written = sorted(staging.iterdir(), key=lambda file: file.name == target.name)
+            for file in written:
+                os.replace(file, folder / file.name)
+    except OSError as error:
+        if error.filename is not None and not _below(error.filename, folder):
+            raise
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def check_not_same(output: Path | None, *inputs: Path | None) -> None:
+    """Refuses an output that is one of the inputs.
+
+    Raises:
+        InputError: naming the file.
+    """
+    for given in inputs:
+        if output is not None and given is not None and output.exists() and given.exists() and output.samefile(given):
+            raise InputError(f"{output}: expected another name for the output, given the input {given}")
+
+
+def check_not_twice(*outputs: Path | None) -> None:
+    """Refuses two outputs of one name.
+
+    Raises:
+        InputError: naming the file.
+    """
+    given = [path for path in outputs if path is not None]
+    for position, path in enumerate(given):
+        if path.resolve() in {other.resolve() for other in given[:position]}:
+            raise InputError(f"{path}: expected another name for each output, given one twice")
+
+
+def check_output(path: str | os.PathLike[str] | None) -> None:
+    """Refuses an output file that cannot be written; for None does nothing. Commands ask before the long work.
+
+    Raises:
+        InputError: the path is a folder, or its folder does not exist or may not be written.
+    """
+    if path is None:
+        return
+    target = Path(path)
+    folder = target.parent
+    if target.is_dir():
+        raise InputError(f"{target}: expected a file to write, given a folder")
+    if not folder.is_dir():
+        raise InputError(f"{target}: expected an existing folder to write into, given {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{target}: cannot be written: no permission to write into {folder}")
+
+
+def _below(name: object, folder: Path) -> bool:
+    return Path(str(name)).resolve().is_relative_to(folder.resolve())
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, read in pieces."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

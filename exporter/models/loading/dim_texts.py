@@ -1,0 +1,56 @@
+"""Dims as people write them: ``batch``, ``2*n``, ``n+1``, ``AUTO``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from torch.export import Dim
+
+from attnexport.models.audit.shapes import is_identifier
+
+HINTS = {"AUTO": Dim.AUTO, "DYNAMIC": Dim.DYNAMIC, "STATIC": Dim.STATIC}
+"""What torch calls dims that need no name."""
+
+_FORMULA = re.compile(
+    r"\s*(?:(?P<factor>[0-9]{1,9})\s*\*\s*)?(?P<name>[^\W\d]\w*)(?:\s*(?P<sign>[+-])\s*(?P<offset>[0-9]{1,9}))?\s*"
+)
+FORMS = "a name (letters, digits and _), 2*name, name+1 or AUTO"
+
+
+def root_of(text: str) -> str | None:
+    """The name in ``2*n+1``; None where the text has another form."""
+    match = _FORMULA.fullmatch(text)
+    return match["name"] if match and is_identifier(match["name"]) else None
+
+
+def dim_of(text: str, root: Any) -> Any:
+    """The torch Dim of a formula. root: the Dim of its name."""
+    match = _FORMULA.fullmatch(text)
+    assert match is not None
+    dim = root if match["factor"] in (None, "1") else int(match["factor"]) * root
+    offset = int(match["offset"] or 0)
+    if offset == 0:
+        return dim
+    return dim + offset if match["sign"] == "+" else dim - offset
+
+
+def root_size(text: str, size: int) -> int | None:
+    """The size that the formula's name needs for the formula to have this one; None where there is none."""
+    match = _FORMULA.fullmatch(text)
+    if match is None:
+        return None
+    factor, offset = int(match["factor"] or 1), int(match["offset"] or 0)
+    scaled = size - (offset if match["sign"] != "-" else -offset)
+    return scaled // factor if factor and scaled % factor == 0 else None
+
+
+def symbol_named(expression: str, name: str) -> tuple[str, str] | None:
+    """Torch's symbol in ``2*s0`` and the name in ``2*n``, where both are the same formula."""
+    symbols = set(re.findall(r"[^\W\d]\w*", expression))
+    root = root_of(name)
+    if root is None or len(symbols) != 1:
+        return None
+    symbol = symbols.pop()
+    written = re.sub(rf"\b{symbol}\b", lambda match: root, expression)
+    return (symbol, root) if "".join(written.split()) == "".join(name.split()) else None

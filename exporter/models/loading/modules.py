@@ -1,0 +1,83 @@
+"""An nn.Module from a factory in the user's code, and what its exceptions say, in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from attnexport.errors import InputError
+from attnexport.models.loading.unwrapping import inner
+
+
+@contextlib.contextmanager
+def current_folder_importable() -> Iterator[None]:
+    """Puts the current folder first on the path of imports."""
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+def module_from_factory(factory: str) -> tuple[nn.Module, str | None]:
+    """Import ``pkg.module:name`` with the current folder on the path and call it without arguments.
+
+    Returns:
+        The module in eval mode, without the wrappers that training puts around it, and the file that defines the
+        factory (None when there is none).
+
+    Raises:
+        InputError: the text has another form, the import or the call fails, or it returns no nn.Module.
+    """
+    module_name, colon, attribute = factory.partition(":")
+    if not colon or not module_name or not attribute:
+        raise InputError(f"--model {factory}: expected pkg.module:factory, such as my_models.vit:build")
+    with current_folder_importable():
+        try:
+            source = importlib.import_module(module_name)
+        except Exception as error:
+            raise InputError(f"--model {factory}: cannot import {module_name}: {told(error)}") from None
+        build: Any = source
+        for part in attribute.split("."):
+            if not hasattr(build, part):
+                raise InputError(f"--model {factory}: {module_name} has no {attribute}")
+            build = getattr(build, part)
+        if isinstance(build, nn.Module) or not callable(build):
+            raise InputError(
+                f"--model {factory}: expected a function without arguments that returns an nn.Module, "
+                f"given a {type(build).__name__}"
+            )
+        try:
+            module = build()
+        except Exception as error:
+            raise InputError(f"--model {factory}: {attribute}() failed: {told(error)}") from None
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"--model {factory}: expected an nn.Module from {attribute}(), given a {type(module).__name__}"
+        )
+    return inner(module).eval(), getattr(source, "__file__", None)
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line, with the innermost place in the user's own code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<"))]
+    own = [frame for frame in own if Path(frame.filename) != Path(__file__)]
+    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {one_line(error)}{place}"
+
+
+def one_line(error: BaseException | str) -> str:
+    """The first line of a message that says something, at most 300 characters."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]

@@ -1,0 +1,84 @@
+"""From a program that writes buffers to one that does not: refused, left out, or with the buffers as inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind
+
+from attnexport.errors import ConversionError, InputError
+from attnexport.models.program import next_state, state_names
+from attnexport.models.state.as_inputs import with_state_inputs, without_writes
+from attnexport.models.state.choices import AS_NEEDED, IO, REFUSE, STATE_CHOICES
+from attnexport.models.state.dependence import read_by_outputs, written
+from attnexport.models.state.writes import functional, has_writes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A program that changes nothing in place.
+
+    Attributes:
+        program: the program; the one that was given where it wrote nothing.
+        notes: what became of what it wrote, one sentence each.
+    """
+
+    program: ExportedProgram
+    notes: tuple[str, ...] = ()
+
+
+def without_state(program: ExportedProgram, state: str = REFUSE) -> Prepared:
+    """A program whose every run depends on its inputs alone.
+
+    Buffers that are written and that no output depends on, in this call or a later one, are left out with a note,
+    as is what forward writes into its own inputs.
+
+    Args:
+        program: the model.
+        state: "refuse" refuses other written buffers; "io" makes inputs and outputs of every written buffer;
+            "as needed" does so where outputs depend on one. Default: "refuse".
+
+    Raises:
+        ConversionError: outputs depend on a written buffer, or the program changes something else than buffers.
+        InputError: another choice.
+    """
+    if state not in (*STATE_CHOICES, AS_NEEDED):
+        raise InputError(f"state: expected {' or '.join(STATE_CHOICES)}, given {state!r}")
+    pure = functional(program)
+    if not has_writes(pure.graph_signature):
+        return Prepared(pure)
+    read = read_by_outputs(pure)
+    if read and state == REFUSE:
+        raise ConversionError(_refusal(read))
+    if written(pure) and (state == IO or read):
+        with_state = with_state_inputs(pure)
+        return Prepared(with_state, (*_on_inputs(pure), *_on_state(state_names(with_state))))
+    return Prepared(without_writes(pure), (*_on_inputs(pure), *_on_unread(tuple(written(pure)))))
+
+
+def _refusal(paths: Sequence[str]) -> str:
+    one = len(paths) == 1
+    return (
+        f"buffer{'' if one else 's'} {', '.join(paths)}: forward writes {'it' if one else 'them'} and outputs of later "
+        f"calls depend on {'it' if one else 'them'}, a state that an ONNX file cannot hold: make "
+        f'{"it an input and an output" if one else "them inputs and outputs"} with --state io (state="io" in Python), '
+        "or leave forward without it"
+    )
+
+
+def _on_inputs(program: ExportedProgram) -> Iterator[str]:
+    for spec in program.graph_signature.output_specs:
+        if spec.kind is OutputKind.USER_INPUT_MUTATION:
+            yield f"input {spec.target}: forward changes it in place, the file leaves it as it is"
+
+
+def _on_state(names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        yield f"buffer {name} is an input, and {next_state(name)} an output: what the next call takes"
+
+
+def _on_unread(paths: Sequence[str]) -> Iterator[str]:
+    for path in paths:
+        yield f"buffer {path}: forward writes it and no output depends on it, the file leaves that out"
