@@ -6,8 +6,6 @@ Names are imported when first used, so that ``attnexport --help`` does not wait 
 from __future__ import annotations
 
 import importlib
-import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from attnexport.version import __version__ as __version__
@@ -71,21 +69,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'attnexport' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"attnexport.{_HOME[name]}"), name)
     globals()[name] = value
-    _offer_kernels()
     return value
-
-
-def _offer_kernels() -> None:
-    """Tells the operators, once they are imported, that the plugins' kernels can compute them."""
-    registration = sys.modules.get("attnexport.variants.registration")
-    if registration is not None:
-        registration.offer_accelerator(_run_kernel)
-
-
-def _run_kernel(operator: str, args: Sequence[Any]) -> Any:
-    from attnexport.plugins.calling.acceleration import accelerate
-
-    return accelerate(operator, args)
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,25 +15,14 @@ from attnexport.variants.gradients import input_gradients, save_inputs
 from attnexport.variants.mapping import map_call
 from attnexport.variants.transforms import under_transforms
 
-Accelerator = Callable[[str, Sequence[Any]], Tensor | None]
-"""Computes an operator, given its qualified name and positional arguments; None leaves it to the reference."""
-
-_accelerator: Accelerator | None = None
+_KERNELS = "attnexport.plugins.calling.acceleration"
+"""Has ``accelerate``. A name that the first call resolves, for the plugins import the variants and not the reverse."""
 
 
-def set_accelerator(accelerator: Accelerator | None) -> None:
-    """Sets what every operator asks before it runs its reference on real tensors; None for nothing.
-
-    Only the forward pass asks: gradients are the reference's. Tracing and export never ask.
-    """
-    global _accelerator
-    _accelerator = accelerator
-
-
-def offer_accelerator(accelerator: Accelerator) -> None:
-    """Sets the accelerator unless there is one."""
-    if _accelerator is None:
-        set_accelerator(accelerator)
+def _accelerated(name: str, args: Sequence[Any]) -> Tensor | None:
+    """The result of the operator of that name if a kernel computes it, or None where the reference must."""
+    result: Tensor | None = importlib.import_module(_KERNELS).accelerate(name, args)
+    return result
 
 
 def _own_precision(args: Sequence[Any]) -> AbstractContextManager[Any]:
@@ -47,13 +37,16 @@ def register_operator(reference: Callable[..., Tensor]) -> Callable[..., Tensor]
     The first argument is query-like, (B, H, N, ...) or a list of such, and ``v`` is (B, Hkv, M, Dv); the result
     is (B, H, N, Dv) of v's dtype. Tensors of three axes and more and integer tensors start with the batch; others are
     parameters that all samples share. The backward pass keeps the inputs only and runs the reference again.
+
+    The forward pass on real tensors goes through the plugins' kernels where there are some for the call. Tracing and
+    export never ask for them.
     """
     name = f"attnexport::{reference.__name__}"
 
     def forward(*args: Any) -> Tensor:
         with torch.no_grad(), _own_precision(args):
-            accelerated = None if _accelerator is None else _accelerator(name, args)
-            return reference(*args).contiguous() if accelerated is None else accelerated
+            result = _accelerated(name, args)
+            return reference(*args).contiguous() if result is None else result
 
     def precise(*args: Any) -> Tensor:
         with _own_precision(args):

@@ -100,7 +100,6 @@ def use(library: str | os.PathLike[str] | Library | None, *, device_type: str = 
     """
     _choice.accelerator = None if library is None else Accelerator(_opened(library), device_type)
     _choice.searched = True
-    connect()
 
 
 @contextlib.contextmanager
@@ -116,13 +115,6 @@ def using(library: str | os.PathLike[str] | Library | None, *, device_type: str 
         yield
     finally:
         _choice.searched, _choice.accelerator = before
-
-
-def connect() -> None:
-    """Makes the operators ask :func:`accelerate`."""
-    from attnexport.variants.registration import set_accelerator
-
-    set_accelerator(accelerate)
 
 
 def accelerate(operator: str, args: Sequence[Any]) -> Tensor | None:

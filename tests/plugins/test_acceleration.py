@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import attnexport
 from attnexport.errors import InputError
@@ -165,6 +168,48 @@ def test_tracing_and_compiling_do_not_ask(plain_library: Library, calls: list[st
         assert calls == []
         program.module()(x)
         assert calls == ["affine kernel"]
+
+
+WAYS = {
+    "a loaded model": "import attnexport; run = attnexport.load_model(model).program.module()",
+    "torch.export.load": "import attnexport.variants; run = torch.export.load(model).module()",
+    "its folder": "from attnexport.variants.affine.module import AffineScaledAttention as Made; run = Made(16, 2)",
+}
+FRESH = """
+import sys
+import torch
+_, library, model = sys.argv
+{way}
+from attnexport.plugins.calling import acceleration, library as libraries
+acceleration._choice.accelerator = acceleration.Accelerator(libraries.load_library(library), "cpu")
+run(torch.randn(1, 13, 16))
+"""
+
+
+@pytest.fixture(scope="module")
+def thirteen_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model's file whose rows make the plain library report an error of the device."""
+    path = tmp_path_factory.mktemp("model") / "affine.pt2"
+    program = torch.export.export(attnexport.AffineScaledAttention(16, 2), (torch.randn(1, 13, 16),))
+    torch.export.save(program, path)
+    return path
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_library_serves_an_operator_however_it_was_reached(way: str, plain_path: Path, thirteen_rows: Path):
+    command = [sys.executable, "-c", FRESH.format(way=WAYS[way]), str(plain_path), str(thirteen_rows)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "OperatorError: AffineScaledAttention: CUDA reported an error" in done.stderr
+
+
+def test_the_first_tensors_of_a_gpu_start_the_search(plain_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(LIBRARY_VARIABLE, str(plain_path))
+    monkeypatch.setattr(acceleration.Accelerator, "run", lambda self, variant, args: self.library.path)
+    with FakeTensorMode():
+        for device, found in (("cpu", None), ("cuda", plain_path), ("cpu", None)):
+            assert (
+                acceleration.accelerate("attnexport::affine_scaled_attention", [torch.empty(1, device=device)]) == found
+            )
 
 
 def test_use_opens_a_path_and_refuses_what_is_none(plain_path: Path, tmp_path: Path, calls: list[str]):
