@@ -1,14 +1,17 @@
-"""The CUDA and C++ sources, and which of them make which library. Nothing else says so."""
+"""The CUDA and C++ sources, and which of them make which library: tensorrt/libraries.json, which CMake reads too."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from attnexport.errors import InputError
 
-APIS = ("v3", "v2", "none")
-"""Plugin interfaces a library is built for: IPluginV3, IPluginV2DynamicExt, or the kernels alone."""
+APIS = {"v3": ("v3", "static"), "v2": ("v2",), "none": ("none",)}
+"""Plugin interfaces to build for, IPluginV3, IPluginV2DynamicExt or the kernels alone; of each the libraries as
+libraries.json names them, the one that names a build first."""
 
 
 @dataclass(frozen=True)
@@ -25,34 +28,8 @@ class Recipe:
 
     file_name: str
     version_script: str
-    adapters: tuple[str, ...] = ()
-    stays_loaded: bool = False
-
-
-_SHARED = ("attributes.cpp", "call_builder.cpp", "diagnostics.cpp", "fields.cpp", "input_layout.cpp")
-_V3 = (*_SHARED, "plugin_v3.cpp", "creator_v3.cpp")
-_V2 = (*_SHARED, "bytes.cpp", "plugin_v2.cpp", "creator_v2.cpp")
-
-_RECIPES = {
-    "v3": (
-        Recipe("libattnexport_plugins.so", "loadable.map", (*_V3, "exports_v3.cpp")),
-        Recipe(
-            "libattnexport_plugins_static.so",
-            "registering.map",
-            (*_V3, "host_registry.cpp", "registration_v3.cpp"),
-            stays_loaded=True,
-        ),
-    ),
-    "v2": (
-        Recipe(
-            "libattnexport_plugins_v2.so",
-            "registering.map",
-            (*_V2, "host_registry.cpp", "registration_v2.cpp"),
-            stays_loaded=True,
-        ),
-    ),
-    "none": (Recipe("libattnexport_kernels.so", "registering.map"),),
-}
+    adapters: tuple[str, ...]
+    stays_loaded: bool
 
 
 @dataclass(frozen=True)
@@ -94,15 +71,32 @@ class Sources:
         Raises:
             InputError: a source is missing from the folder.
         """
-        recipes = _RECIPES[api]
-        adapters = (name for recipe in recipes for name in (recipe.version_script, *recipe.adapters))
-        needed = [self.registry, *(self.adapter(name) for name in adapters)]
-        for path in needed:
-            if not path.is_file():
-                raise InputError(f"{path}: expected a source of the plugin library, found none")
+        listed = self.adapter("libraries.json")
+        _check_there(listed)
+        given = json.loads(listed.read_text())
+        recipes = tuple(_recipe(given, name) for name in APIS[api])
+        _check_there(self.registry)
+        for recipe in recipes:
+            _check_there(*map(self.adapter, (recipe.version_script, *recipe.adapters)))
         return recipes
 
 
 def library_names(api: str) -> tuple[str, ...]:
     """File names of the libraries of a plugin interface."""
-    return tuple(recipe.file_name for recipe in _RECIPES[api])
+    return tuple(recipe.file_name for recipe in Sources().recipes(api))
+
+
+def _recipe(given: dict[str, Any], name: str) -> Recipe:
+    library = given["libraries"][name]
+    return Recipe(
+        file_name=f"lib{library['name']}.so",
+        version_script=library["version_script"],
+        adapters=(*given["adapters"][library["adapter"]], *library["exports"]),
+        stays_loaded=library["stays_loaded"],
+    )
+
+
+def _check_there(*paths: Path) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: expected a source of the plugin library, found none")

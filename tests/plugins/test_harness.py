@@ -78,6 +78,17 @@ def test_the_adapters_serve_two_small_operators(api: str, harness: Path):
     assert "out of 2" in done.stdout
 
 
+@pytest.mark.parametrize("api", RECIPES)
+def test_cmake_links_what_build_links(api: str, harness: Path):
+    recipe = RECIPES[api]
+    command = [require("ninja"), "-C", harness, "-t", "commands", "-s", recipe.file_name]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    sources = [Path(word).stem for word in said.split() if word.endswith(".cpp.o")]
+    assert sources == [Sources().registry.name, "copy_values.cpp", *recipe.adapters]
+    assert f"--version-script={Sources().adapter(recipe.version_script)}" in said
+    assert ("nodelete" in said) == recipe.stays_loaded
+
+
 def program_of(harness: Path, api: str) -> Path:
     return harness / "tests" / "harness" / PROGRAMS[api]
 
