@@ -1,13 +1,14 @@
-"""The registry: every folder below this one that defines VARIANT is a variant."""
+"""The registry: every folder below this one is a variant, which it defines as VARIANT; its ``__all__`` is public."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import Any
 
 from attnexport.variants.spec import ErrorFloor, Variant
 
-__all__ = ["ErrorFloor", "Variant", "all_variants", "variant_of_op_type", "variant_of_torch_op"]
+__all__ = ["ErrorFloor", "Variant", "all_variants", "public_names", "variant_of_op_type", "variant_of_torch_op"]
 
 
 def _discover() -> dict[str, Variant]:
@@ -25,6 +26,12 @@ _VARIANTS = _discover()
 def all_variants() -> tuple[Variant, ...]:
     """Every variant, in the order of the folder names."""
     return tuple(_VARIANTS.values())
+
+
+def public_names() -> dict[str, Any]:
+    """The operators, modules and option classes of all variants, by the names that attnexport has them under."""
+    folders = [importlib.import_module(f"{__name__}.{name}") for name in _VARIANTS]
+    return {name: getattr(folder, name) for folder in folders for name in folder.__all__}
 
 
 def variant_of_torch_op(target: object) -> Variant | None:

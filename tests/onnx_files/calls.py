@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import attnexport
+from attnexport.variants import all_variants
 
 
 class Call(nn.Module):
@@ -77,6 +78,14 @@ CASES = [
     Case("topn", topn),
     Case("topn_aggregate", topn, {"renormalize": False}),
 ]
+
+_MADE = {case.operator.__name__ for case in CASES}
+CASES += [
+    Case(variant.name, getattr(attnexport, variant.reference.__name__))
+    for variant in all_variants()
+    if variant.name not in _MADE
+]
+"""The variants that have no function above are called with q, k and v alone."""
 
 
 def tensors(batch, heads, kv_heads, rows, keys, width=8, value_width=5, dtype=torch.float32, seed=0):

@@ -14,6 +14,7 @@ from attnexport.accuracy.check.budget import Budget, relative_floor
 from attnexport.plugins.calling.library import Op
 from attnexport.plugins.calling.torch_calls import run_op
 from attnexport.variants import Variant, all_variants
+from tests.variants.cases import cases_of
 
 FLOAT_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -135,6 +136,21 @@ _MAKERS: dict[str, Callable[[Sizes, Mapping[str, Any]], Arguments]] = {
     "TopNAttention": _topn,
     "HadamardLinearAttention": _hla,
 }
+OP_TYPES = tuple(dict.fromkeys([*_MAKERS, *(variant.op_type for variant in all_variants())]))
+
+
+def _plain(case: Case) -> Arguments:
+    """Of an operator that takes queries, keys and values alone and has a default for everything else."""
+    s = case.sizes
+    tensors = {
+        "q": _normal(1, s.batch, s.heads, s.rows, s.width),
+        "k": _normal(2, s.batch, s.kv_heads, s.keys, s.width),
+        "v": _normal(3, s.batch, s.kv_heads, s.keys, s.value_width),
+    }
+    (plain,) = cases_of(case.variant)
+    return {**case.variant.bind(plain.raw_arguments(tensors), {}), **case.options}
+
+
 _KEY_TENSORS = ("k", "v", "omega_k", "theta")
 
 
@@ -150,7 +166,7 @@ def _map_tensors(change: Callable[[Tensor], Tensor], arguments: Arguments) -> Ar
 def make_arguments(case: Case, dtype: torch.dtype, device: str = "cpu") -> Arguments:
     """The reference's arguments by name, rounded to dtype; keys beyond a sample's length hold NaN."""
     s = case.sizes
-    drawn = _MAKERS[case.op_type](s, case.options)
+    drawn = _MAKERS[case.op_type](s, case.options) if case.op_type in _MAKERS else _plain(case)
     arguments = _map_tensors(lambda tensor: tensor.to(device, dtype), drawn)
     for sample, length in enumerate(s.kv_lengths or ()):
         for name in _KEY_TENSORS:
@@ -292,8 +308,10 @@ def _options(op_type: str, sizes: Sizes) -> Iterator[dict[str, Any]]:
         yield from ({"n": 1}, {"n": 6}, {"n": 20, "renormalize": False}, {"n": max(keys - 1, 1)}, {"n": keys + 1})
     elif op_type == "AffineScaledAttention":
         yield from ({}, {"scale": -0.7}, {"scale": 0.0})
-    else:
+    elif op_type == "HadamardLinearAttention":
         yield from ({"features": m} for m in ((16,), (8, 24), (16, 8, 8), (5, 7)))
+    else:
+        yield {}
 
 
 def _grids() -> Iterator[Case]:
@@ -308,7 +326,7 @@ def _grids() -> Iterator[Case]:
 
 
 def _widths() -> Iterator[Case]:
-    for op_type in _MAKERS:
+    for op_type in OP_TYPES:
         for width in (8, 16, 88, 104, 128, 192, 256):
             sizes = Sizes(1, 1, rows=70, keys=90, width=width, value_width=264 - width, batch=1, causal=width % 16 == 0)
             options = {"features": (8, 16)} if op_type == "HadamardLinearAttention" else {}
@@ -324,7 +342,7 @@ def all_cases(pairs: tuple[tuple[int, int], ...] = ODD_SIZES) -> list[Case]:
     """The whole list, for rows and keys of these sizes."""
     cases = [
         Case(op_type, sizes, options)
-        for op_type in _MAKERS
+        for op_type in OP_TYPES
         for sizes in _shapes(pairs)
         for options in _options(op_type, sizes)
     ]

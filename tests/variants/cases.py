@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from inspect import Parameter, signature
 from typing import Any
 from unittest import mock
 
@@ -14,6 +15,7 @@ from hypothesis import settings
 from torch import Generator, Tensor
 from torch.profiler import ProfilerActivity, profile
 
+import attnexport
 from attnexport import (
     Grid,
     affine_scaled_attention,
@@ -22,6 +24,7 @@ from attnexport import (
     selective_synchronization_attention,
     top_n_attention,
 )
+from attnexport.variants import Variant, all_variants, variant_of_torch_op
 from tests.variants import formulas
 
 Inputs = dict[str, Any]
@@ -98,14 +101,10 @@ class Case:
         return arguments
 
     def weights(self, inputs: Inputs, **visibility: Any) -> Tensor:
-        """The reference's dense weights of the same call."""
-        (dense,) = (
-            function
-            for name, function in vars(sys.modules[self.operator.__module__].reference).items()
-            if name.endswith("_weights") and not name.startswith("_")
-        )
-        result: Tensor = dense(*self.raw_arguments(inputs, **visibility))
-        return result
+        """The variant's dense weights of the same call."""
+        variant = variant_of_torch_op(self.torch_op)
+        assert variant is not None
+        return variant.weights(**variant.bind(self.raw_arguments(inputs, **visibility), {}))
 
 
 def normal(generator: Generator, *shape: int) -> Tensor:
@@ -189,34 +188,64 @@ def _top_n(name: str, **options: Any) -> Case:
     return Case(name, top_n_attention, formulas.top_n, draw_qkv, ("q",), ("k", "v"), options)
 
 
-CASES = (
-    _krause("krause"),
-    _krause("krause-one-sigma", draw=draw_krause_one_sigma),
-    _krause("krause-top3", top_k=3),
-    _krause("krause-window1", window=1),
-    _krause("krause-window4", window=4),
-    _krause("krause-window20", window=20),
-    _krause("krause-window6-top2", window=6, top_k=2),
-    _krause_grid("krause-chebyshev1", 3, 5, 1, "chebyshev", 1),
-    _krause_grid("krause-chebyshev2-prefix0", 5, 4, 2, "chebyshev", 0),
-    _krause_grid("krause-manhattan1-prefix2", 4, 3, 1, "manhattan", 2),
-    _krause_grid("krause-manhattan2-top3", 4, 5, 2, "manhattan", 1, top_k=3),
-    _krause_grid("krause-radius0", 2, 3, 0, "chebyshev", 1),
-    _hla("hla-one", 4),
-    _hla("hla-two", 4, 3),
-    _hla("hla-three", 2, 3, 2),
-    _ssa("ssa"),
-    _ssa("ssa-top2", top_k=2),
-    _affine("affine"),
-    _affine("affine-scale", scale=0.8),
-    _top_n("topn-3", n=3),
-    _top_n("topn-1", n=1),
-    _top_n("topn-3-raw", n=3, renormalize=False, scale=1.3),
-)
+_CASES = {
+    "affine": (
+        _affine("affine"),
+        _affine("affine-scale", scale=0.8),
+    ),
+    "hla": (
+        _hla("hla-two", 4, 3),
+        _hla("hla-one", 4),
+        _hla("hla-three", 2, 3, 2),
+    ),
+    "krause": (
+        _krause("krause-window6-top2", window=6, top_k=2),
+        _krause("krause"),
+        _krause("krause-one-sigma", draw=draw_krause_one_sigma),
+        _krause("krause-top3", top_k=3),
+        _krause("krause-window1", window=1),
+        _krause("krause-window4", window=4),
+        _krause("krause-window20", window=20),
+        _krause_grid("krause-chebyshev1", 3, 5, 1, "chebyshev", 1),
+        _krause_grid("krause-chebyshev2-prefix0", 5, 4, 2, "chebyshev", 0),
+        _krause_grid("krause-manhattan1-prefix2", 4, 3, 1, "manhattan", 2),
+        _krause_grid("krause-manhattan2-top3", 4, 5, 2, "manhattan", 1, top_k=3),
+        _krause_grid("krause-radius0", 2, 3, 0, "chebyshev", 1),
+    ),
+    "ssa": (
+        _ssa("ssa"),
+        _ssa("ssa-top2", top_k=2),
+    ),
+    "topn": (
+        _top_n("topn-3", n=3),
+        _top_n("topn-1", n=1),
+        _top_n("topn-3-raw", n=3, renormalize=False, scale=1.3),
+    ),
+}
+"""By variant, the case that stands for it first."""
 
-ONE_PER_VARIANT = tuple(
-    case for case in CASES if case.name in {"krause-window6-top2", "hla-two", "ssa", "affine", "topn-3"}
-)
+
+def cases_of(variant: Variant) -> tuple[Case, ...]:
+    """A variant's cases: those of the table, else its operator without options, held to its own dense weights."""
+    if variant.name in _CASES:
+        return _CASES[variant.name]
+    operator = getattr(attnexport, variant.reference.__name__)
+    needed = {name for name, given in signature(operator).parameters.items() if given.default is Parameter.empty}
+    if needed != {"q", "k", "v"}:
+        return ()
+
+    def formula(**inputs: Any) -> Tensor:
+        arguments = plain.raw_arguments({name: inputs.pop(name) for name in ("q", "k", "v")}, **inputs)
+        bound = variant.bind(arguments, {})
+        return variant.weights(**bound) @ bound["v"].repeat_interleave(bound["q"].shape[1] // bound["v"].shape[1], 1)
+
+    plain = Case(variant.name, operator, formula, draw_qkv, ("q",), ("k", "v"))
+    return (plain,)
+
+
+CASES = tuple(case for variant in all_variants() for case in cases_of(variant))
+
+ONE_PER_VARIANT = tuple(case for variant in all_variants() for case in cases_of(variant)[:1])
 
 UNBOUND = tuple(case for case in CASES if case.tokens is None)
 

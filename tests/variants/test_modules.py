@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import math
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from attnexport import (
     SelectiveSynchronizationAttention,
     TopNAttention,
 )
+from attnexport.variants import public_names
 from attnexport.variants.hla.module import FEATURE_MAPS, FeatureMap
 from tests.variants import formulas
 from tests.variants.cases import error, int32
@@ -59,7 +61,20 @@ def top_n(**options: Any) -> nn.Module:
     return TopNAttention(DIM, HEADS, 3, **options)
 
 
+def plain(kind: type[nn.Module]) -> Factory:
+    """Of a module that needs a width and a number of heads alone."""
+
+    def make(**options: Any) -> nn.Module:
+        return kind(DIM, HEADS, **options)
+
+    make.__name__ = kind.__name__
+    return make
+
+
 FACTORIES = [krause, krause_two_branches, krause_grid, hla, ssa, affine, top_n]
+_MADE = {type(factory()) for factory in FACTORIES}
+MODULES = [kind for kind in public_names().values() if inspect.isclass(kind) and issubclass(kind, nn.Module)]
+FACTORIES += [plain(kind) for kind in MODULES if kind not in _MADE]
 
 each_module = pytest.mark.parametrize("factory", [pytest.param(factory, id=factory.__name__) for factory in FACTORIES])
 

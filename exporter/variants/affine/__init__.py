@@ -1,9 +1,11 @@
 """Affine-scaled attention: softmax weights times alpha plus beta."""
 
-from attnexport.variants.affine import hazards, onnx_function, op, reference
+from attnexport.variants.affine import hazards, onnx_function, reference
+from attnexport.variants.affine.module import AffineScaledAttention
+from attnexport.variants.affine.op import affine_scaled_attention
 from attnexport.variants.spec import Variant
 
-__all__ = ["VARIANT", "op"]
+__all__ = ["AffineScaledAttention", "affine_scaled_attention"]
 
 VARIANT = Variant(
     name="affine",

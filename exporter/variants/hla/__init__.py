@@ -1,9 +1,11 @@
 """Hadamard linear attention: linear attention with products of kernels, a reconstruction."""
 
-from attnexport.variants.hla import hazards, onnx_function, op, reference
+from attnexport.variants.hla import hazards, onnx_function, reference
+from attnexport.variants.hla.module import HadamardLinearAttention
+from attnexport.variants.hla.op import hadamard_linear_attention
 from attnexport.variants.spec import Variant
 
-__all__ = ["VARIANT", "op"]
+__all__ = ["HadamardLinearAttention", "hadamard_linear_attention"]
 
 VARIANT = Variant(
     name="hla",

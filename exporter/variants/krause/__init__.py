@@ -1,9 +1,12 @@
 """Krause attention: bounded-confidence attention over a window or a grid."""
 
-from attnexport.variants.krause import hazards, onnx_function, op, reference
+from attnexport.variants.krause import hazards, onnx_function, reference
+from attnexport.variants.krause.module import KrauseAttention
+from attnexport.variants.krause.neighbourhood import Grid
+from attnexport.variants.krause.op import krause_attention
 from attnexport.variants.spec import Variant
 
-__all__ = ["VARIANT", "op"]
+__all__ = ["Grid", "KrauseAttention", "krause_attention"]
 
 VARIANT = Variant(
     name="krause",

@@ -1,9 +1,11 @@
 """Selective synchronization attention: weights of phase-locked oscillators."""
 
 from attnexport.variants.spec import ErrorFloor, Variant
-from attnexport.variants.ssa import hazards, onnx_function, op, reference
+from attnexport.variants.ssa import hazards, onnx_function, reference
+from attnexport.variants.ssa.module import SelectiveSynchronizationAttention
+from attnexport.variants.ssa.op import selective_synchronization_attention
 
-__all__ = ["VARIANT", "op"]
+__all__ = ["SelectiveSynchronizationAttention", "selective_synchronization_attention"]
 
 VARIANT = Variant(
     name="ssa",

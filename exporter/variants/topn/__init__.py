@@ -1,9 +1,11 @@
 """Top-N attention and the geometry of its selection."""
 
 from attnexport.variants.spec import Variant
-from attnexport.variants.topn import hazards, onnx_function, op, reference
+from attnexport.variants.topn import hazards, onnx_function, reference
+from attnexport.variants.topn.module import TopNAttention
+from attnexport.variants.topn.op import top_n_attention
 
-__all__ = ["VARIANT", "op"]
+__all__ = ["TopNAttention", "top_n_attention"]
 
 VARIANT = Variant(
     name="topn",
