@@ -1,6 +1,6 @@
 // Affine-scaled attention: alpha times softmax attention plus beta times the sum of the visible values.
 #include <common/prefix_sums.cuh>
-#include <forward/launch.cuh>
+#include <forward/plan.cuh>
 
 namespace attnexport {
 namespace {
@@ -49,38 +49,36 @@ __global__ void write_totals(const T *values, const float *before, float *totals
     totals[static_cast<int64_t>(pair) * width + column] = sum;
 }
 
+// Whether the forward kernel gathers the sum of the visible values on the way: a row of its tile is free, and all rows
+// see the same keys.
 template <class T>
-struct Affine {
-    static constexpr bool kSoftmax = true, kKeyNorms = false, kAdds = true, kGeneral = false, kNear = false;
-    static constexpr float kHidden = -INFINITY;
+bool fuses_value_sums(const Shape &s, int splits) {
+    return splits > 1 && uses_tensor_cores<T>(s) && s.rows == 1 && s.group_rows() < kFewRows;
+}
 
-    struct RowParams {
-        const T *alpha, *beta;
-        const float *sums;
-        float scale;  // times log2(e)
-    };
+template <class T>
+struct AffineRows {
+    const T *alpha, *beta;
+    const float *sums;
+    float scale;  // times log2(e)
+};
+
+template <class T>
+struct Affine : SoftmaxHooks<AffineRows<T>> {
+    static constexpr bool kAdds = true;
 
     struct Row {
         float scale, alpha, beta;  // the absolute value of the scale: the maximum is sought before scaling
         const float *sums;
     };
 
-    static __device__ __forceinline__ bool negates_queries(const RowParams &p) { return p.scale < 0.f; }
+    static __device__ __forceinline__ bool negates_queries(const AffineRows<T> &p) { return p.scale < 0.f; }
 
-    static __device__ __forceinline__ Row row(const RowParams &p, const Shape &s, int batch, int head, int i) {
+    static __device__ __forceinline__ Row row(const AffineRows<T> &p, const Shape &s, int batch, int head, int i) {
         const int64_t at = (static_cast<int64_t>(batch) * s.heads + head) * s.rows + i;
         const int64_t pair = static_cast<int64_t>(batch) * s.kv_heads + head / (s.heads / s.kv_heads);
         const int64_t sums = sum_per_row(s) ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair;
         return Row{fabsf(p.scale), widen(p.alpha[at]), widen(p.beta[at]), p.sums + sums * s.value_width};
-    }
-
-    static __device__ __forceinline__ float initial(float, const Row &) { return 0.f; }
-    static __device__ __forceinline__ float score(float dot, const Row &) { return dot; }
-
-    static __device__ __forceinline__ float exponent(float score, const Row &row) { return score * row.scale; }
-
-    static __device__ __forceinline__ float exponent_minus(float score, float shift, const Row &row) {
-        return fmaf(score, row.scale, -shift);
     }
 
     static __device__ __forceinline__ float normalise(float sum, const Row &row) {
@@ -92,63 +90,55 @@ struct Affine {
 };
 
 template <class T>
-struct AffinePlan {
-    ParamsOf<Affine<T>, T> forward{};
+struct AffinePlan : ForwardPlan<T, Affine<T>> {
     float *chunk_sums = nullptr, *sums = nullptr, *value_sums = nullptr;
-    size_t bytes = 0;
 
     int prepare(const attnexport_call &raw, void *base) {
         const Call call(raw);
-        Shape &s = forward.shape;
-        const int status = call.read_shape(kQ, kK, kV, kLengths, call.integer(kCausal) != 0, &s);
+        const int status = this->read(call, {kQ, kK, kV, kLengths}, call.integer(kCausal) != 0);
         if (status != ATTNEXPORT_OK) return status;
+        const Shape &s = this->forward.shape;
         if (!call.matches(kAlpha, s.batch, s.heads, s.rows) || !call.matches(kBeta, s.batch, s.heads, s.rows))
             return ATTNEXPORT_INVALID;
-        if (!covers(s)) return ATTNEXPORT_UNSUPPORTED;
         const size_t pairs = static_cast<size_t>(s.pairs());
         Workspace workspace(base);
         chunk_sums = workspace.take<float>(pairs * prefix_chunks(s.keys) * s.value_width);
         sums = workspace.take<float>(pairs * (sum_per_row(s) ? s.keys + 1 : 1) * s.value_width);
         value_sums = workspace.take<float>(most_split_pairs(s) * s.value_width);
-        forward.q = call.data<T>(kQ);
-        forward.k = call.data<T>(kK);
-        forward.v = call.data<T>(kV);
-        forward.out = call.output<T>();
         // Hidden scores are -INFINITY, which a scale of zero would turn into NaN.
         const float scale = call.number(kScale) == 0.f ? 1e-30f : call.number(kScale) * kLog2E;
-        forward.row_params = {call.data<T>(kAlpha), call.data<T>(kBeta), sums, scale};
-        take_split_workspace(workspace, forward);
-        bytes = workspace.used();
-        return ATTNEXPORT_OK;
+        this->forward.row_params = {call.data<T>(kAlpha), call.data<T>(kBeta), sums, scale};
+        return this->take_workspace(workspace);
     }
 
+    int launch(const Device &device, cudaStream_t stream) {
+        const int splits = choose_splits<T>(this->forward.shape, 0, device);
+        const bool fused = fuses_value_sums<T>(this->forward.shape, splits);
+        this->forward.value_sums = fused ? value_sums : nullptr;
+        if (!fused && launch_sums(stream) != cudaSuccess) return ATTNEXPORT_CUDA_ERROR;
+        return ForwardPlan<T, Affine<T>>::launch(device, stream);
+    }
+
+  private:
     cudaError_t launch_sums(cudaStream_t stream) const {
-        const Shape &s = forward.shape;
+        const Shape &s = this->forward.shape;
+        const T *v = this->forward.v;
         const int chunks = prefix_chunks(s.keys);
         const dim3 threads((s.value_width + 31) / 32 * 32), pairs(s.pairs()), chunk_grid(chunks, s.pairs());
         if (s.pairs() == 0) return cudaSuccess;
         if (chunks > 0) {
             const dim3 scan_grid((s.value_width + 63) / 64, s.pairs());
-            cudaError_t error = launch_kernel(sum_chunks<T, Identity>, chunk_grid, threads, 0, stream, forward.v,
-                                              chunk_sums, s.keys, s.value_width);
+            cudaError_t error = launch_kernel(sum_chunks<T, Identity>, chunk_grid, threads, 0, stream, v, chunk_sums,
+                                              s.keys, s.value_width);
             if (error == cudaSuccess)
                 error = launch_kernel(scan_chunks, scan_grid, dim3(64), 0, stream, chunk_sums, chunks, s.value_width);
             if (error != cudaSuccess) return error;
         }
-        if (!sum_per_row(s))
-            return launch_kernel(write_totals<T>, pairs, threads, 0, stream, forward.v, chunk_sums, sums, s);
+        if (!sum_per_row(s)) return launch_kernel(write_totals<T>, pairs, threads, 0, stream, v, chunk_sums, sums, s);
         if (chunks > 0)
-            return launch_kernel(write_prefixes<T>, chunk_grid, threads, 0, stream, forward.v, chunk_sums, sums, s.keys,
+            return launch_kernel(write_prefixes<T>, chunk_grid, threads, 0, stream, v, chunk_sums, sums, s.keys,
                                  s.value_width);
         return cudaMemsetAsync(sums, 0, sizeof(float) * s.pairs() * s.value_width, stream);
-    }
-
-    int launch(const Device &device, cudaStream_t stream) {
-        forward.splits = choose_splits<T>(forward.shape, forward.neighbourhood.window, device);
-        const bool fused = fuses_value_sums<T>(forward.shape, forward.splits);
-        forward.value_sums = fused ? value_sums : nullptr;
-        if (!fused && launch_sums(stream) != cudaSuccess) return ATTNEXPORT_CUDA_ERROR;
-        return launch_forward<Affine<T>>(forward, device, stream);
     }
 };
 

@@ -5,8 +5,8 @@
 #include "hla/simt.cuh"
 #include "hla/states.cuh"
 
-#include <common/call.h>
-#include <forward/launch.cuh>
+#include <common/plan.h>
+#include <forward/splits.cuh>
 
 #include <algorithm>
 

@@ -1,7 +1,6 @@
 // Krause attention: softmax of (q.k - |k|^2 / 2) / sigma^2 over the visible keys of a window or grid, or the top-k of
 // them.
-#include <common/row_norms.cuh>
-#include <forward/launch.cuh>
+#include <forward/plan.cuh>
 
 #include <cstring>
 
@@ -25,34 +24,20 @@ struct KrauseRows {
 };
 
 template <class T, bool kGeneral_>
-struct Krause {
-    static constexpr bool kSoftmax = true, kKeyNorms = true, kAdds = false, kGeneral = kGeneral_, kNear = true;
-    static constexpr float kHidden = -INFINITY;
-    using RowParams = KrauseRows<T>;
+struct Krause : SoftmaxHooks<KrauseRows<T>> {
+    static constexpr bool kKeyNorms = true, kGeneral = kGeneral_, kNear = true;
 
     struct Row {
         float scale;  // log2(e) / sigma^2
     };
 
-    static __device__ __forceinline__ bool negates_queries(const RowParams &) { return false; }
-    static __device__ __forceinline__ Row row(const RowParams &p, const Shape &, int, int head, int) {
+    static __device__ __forceinline__ Row row(const KrauseRows<T> &p, const Shape &, int, int head, int) {
         const float sigma = widen(p.sigma[p.per_head ? head : 0]);
         return Row{kLog2E / (sigma * sigma)};
     }
 
     // The product q.k is added to -|k|^2 / 2.
     static __device__ __forceinline__ float initial(float norm, const Row &) { return norm; }
-    static __device__ __forceinline__ float score(float sum, const Row &) { return sum; }
-
-    static __device__ __forceinline__ float exponent(float score, const Row &row) { return score * row.scale; }
-
-    static __device__ __forceinline__ float exponent_minus(float score, float shift, const Row &row) {
-        return fmaf(score, row.scale, -shift);
-    }
-
-    static __device__ __forceinline__ float normalise(float sum, const Row &) { return sum > 0.f ? 1.f / sum : 0.f; }
-    static __device__ __forceinline__ float addend(const Row &, float) { return 0.f; }
-    static __device__ __forceinline__ float value_sum(const Row &, int) { return 0.f; }
 };
 
 // Reads the neighbourhood; false when it does not fit the shape.
@@ -73,54 +58,19 @@ bool read_neighbourhood(const Call &call, const Shape &s, Neighbourhood *near) {
 }
 
 template <class T>
-struct KrausePlan {
-    ForwardParams<KrauseRows<T>, T> forward{};
-    SelectParams select{};
-    float *key_norms = nullptr;
-    size_t bytes = 0;
-
+struct KrausePlan : ForwardPlan<T, Krause<T, false>, Krause<T, true>> {
     int prepare(const attnexport_call &raw, void *base) {
         const Call call(raw);
-        Shape &s = forward.shape;
-        const int status = call.read_shape(kQ, kK, kV, kLengths, call.integer(kCausal) != 0, &s);
+        const int status = this->read(call, {kQ, kK, kV, kLengths}, call.integer(kCausal) != 0);
         if (status != ATTNEXPORT_OK) return status;
+        const Shape &s = this->forward.shape;
         const bool per_head = call.has(kSigma) && call.tensor(kSigma).rank == 1;
         if (!(per_head ? call.matches(kSigma, s.heads) : call.matches(kSigma))) return ATTNEXPORT_INVALID;
-        if (!read_neighbourhood(call, s, &forward.neighbourhood)) return ATTNEXPORT_INVALID;
-        const int64_t top_k = call.integer(kTopKeys);
-        if (top_k < 0) return ATTNEXPORT_INVALID;
-        const bool selects = top_k > 0 && top_k < s.keys;
-        if (!covers(s) || (selects && !kTopK)) return ATTNEXPORT_UNSUPPORTED;
-        forward.q = call.data<T>(kQ);
-        forward.k = call.data<T>(kK);
-        forward.v = call.data<T>(kV);
-        forward.out = call.output<T>();
-        forward.row_params = {call.data<T>(kSigma), per_head};
+        if (!read_neighbourhood(call, s, &this->forward.neighbourhood)) return ATTNEXPORT_INVALID;
+        if (call.integer(kTopKeys) < 0) return ATTNEXPORT_INVALID;
+        this->forward.row_params = {call.data<T>(kSigma), per_head};
         Workspace workspace(base);
-        key_norms = workspace.take<float>(static_cast<size_t>(s.pairs()) * s.keys);
-        take_split_workspace(workspace, forward);
-        if (selects) select = take_select_workspace(workspace, forward, static_cast<int>(top_k));
-        bytes = workspace.used();
-        return ATTNEXPORT_OK;
-    }
-
-    int launch(const Device &device, cudaStream_t stream) {
-        forward.splits = choose_splits_for<T>(forward, select, device);
-        const Shape &s = forward.shape;
-        int status = ATTNEXPORT_OK;
-        forward.key_norms = select.wanted == 0 && fuses_norms<T>(s) ? nullptr : key_norms;
-        if (forward.key_norms != nullptr) {
-            const int64_t keys = static_cast<int64_t>(s.pairs()) * s.keys;
-            status = launch_row_norms(forward.k, key_norms, keys, s.width, -0.5f, stream);
-            if (status != ATTNEXPORT_OK) return status;
-        }
-        if (select.wanted == 0 && forward.neighbourhood.grid_width == 0)
-            return launch_forward<Krause<T, false>>(forward, device, stream);
-        if constexpr (kTopK) {
-            if (select.wanted > 0) status = launch_select<Krause<T, true>>(forward, select, device, stream);
-            if (status != ATTNEXPORT_OK) return status;
-        }
-        return launch_forward<Krause<T, true>>(forward, device, stream);
+        return this->take_workspace(workspace, call.integer(kTopKeys));
     }
 };
 

@@ -1,8 +1,7 @@
 // Selective synchronization attention, over all keys or the top-k of each row. The order parameter r is a reduction of
 // its own; weights need no running maximum, and a warp's tile in which nothing is locked skips the second product.
 #include <common/prefix_sums.cuh>
-#include <common/row_norms.cuh>
-#include <forward/launch.cuh>
+#include <forward/plan.cuh>
 
 namespace attnexport {
 namespace {
@@ -99,17 +98,14 @@ struct SsaRows {
 };
 
 template <class T, bool kGeneral_>
-struct Ssa {
-    static constexpr bool kSoftmax = false, kKeyNorms = true, kAdds = false, kGeneral = kGeneral_, kNear = false;
-    static constexpr float kHidden = 0.f;
-    using RowParams = SsaRows<T>;
+struct Ssa : WeightHooks<SsaRows<T>> {
+    static constexpr bool kKeyNorms = true, kGeneral = kGeneral_;
 
     struct Row {
         float half_norm, decay, lock, eps;  // -|omega_i|^2 / 2, 4 alpha log2(e), 2 / (K r)^2
     };
 
-    static __device__ __forceinline__ bool negates_queries(const RowParams &) { return false; }
-    static __device__ __forceinline__ Row row(const RowParams &p, const Shape &s, int batch, int head, int i) {
+    static __device__ __forceinline__ Row row(const SsaRows<T> &p, const Shape &s, int batch, int head, int i) {
         const int64_t pair = static_cast<int64_t>(batch) * s.kv_heads + head / (s.heads / s.kv_heads);
         const float order = p.order[order_per_row(s) ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair];
         const float lock = widen(p.coupling[0]) * order;
@@ -127,51 +123,46 @@ struct Ssa {
         return square_root_fast(fmaxf(inner, 0.f));
     }
 
-    static __device__ __forceinline__ float exponent(float score, const Row &) { return score; }
-    static __device__ __forceinline__ float exponent_minus(float score, float, const Row &) { return score; }
     static __device__ __forceinline__ float normalise(float sum, const Row &row) { return 1.f / (sum + row.eps); }
-    static __device__ __forceinline__ float addend(const Row &, float) { return 0.f; }
-    static __device__ __forceinline__ float value_sum(const Row &, int) { return 0.f; }
 };
 
 template <class T>
-struct SsaPlan {
-    ForwardParams<SsaRows<T>, T> forward{};
-    SelectParams select{};
+struct SsaPlan : ForwardPlan<T, Ssa<T, false>, Ssa<T, true>> {
+    using Base = ForwardPlan<T, Ssa<T, false>, Ssa<T, true>>;
+
     const T *theta = nullptr;
-    float *chunk_sums = nullptr, *order = nullptr, *row_norms = nullptr, *key_norms = nullptr;
-    size_t bytes = 0;
+    float *chunk_sums = nullptr, *order = nullptr, *row_norms = nullptr;
 
     int prepare(const attnexport_call &raw, void *base) {
         const Call call(raw);
-        Shape &s = forward.shape;
-        const int status = call.read_shape(kOmegaQ, kOmegaK, kV, kLengths, call.integer(kCausal) != 0, &s);
+        const int status = this->read(call, {kOmegaQ, kOmegaK, kV, kLengths}, call.integer(kCausal) != 0);
         if (status != ATTNEXPORT_OK) return status;
+        const Shape &s = this->forward.shape;
         if (!call.matches(kTheta, s.batch, s.kv_heads, s.keys, s.width) || !call.matches(kCoupling) ||
             !call.matches(kAlpha, s.heads) || call.integer(kTopKeys) < 0)
             return ATTNEXPORT_INVALID;
-        const bool selects = call.integer(kTopKeys) > 0 && call.integer(kTopKeys) < s.keys;
-        if (!covers(s) || (selects && !kTopK)) return ATTNEXPORT_UNSUPPORTED;
         const size_t pairs = static_cast<size_t>(s.pairs());
         Workspace workspace(base);
         chunk_sums = workspace.take<float>(pairs * prefix_chunks(s.keys) * 2 * s.width);
         order = workspace.take<float>(pairs * (order_per_row(s) ? s.keys + 1 : 1));
         row_norms = workspace.take<float>(total_rows(s));
-        key_norms = workspace.take<float>(pairs * s.keys);
         theta = call.data<T>(kTheta);
-        forward.q = call.data<T>(kOmegaQ);
-        forward.k = call.data<T>(kOmegaK);
-        forward.v = call.data<T>(kV);
-        forward.out = call.output<T>();
-        forward.row_params = {call.data<T>(kCoupling), call.data<T>(kAlpha), order, row_norms, call.number(kEps)};
-        take_split_workspace(workspace, forward);
-        if (selects) select = take_select_workspace(workspace, forward, static_cast<int>(call.integer(kTopKeys)));
-        bytes = workspace.used();
-        return ATTNEXPORT_OK;
+        this->forward.row_params = {call.data<T>(kCoupling), call.data<T>(kAlpha), order, row_norms, call.number(kEps)};
+        return this->take_workspace(workspace, call.integer(kTopKeys));
     }
 
+    int launch(const Device &device, cudaStream_t stream) {
+        const Shape &s = this->forward.shape;
+        if (s.pairs() == 0) return ATTNEXPORT_OK;
+        if (launch_order(stream) != cudaSuccess) return ATTNEXPORT_CUDA_ERROR;
+        const int64_t rows = static_cast<int64_t>(total_rows(s));
+        const int status = launch_row_norms(this->forward.q, row_norms, rows, s.width, 0.5f, stream);
+        return status == ATTNEXPORT_OK ? Base::launch(device, stream) : status;
+    }
+
+  private:
     cudaError_t launch_order(cudaStream_t stream) const {
-        const Shape &s = forward.shape;
+        const Shape &s = this->forward.shape;
         const int chunks = prefix_chunks(s.keys);
         const dim3 threads((s.width + 31) / 32 * 32), chunk_grid(chunks, s.pairs());
         if (chunks > 0) {
@@ -189,28 +180,6 @@ struct SsaPlan {
             return launch_kernel(write_orders<T>, chunk_grid, threads, 0, stream, theta, chunk_sums, order, s.keys,
                                  s.width);
         return cudaMemsetAsync(order, 0, sizeof(float) * s.pairs(), stream);
-    }
-
-    int launch(const Device &device, cudaStream_t stream) {
-        forward.splits = choose_splits_for<T>(forward, select, device);
-        const Shape &s = forward.shape;
-        if (s.pairs() == 0) return ATTNEXPORT_OK;
-        if (launch_order(stream) != cudaSuccess) return ATTNEXPORT_CUDA_ERROR;
-        int status = launch_row_norms(forward.q, row_norms, static_cast<int64_t>(total_rows(s)), s.width, 0.5f, stream);
-        if (status != ATTNEXPORT_OK) return status;
-        forward.key_norms = select.wanted == 0 && fuses_norms<T>(s) ? nullptr : key_norms;
-        if (forward.key_norms != nullptr) {
-            const int64_t keys = static_cast<int64_t>(s.pairs()) * s.keys;
-            status = launch_row_norms(forward.k, key_norms, keys, s.width, -0.5f, stream);
-            if (status != ATTNEXPORT_OK) return status;
-        }
-        if constexpr (kTopK) {
-            if (select.wanted > 0) {
-                status = launch_select<Ssa<T, true>>(forward, select, device, stream);
-                return status != ATTNEXPORT_OK ? status : launch_forward<Ssa<T, true>>(forward, device, stream);
-            }
-        }
-        return launch_forward<Ssa<T, false>>(forward, device, stream);
     }
 };
 

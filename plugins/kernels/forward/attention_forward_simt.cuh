@@ -25,10 +25,95 @@ __device__ __forceinline__ float octet_sum(float x) {
     return x;
 }
 
+// What a thread keeps of its rows: sums of its columns, and the maximum and the sum of the weights of its keys.
+template <class Variant, class Config>
+struct SimtSums {
+    static constexpr int kOwnRows = Config::kOwnRows, kOwnValues = Config::kWidth / Config::kColThreads;
+
+    float out[kOwnRows][kOwnValues] = {}, maximum[kOwnRows], sum[kOwnRows] = {};
+
+    __device__ __forceinline__ SimtSums() {
+#pragma unroll
+        for (int r = 0; r < kOwnRows; ++r) maximum[r] = -INFINITY;
+    }
+
+    // Turns a row's scores into weights.
+    __device__ __forceinline__ void weigh(int r, float (&scores)[Config::kOwnCols], const typename Variant::Row &row) {
+        float largest = scores[0];
+#pragma unroll
+        for (int c = 1; c < Config::kOwnCols; ++c) largest = fmaxf(largest, scores[c]);
+        largest = fmaxf(maximum[r], octet_max(largest));
+        const float before = Variant::exponent(maximum[r], row), now = Variant::exponent(largest, row);
+        const float rescale = largest == -INFINITY ? 1.f : exp2f(before - now);
+        const float shift = largest == -INFINITY ? 0.f : now;
+        maximum[r] = largest;
+        sum[r] *= rescale;
+#pragma unroll
+        for (int d = 0; d < kOwnValues; ++d) out[r][d] *= rescale;
+#pragma unroll
+        for (int c = 0; c < Config::kOwnCols; ++c) scores[c] = exp2f(Variant::exponent_minus(scores[c], shift, row));
+    }
+
+    // Adds the values of a tile; its products make a sum of their own where registers allow: fewer roundings at the
+    // size of the whole sum.
+    __device__ __forceinline__ void add_values(const float *weights, int weight_stride, const float *values) {
+        constexpr bool kParts = kOwnRows * kOwnValues <= 32;
+        float part[kOwnRows][kOwnValues] = {};
+        for (int key = 0; key < Config::kCols; ++key) {
+            float weight[kOwnRows];
+#pragma unroll
+            for (int r = 0; r < kOwnRows; ++r)
+                weight[r] = weights[(Config::thread_row() + r * Config::kRowThreads) * weight_stride + key];
+#pragma unroll
+            for (int d = 0; d < kOwnValues; ++d) {
+                const float value = values[key * Config::kStride + Config::thread_column() + d * Config::kColThreads];
+#pragma unroll
+                for (int r = 0; r < kOwnRows; ++r) {
+                    float &sum_of_products = kParts ? part[r][d] : out[r][d];
+                    sum_of_products = fmaf(weight[r], value, sum_of_products);
+                }
+            }
+        }
+        if (!kParts) return;
+#pragma unroll
+        for (int r = 0; r < kOwnRows; ++r)
+#pragma unroll
+            for (int d = 0; d < kOwnValues; ++d) out[r][d] += part[r][d];
+    }
+};
+
+// A row's result, or the part of it that belongs to this block's split.
+template <class Variant, class T, class Config>
+__device__ __forceinline__ void write_row(const SimtBlock<Variant, T, Config> &block,
+                                          const SimtSums<Variant, Config> &sums, int r) {
+    const ParamsOf<Variant, T> &p = block.p;
+    const float sum = octet_sum(sums.sum[r]);
+    const int row = block.first + block.local_row(r), width = p.shape.value_width;
+    if (row >= block.total) return;
+    const bool split = p.splits > 1;
+    const int64_t part = split ? static_cast<int64_t>(blockIdx.z) * gridDim.y : 0;
+    const int64_t at = (part + block.pair) * block.total + row;
+    if (split && Config::thread_column() == 0)
+        p.partial_states[at] = make_float2(Variant::exponent(sums.maximum[r], block.rows[r]), sum);
+    const float factor = split ? 1.f : Variant::normalise(sum, block.rows[r]);
+#pragma unroll
+    for (int d = 0; d < sums.kOwnValues; ++d) {
+        const int column = Config::thread_column() + d * Config::kColThreads;
+        if (column >= width) continue;
+        float value = sums.out[r][d] * factor;
+        if (split) {
+            p.partial_sums[at * width + column] = value;
+            continue;
+        }
+        if (Variant::kAdds) value += Variant::addend(block.rows[r], Variant::value_sum(block.rows[r], column));
+        p.out[at * width + column] = narrow<T>(value);
+    }
+}
+
 template <class Variant, class T, class Config>
 __global__ void __launch_bounds__(Config::kThreads) attention_forward_simt(const ParamsOf<Variant, T> p) {
     constexpr int kOwnRows = Config::kOwnRows, kOwnCols = Config::kOwnCols, kCols = Config::kCols;
-    constexpr int kOwnValues = Config::kWidth / Config::kColThreads, kWeightStride = kCols + 1;
+    constexpr int kWeightStride = kCols + 1;
     float *q_tile = reinterpret_cast<float *>(dynamic_shared());
     float *kv_tile = q_tile + Config::kRows * Config::kStride;
     float *weights = kv_tile + kCols * Config::kStride;
@@ -36,21 +121,19 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward_simt(const
 
     const SimtBlock<Variant, T, Config> block(p);
     const Shape &shape = p.shape;
-    const int present = present_keys(shape, block.batch);
     const bool selects = Variant::kGeneral && p.thresholds != nullptr;
     block.load_queries(q_tile);
     const BlockBounds bounds =
         block_bounds<Config::kRows, Config::kThreads>(shape, block.near, block.batch, block.first, scratch);
     const TileWalk<Variant::kNear> walk(shape, block.near, bounds, block.first, Config::kRows, kCols, p.splits);
 
+    SimtSums<Variant, Config> sums;
     Threshold threshold[kOwnRows];
-    float out[kOwnRows][kOwnValues] = {}, maximum[kOwnRows], sum[kOwnRows] = {};
 #pragma unroll
     for (int r = 0; r < kOwnRows; ++r) {
         const int row = block.first + block.local_row(r);
         threshold[r] = selects && row < block.total ? p.thresholds[block.pair * block.total + row]
                                                     : Threshold{-INFINITY, INT_MAX, INT_MAX};
-        maximum[r] = -INFINITY;
     }
 
     for (int tile = walk.first(); tile < walk.end(); tile = walk.after(tile)) {
@@ -74,84 +157,22 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward_simt(const
                         scores[r][c] = Variant::kHidden;
                 }
             }
-            if (Variant::kSoftmax) {
-                float largest = scores[r][0];
-#pragma unroll
-                for (int c = 1; c < kOwnCols; ++c) largest = fmaxf(largest, scores[r][c]);
-                largest = fmaxf(maximum[r], octet_max(largest));
-                const float before = Variant::exponent(maximum[r], block.rows[r]);
-                const float now = Variant::exponent(largest, block.rows[r]);
-                const float rescale = largest == -INFINITY ? 1.f : exp2f(before - now);
-                const float shift = largest == -INFINITY ? 0.f : now;
-                maximum[r] = largest;
-                sum[r] *= rescale;
-#pragma unroll
-                for (int d = 0; d < kOwnValues; ++d) out[r][d] *= rescale;
-#pragma unroll
-                for (int c = 0; c < kOwnCols; ++c)
-                    scores[r][c] = exp2f(Variant::exponent_minus(scores[r][c], shift, block.rows[r]));
-            }
+            if (Variant::kSoftmax) sums.weigh(r, scores[r], block.rows[r]);
 #pragma unroll
             for (int c = 0; c < kOwnCols; ++c) {
-                sum[r] += scores[r][c];
+                sums.sum[r] += scores[r][c];
                 weights[block.local_row(r) * kWeightStride + Config::thread_column() + c * Config::kColThreads] =
                     dropped >> c & 1 ? 0.f : scores[r][c];
             }
         }
         __syncthreads();
         load_floats<Config>(kv_tile, p.v + block.pair * shape.keys * shape.value_width, kCols, shape.value_width,
-                            tile * kCols, present);
+                            tile * kCols, present_keys(shape, block.batch));
         __syncthreads();
-        // A tile's products make a sum of their own where registers allow: fewer roundings at the size of the whole
-        // sum.
-        constexpr bool kParts = kOwnRows * kOwnValues <= 32;
-        float part[kOwnRows][kOwnValues] = {};
-        for (int key = 0; key < kCols; ++key) {
-            float weight[kOwnRows];
-#pragma unroll
-            for (int r = 0; r < kOwnRows; ++r) weight[r] = weights[block.local_row(r) * kWeightStride + key];
-#pragma unroll
-            for (int d = 0; d < kOwnValues; ++d) {
-                const float value = kv_tile[key * Config::kStride + Config::thread_column() + d * Config::kColThreads];
-#pragma unroll
-                for (int r = 0; r < kOwnRows; ++r) {
-                    float &sum_of_products = kParts ? part[r][d] : out[r][d];
-                    sum_of_products = fmaf(weight[r], value, sum_of_products);
-                }
-            }
-        }
-        if (kParts) {
-#pragma unroll
-            for (int r = 0; r < kOwnRows; ++r)
-#pragma unroll
-                for (int d = 0; d < kOwnValues; ++d) out[r][d] += part[r][d];
-        }
+        sums.add_values(weights, kWeightStride, kv_tile);
     }
-
 #pragma unroll
-    for (int r = 0; r < kOwnRows; ++r) {
-        const int row = block.first + block.local_row(r);
-        sum[r] = octet_sum(sum[r]);
-        if (row >= block.total) continue;
-        const bool split = p.splits > 1;
-        const int64_t part = split ? static_cast<int64_t>(blockIdx.z) * gridDim.y : 0;
-        const int64_t at = (part + block.pair) * block.total + row;
-        if (split && Config::thread_column() == 0)
-            p.partial_states[at] = make_float2(Variant::exponent(maximum[r], block.rows[r]), sum[r]);
-        const float factor = split ? 1.f : Variant::normalise(sum[r], block.rows[r]);
-#pragma unroll
-        for (int d = 0; d < kOwnValues; ++d) {
-            const int column = Config::thread_column() + d * Config::kColThreads;
-            if (column >= shape.value_width) continue;
-            float value = out[r][d] * factor;
-            if (split) {
-                p.partial_sums[at * shape.value_width + column] = value;
-                continue;
-            }
-            if (Variant::kAdds) value += Variant::addend(block.rows[r], Variant::value_sum(block.rows[r], column));
-            p.out[at * shape.value_width + column] = narrow<T>(value);
-        }
-    }
+    for (int r = 0; r < kOwnRows; ++r) write_row(block, sums, r);
 }
 
 template <class Config>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <forward/mma.cuh>
-#include <forward/variant.cuh>
+#include <forward/params.cuh>
 
 namespace attnexport {
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <forward/mma.cuh>
+#include <forward/params.cuh>
 #include <forward/tile_walk.cuh>
-#include <forward/variant.cuh>
 
 namespace attnexport {
 

@@ -3,7 +3,7 @@
 
 #include <forward/attention_forward_simt.cuh>
 #include <forward/combine_splits.cuh>
-#include <forward/forward_sizes.cuh>
+#include <forward/tile_sizes.cuh>
 
 #include <algorithm>
 
@@ -65,11 +65,10 @@ int filling_splits(const Shape &s, int window, const Device &device, int wanted_
 // Blocks of few rows that run at a time.
 template <class T>
 int few_rows_slots(const Shape &s, const Device &device) {
-    const int width = std::max(s.width, s.value_width);
-    const size_t bytes = !uses_tensor_cores<T>(s) ? simt_shared_bytes<SimtConfig<kMaxWidth, 1>>()
-                         : width > 128            ? FewRows<256>::template shared_bytes<T>()
-                         : width > 64             ? FewRows<128>::template shared_bytes<T>()
-                                                  : FewRows<64>::template shared_bytes<T>();
+    const size_t bytes = for_width(std::max(s.width, s.value_width), [&](auto width) {
+        return uses_tensor_cores<T>(s) ? FewRows<width>::template shared_bytes<T>()
+                                       : simt_shared_bytes<SimtFewRows<kMaxWidth>>();
+    });
     return std::min(device.multiprocessors, kMostMultiprocessors) * std::max(1, device.resident_blocks(bytes));
 }
 

@@ -1,6 +1,7 @@
-// What a variant tells the kernels, and the operands of one launch.
+// The hooks by which a variant tells the kernels its formula, and their defaults.
 //
-// A variant's weights are a function of q.k, the key's norm and numbers per row. It is a struct of hooks:
+// A variant's weights are a function of q.k, the key's norm and numbers per row. It is a struct that derives from
+// SoftmaxHooks or WeightHooks and hides what differs:
 //
 //   kSoftmax       weights are exp2 of exponent(score), normalised with a running maximum; else score is the weight
 //   kKeyNorms      initial() gets minus half the squared norm of the key
@@ -9,7 +10,7 @@
 //   kNear          knows neighbourhoods: p.neighbourhood's window, and its grid where kGeneral
 //   kGeneral       knows selections (p.thresholds), and grids where kNear
 //   kHidden        score of a key that a row does not see: -INFINITY or 0
-//   RowParams, Row, row()      what a row needs, read once per row
+//   RowParams, Row, row()      what a row needs, read once per row from what the launch was given
 //   negates_queries(params)    the scores are those of -q
 //   initial(norm, row)         what the product q.k is added to
 //   score(sum, row)            of that sum: what is compared, selected by and weighted
@@ -18,7 +19,7 @@
 #pragma once
 
 #include <common/shape.h>
-#include <common/platform.cuh>
+#include <forward/mma.cuh>
 
 #include <cmath>
 
@@ -26,43 +27,74 @@ namespace attnexport {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
-// The selected keys of a row: those whose score is above this one, and of those equal to it the first `room`, up to
-// index `last`.
-struct Threshold {
-    float score;
-    int last;
-    int room;
-};
+// Softmax attention of q.k times row.scale, which holds the factor log2(e).
+template <class RowParams_>
+struct SoftmaxHooks {
+    static constexpr bool kSoftmax = true, kKeyNorms = false, kAdds = false, kGeneral = false, kNear = false;
+    static constexpr float kHidden = -INFINITY;
+    using RowParams = RowParams_;
+    using Row = RowParams;
 
-// Rows are counted over the group of query heads that share a key head.
-template <class RowParams, class T>
-struct ForwardParams {
-    Shape shape;
-    Neighbourhood neighbourhood;
-    const T *q, *k, *v;
-    T *out;
-    const float *key_norms;  // -|k|^2 / 2 (batch, kv_heads, keys); null: the kernel for few rows computes them
-    RowParams row_params;
-    const Threshold *thresholds;  // (batch, kv_heads, group rows); null: all keys are selected
-    bool normalise_over_all;      // the sum of weights counts keys that were not selected, too
-    int splits;
-    float *partial_sums;     // (splits, batch, kv_heads, group rows, value_width)
-    float2 *partial_states;  // (splits, batch, kv_heads, group rows): exponent of the maximum, and sum
-    float *value_sums;       // (splits, batch, kv_heads, value_width), written on the way; null: value_sum() knows
-};
+    static __device__ __forceinline__ bool negates_queries(const RowParams &) { return false; }
 
-// The neighbourhood as a variant sees it: constants where it knows none.
-template <class Variant, class Params>
-__host__ __device__ Neighbourhood neighbourhood_of(const Params &p) {
-    Neighbourhood near{};
-    if (Variant::kNear) {
-        near = p.neighbourhood;
-        if (!Variant::kGeneral) near.grid_width = 0;
+    static __device__ __forceinline__ RowParams row(const RowParams &p, const Shape &, int, int, int) { return p; }
+
+    template <class Row>
+    static __device__ __forceinline__ float initial(float, const Row &) {
+        return 0.f;
     }
-    return near;
-}
 
-template <class Variant, class T>
-using ParamsOf = ForwardParams<typename Variant::RowParams, T>;
+    template <class Row>
+    static __device__ __forceinline__ float score(float sum, const Row &) {
+        return sum;
+    }
+
+    template <class Row>
+    static __device__ __forceinline__ float exponent(float score, const Row &row) {
+        return score * row.scale;
+    }
+
+    template <class Row>
+    static __device__ __forceinline__ float exponent_minus(float score, float shift, const Row &row) {
+        return fmaf(score, row.scale, -shift);
+    }
+
+    template <class Row>
+    static __device__ __forceinline__ float normalise(float sum, const Row &) {
+        return sum > 0.f ? 1.f / sum : 0.f;
+    }
+
+    template <class Row>
+    static __device__ __forceinline__ float addend(const Row &, float) {
+        return 0.f;
+    }
+
+    template <class Row>
+    static __device__ __forceinline__ float value_sum(const Row &, int) {
+        return 0.f;
+    }
+};
+
+// Weights that score() gives as they are, summed without a normalisation.
+template <class RowParams>
+struct WeightHooks : SoftmaxHooks<RowParams> {
+    static constexpr bool kSoftmax = false;
+    static constexpr float kHidden = 0.f;
+
+    template <class Row>
+    static __device__ __forceinline__ float exponent(float score, const Row &) {
+        return score;
+    }
+
+    template <class Row>
+    static __device__ __forceinline__ float exponent_minus(float score, float, const Row &) {
+        return score;
+    }
+
+    template <class Row>
+    static __device__ __forceinline__ float normalise(float, const Row &) {
+        return 1.f;
+    }
+};
 
 }  // namespace attnexport

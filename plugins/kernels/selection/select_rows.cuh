@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(Config::kThreads)
                                                             block.first, p.splits, block.first_row);
 
     for (Pass pass; selection.next(&pass);) {
-        const SelectionState state[2] = {table.states[Block::local_row(0)], table.states[Block::local_row(1)]};
+        const SelectionState state[2] = {table.states[Block::local_row(0, 0)], table.states[Block::local_row(0, 1)]};
         int tile = block.walk.first();
         if (tile < block.walk.end()) block.load_tile(tile, 0);
         for (int stage = 0, next; tile < block.walk.end(); tile = next, stage ^= 1) {
@@ -152,7 +152,7 @@ __global__ void __launch_bounds__(Config::kThreads)
             next = block.walk.after(tile);
             if (next < block.walk.end()) block.load_tile(next, stage ^ 1);
             if (block.excludes(tile)) continue;
-            typename Block::Scores scores;
+            typename Config::Scores scores;
             block.scores(scores, stage);
             const bool partial = block.cuts(tile);
 #pragma unroll
@@ -160,8 +160,8 @@ __global__ void __launch_bounds__(Config::kThreads)
 #pragma unroll
                 for (int e = 0; e < 4; ++e) {
                     const int key = Block::key_at(tile, n, e);
-                    if (state[e / 2].done || (partial && !block.sees(e / 2, key))) continue;
-                    selection.visit(pass, state[e / 2], Block::local_row(e / 2), scores[0][n].x[e], key);
+                    if (state[e / 2].done || (partial && !block.sees(0, e / 2, key))) continue;
+                    selection.visit(pass, state[e / 2], Block::local_row(0, e / 2), scores[0][n].x[e], key);
                 }
         }
         selection.finish(pass);

@@ -6,7 +6,7 @@
 // index follow. Every pass computes the scores again, to the same bits.
 #pragma once
 
-#include <forward/variant.cuh>
+#include <forward/params.cuh>
 
 #include <climits>
 

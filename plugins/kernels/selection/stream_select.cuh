@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(Config::kThreads)
         next = block.walk.after(tile);
         if (next < block.walk.end()) block.load_tile(next, stage ^ 1);
         if (block.excludes(tile)) continue;
-        typename Block::Scores scores;
+        typename Config::Scores scores;
         block.scores(scores, stage);
         unsigned above[2] = {0, 0};
 #pragma unroll
@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(Config::kThreads)
             for (int n = 0; n < kCols / 8; ++n)
 #pragma unroll
                 for (int e = 0; e < 4; ++e)
-                    if (!block.sees(e / 2, Block::key_at(tile, n, e))) above[e / 2] &= ~(1u << (n * 2 + e % 2));
+                    if (!block.sees(0, e / 2, Block::key_at(tile, n, e))) above[e / 2] &= ~(1u << (n * 2 + e % 2));
         }
         if (!__any_sync(0xffffffffu, (above[0] | above[1]) != 0)) continue;
 

@@ -1,0 +1,44 @@
+// From an operator's calls to its Plan, which reads a call, lays out its workspace and launches it.
+#pragma once
+
+#include <common/call.h>
+#include <common/device.h>
+#include <common/dispatch.h>
+#include <common/registry.h>
+#include <common/workspace.h>
+
+namespace attnexport {
+
+// A Plan<T> has prepare(call, base), which lays out the workspace at `base` (null: only to ask its size, `bytes`), and
+// launch(device, stream). Every file's Plan has a name of its own: g++ does not tell templates of unnamed namespaces
+// apart.
+template <template <class> class Plan>
+int plan_workspace(const attnexport_call *call, size_t *bytes) {
+    if (call->num_inputs < 1) return ATTNEXPORT_INVALID;
+    return for_dtype(call->inputs[0].dtype, [&](auto type) {
+        Plan<decltype(type)> plan;
+        const int status = plan.prepare(*call, nullptr);
+        *bytes = plan.bytes;
+        return status;
+    });
+}
+
+template <template <class> class Plan>
+int plan_and_launch(const attnexport_call *call, void *workspace, size_t available, void *stream) {
+    if (call->num_inputs < 1) return ATTNEXPORT_INVALID;
+    return for_dtype(call->inputs[0].dtype, [&](auto type) -> int {
+        Plan<decltype(type)> plan;
+        const int status = plan.prepare(*call, workspace);
+        if (status != ATTNEXPORT_OK) return status;
+        if (plan.bytes > available) return ATTNEXPORT_WORKSPACE_TOO_SMALL;
+        return plan.launch(Device::current(), static_cast<cudaStream_t>(stream));
+    });
+}
+
+template <template <class> class Plan, int kInputs, int kAttributes>
+constexpr attnexport_op describe_plan(const char *name, const attnexport_input (&inputs)[kInputs],
+                                      const attnexport_attribute (&attributes)[kAttributes]) {
+    return describe(name, inputs, attributes, plan_workspace<Plan>, plan_and_launch<Plan>);
+}
+
+}  // namespace attnexport
