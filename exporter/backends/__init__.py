@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from attnexport.backends.building import Profile
+from attnexport.plugins.runtime.request import Profile
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -2,49 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-
-@dataclass(frozen=True)
-class Profile:
-    """Shapes of one input for which an engine is built.
-
-    Attributes:
-        minimum, optimum, maximum: equal where the shape is static.
-    """
-
-    minimum: tuple[int, ...]
-    optimum: tuple[int, ...]
-    maximum: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class EngineRequest:
-    """What to build.
-
-    Attributes:
-        model: an ONNX file; its precision is what a strongly typed builder builds.
-        profiles: by input name, for every input with a dynamic size.
-        precision: fp32, fp16 or bf16; only weakly typed builders (TensorRT 8.x) look at it.
-        plugins: the plugin library to load, or None.
-        embed_plugins: put that library into the engine. Default: False.
-        timing_cache: a file read if it is there and written afterwards. Default: None.
-        sms: compute capabilities as 86, for builders that build ahead of time; others build for the GPU they run
-            on. Default: none given.
-        workspace_bytes: most scratch memory a layer may use. Default: None, the builder's own.
-    """
-
-    model: Path
-    profiles: Mapping[str, Profile]
-    precision: str
-    plugins: Path | None = None
-    embed_plugins: bool = False
-    timing_cache: Path | None = None
-    sms: tuple[int, ...] = ()
-    workspace_bytes: int | None = None
+from attnexport.plugins.runtime.request import EngineOptions
 
 
 @dataclass(frozen=True)
@@ -109,8 +71,8 @@ class EngineBuilder(Protocol):
     def strongly_typed(self) -> bool:
         """Whether precision is that of the ONNX file, and no option."""
 
-    def build(self, request: EngineRequest) -> BuiltEngine:
-        """Builds an engine.
+    def build(self, model: Path, options: EngineOptions) -> BuiltEngine:
+        """Builds an engine of an ONNX file; a strongly typed builder takes the precision from the file.
 
         Raises:
             BackendError: the builder fails, with its own words.

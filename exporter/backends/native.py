@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, TensorInfo
-from attnexport.backends.building import BuiltEngine, EngineRequest, Profile
+from attnexport.backends.building import BuiltEngine
 from attnexport.backends.engine_layers import EngineLayers, read_layers
 from attnexport.errors import BackendError, InputError
 from attnexport.files.outputs import replacing
-from attnexport.plugins.runtime.engine import EngineTensor, Shapes, Times
-from attnexport.plugins.runtime.request import BuildRequest
+from attnexport.plugins.runtime.engine import EngineTensor, Times
+from attnexport.plugins.runtime.request import EngineOptions
 from attnexport.plugins.runtime.runtime import Runtime, find_runtime
 
 
@@ -61,22 +61,22 @@ class NativeBuilder:
         """Whether precision is that of the ONNX file: from TensorRT 10 on."""
         return self._tensorrt.strongly_typed
 
-    def build(self, request: EngineRequest) -> BuiltEngine:
-        """Builds an engine. Its float32 is float32: TF32 is off.
+    def build(self, model: Path, options: EngineOptions) -> BuiltEngine:
+        """Builds an engine of an ONNX file. Its float32 is float32: TF32 is off.
 
         Raises:
             BackendError: the builder fails, with its own words.
             InputError: a timing cache that cannot be read or written.
         """
-        if request.precision == "bf16" and not self.strongly_typed:
+        if options.precision == "bf16" and not self.strongly_typed:
             raise BackendError(f"precision bf16: expected fp32 or fp16 for TensorRT {self.version}")
         start = time.perf_counter()
-        built = self._tensorrt.build(_attnrt_request(request, self.strongly_typed))
+        built = self._tensorrt.build(model, options)
         seconds = time.perf_counter() - start
-        if request.timing_cache is not None:
-            with replacing(request.timing_cache) as staging:
-                (staging / request.timing_cache.name).write_bytes(built.timing_cache)
-        found = self._layers(built.engine, request)
+        if options.timing_cache is not None:
+            with replacing(options.timing_cache) as staging:
+                (staging / options.timing_cache.name).write_bytes(built.timing_cache)
+        found = self._layers(built.engine, options)
         return BuiltEngine(
             engine=built.engine,
             layers=found.layers,
@@ -87,9 +87,9 @@ class NativeBuilder:
             unknown=found.unknown,
         )
 
-    def _layers(self, engine: bytes, request: EngineRequest) -> EngineLayers:
+    def _layers(self, engine: bytes, options: EngineOptions) -> EngineLayers:
         try:
-            loaded = self._tensorrt.load(engine, request.plugins, allow_host_code=request.embed_plugins)
+            loaded = self._tensorrt.load(engine, options.plugins, allow_host_code=options.embed_plugins)
             return read_layers(loaded.layers())
         except BackendError as error:
             return EngineLayers((), f"the engine's layers are not known: {error}")
@@ -178,23 +178,5 @@ class NativeBackend:
         return {"engine": self.path.stat().st_size, **self._engine.memory()}
 
 
-def _attnrt_request(request: EngineRequest, strongly_typed: bool) -> BuildRequest:
-    cache = request.timing_cache
-    return BuildRequest(
-        model=request.model,
-        shapes={
-            name: Shapes(profile.minimum, profile.optimum, profile.maximum)
-            for name, profile in request.profiles.items()
-        },
-        allow_float16=request.precision == "fp16" and not strongly_typed,
-        plugins=request.plugins,
-        embed_plugins=request.embed_plugins,
-        timing_cache=cache.read_bytes() if cache is not None and cache.exists() else b"",
-        workspace_bytes=request.workspace_bytes,
-    )
-
-
 def _info(tensor: EngineTensor) -> TensorInfo:
-    shapes = tensor.shapes
-    profile = None if shapes is None else Profile(shapes.minimum, shapes.optimum, shapes.maximum)
-    return TensorInfo(tensor.name, tensor.dtype.name.lower(), tensor.shape, profile)
+    return TensorInfo(tensor.name, tensor.dtype.name.lower(), tensor.shape, tensor.profile)

@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from attnexport.backends.building import BuiltEngine, EngineRequest, Layer
+from attnexport.backends.building import BuiltEngine, Layer
 from attnexport.backends.tensorrt_worker import ANSWER, ENGINE, REQUEST, TIMING_CACHE
 from attnexport.errors import BackendError
 from attnexport.files.outputs import replacing
+from attnexport.plugins.runtime.request import EngineOptions
 
 # Without the current folder, whose files must not pass for modules.
 _START = (
@@ -106,20 +107,20 @@ class BindingsBuilder:
             capabilities=tuple(answer["capabilities"]),
         )
 
-    def build(self, request: EngineRequest) -> BuiltEngine:
-        """Builds an engine.
+    def build(self, model: Path, options: EngineOptions) -> BuiltEngine:
+        """Builds an engine of an ONNX file.
 
         Raises:
             BackendError: the builder fails, with its own words, or the process ended.
         """
-        paths = {name: _absolute(getattr(request, name)) for name in ("model", "plugins", "timing_cache")}
-        asked = {"task": "build", **asdict(request), **paths}
+        given = {"model": model, "plugins": options.plugins, "timing_cache": options.timing_cache}
+        asked = {"task": "build", **asdict(options), **{name: _absolute(path) for name, path in given.items()}}
         with tempfile.TemporaryDirectory(prefix="attnexport-") as folder:
             answer = self._ask(asked, Path(folder))
             engine = (Path(folder) / ENGINE).read_bytes()
-            if request.timing_cache is not None:
-                with replacing(request.timing_cache) as staging:
-                    shutil.copy(Path(folder) / TIMING_CACHE, staging / request.timing_cache.name)
+            if options.timing_cache is not None:
+                with replacing(options.timing_cache) as staging:
+                    shutil.copy(Path(folder) / TIMING_CACHE, staging / options.timing_cache.name)
         layers = (Layer(**{**layer, "precisions": tuple(layer["precisions"])}) for layer in answer["layers"])
         return BuiltEngine(
             engine=engine,

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, TensorInfo
-from attnexport.backends.building import Profile
 from attnexport.backends.tensorrt_bindings import load_bindings, version_of
 from attnexport.errors import BackendError
+from attnexport.plugins.runtime.request import Profile
 
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
 

@@ -52,16 +52,19 @@ def command(
     from attnexport.engines.building import BuildOptions, build_engine
     from attnexport.engines.shapes import parse_shapes
     from attnexport.errors import InputError
+    from attnexport.plugins.runtime.request import EngineOptions
 
     if embed_plugins and plugins is None:
         raise InputError("--embed-plugins: expected a library in --plugins, given none")
     options = BuildOptions(
         target=target,
-        plugins=plugins,
-        shapes=parse_shapes(shapes),
-        precision=precision,
-        embed_plugins=embed_plugins,
-        timing_cache=timing_cache,
+        engine=EngineOptions(
+            profiles=parse_shapes(shapes),
+            precision=precision,
+            plugins=plugins,
+            embed_plugins=embed_plugins,
+            timing_cache=timing_cache,
+        ),
         backend=backend,
     )
     with out().status("building"):

@@ -84,6 +84,7 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
     from attnexport.engines.building import BuildOptions
     from attnexport.engines.shapes import parse_shapes
     from attnexport.models.fitness import refuse_unfit
+    from attnexport.plugins.runtime.request import EngineOptions
 
     _refuse_unfit_options(contenders, given)
     loaded = load_for_runs(options_of(model, given), state_for(contenders))
@@ -114,7 +115,9 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
         if given["hazards"]:
             report = with_hazards(report, loaded.program, inputs.batches)
         if given["rebuild"]:
-            options = BuildOptions(given["target"], plugins=given["plugins"], shapes=parse_shapes(given["shapes"]))
+            options = BuildOptions(
+                given["target"], EngineOptions(parse_shapes(given["shapes"]), plugins=given["plugins"])
+            )
             report = with_rebuilds(report, contenders, loaded.program, inputs.batches, options, given["rebuild"])
     return report
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
 
-from attnexport.backends.building import BuiltEngine, EngineBuilder, EngineRequest, Profile
+from attnexport.backends.building import BuiltEngine, EngineBuilder
 from attnexport.backends.choosing import builder_for
 from attnexport.backends.tensorrt_bindings import BindingsBuilder
 from attnexport.engines.draft import Draft, limits_of
@@ -34,6 +33,7 @@ from attnexport.graph.precision import check_precision, precision_of, write_prec
 from attnexport.graph.quantization import quantized_precision
 from attnexport.plugins.building.architectures import gpus_of_this_machine
 from attnexport.plugins.calling.library import load_library
+from attnexport.plugins.runtime.request import EngineOptions
 from attnexport.targets import Target, find_target
 from attnexport.version import __version__
 
@@ -47,20 +47,13 @@ class BuildOptions:
 
     Attributes:
         target: a name of attnexport.targets.TARGETS.
-        plugins: the plugin library. Default: None, attention nodes run through their bodies.
-        shapes: profiles by input. Default: none, those that the ranges in the file give.
-        precision: fp32, fp16 or bf16. Default: None, what the file holds.
-        embed_plugins: put the library into the engine. Default: False.
-        timing_cache: a file read if it is there and written afterwards. Default: None.
+        engine: what the engine is built with. Inputs without a profile get the one that the ranges in the file give,
+            and the compute capabilities are the target's. Default: as the file says, without plugins.
         backend: of attnexport.backends.choosing.BACKENDS. Default: None, the target's.
     """
 
     target: str
-    plugins: Path | None = None
-    shapes: Mapping[str, Profile] = field(default_factory=dict)
-    precision: str | None = None
-    embed_plugins: bool = False
-    timing_cache: Path | None = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
     backend: str | None = None
 
 
@@ -84,7 +77,7 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
     notes = [*_notes_on_target(target, builder, options), *changes, *check_files(draft)]
     survey = None
     if isinstance(builder, BindingsBuilder):
-        survey = builder.survey(options.plugins, every_operator(draft.model))
+        survey = builder.survey(options.engine.plugins, every_operator(draft.model))
     check_nodes(draft, survey)
     built = _build(draft, builder, options)
     check_outcome(draft, built)
@@ -118,10 +111,10 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
 
 
 def _check_outputs(model: Path, output: Path, options: BuildOptions) -> None:
-    outputs = (output, manifest_path(output), options.timing_cache)
+    outputs = (output, manifest_path(output), options.engine.timing_cache)
     for path in outputs:
         check_output(path)
-        check_not_same(path, model, options.plugins)
+        check_not_same(path, model, options.engine.plugins)
     check_not_twice(*outputs)
     if output.suffix not in ENGINE_SUFFIXES:
         *most, last = ENGINE_SUFFIXES
@@ -133,7 +126,7 @@ def _notes_on_target(target: Target, builder: EngineBuilder, options: BuildOptio
     product = f"{builder.product} {builder.version}"
     if target.is_rtx:
         notes = [f"{because}built ahead of time by {product} for SM {' '.join(map(str, target.sms))}"]
-        if options.timing_cache is not None:
+        if options.engine.timing_cache is not None:
             notes.append(f"{because}--timing-cache has no effect, {product} times nothing ahead of time")
         return notes
     notes = [f"{because}built by {product}, backend {builder.name}"]
@@ -162,9 +155,9 @@ def _gpus(target: Target) -> tuple[int, ...]:
 def _draft(model: Path, target: Target, builder: EngineBuilder, options: BuildOptions) -> tuple[Draft, list[str]]:
     """What is to be built, the precision written into it, and notes on what that did."""
     graph, notes = read_with_weights(model), []
-    profiles = profiles_for(graph, options.shapes)
+    profiles = profiles_for(graph, options.engine.profiles)
     held = precision_of(graph)
-    precision = options.precision or held
+    precision = options.engine.precision or held
     check_precision(graph, precision)
     rewritten = builder.strongly_typed and precision != held
     if rewritten:
@@ -172,7 +165,8 @@ def _draft(model: Path, target: Target, builder: EngineBuilder, options: BuildOp
         notes.append(f"{builder.product} takes precision from the file: {change}")
         notes += change.notes
     nodes = variant_nodes(graph.graph)
-    library = None if options.plugins is None else load_library(options.plugins)
+    plugins = options.engine.plugins
+    library = None if plugins is None else load_library(plugins)
     if library is None and nodes:
         notes.append(f"without a plugin library {len(nodes)} attention nodes run through their bodies")
     draft = Draft(
@@ -193,21 +187,16 @@ def _draft(model: Path, target: Target, builder: EngineBuilder, options: BuildOp
 def _build(draft: Draft, builder: EngineBuilder, options: BuildOptions) -> BuiltEngine:
     is_rtx = draft.target.is_rtx
     with tempfile.TemporaryDirectory(prefix="attnexport-") as work:
-        request = EngineRequest(
-            model=_file_to_build(draft, Path(work)),
-            profiles=draft.profiles,
-            precision=draft.precision,
-            plugins=options.plugins,
-            embed_plugins=options.embed_plugins,
-            timing_cache=None if is_rtx else options.timing_cache,
-            sms=draft.target.sms if is_rtx else (),
-        )
+        model = _file_to_build(draft, Path(work))
+        resolved = replace(options.engine, profiles=draft.profiles, precision=draft.precision, sms=())
+        if is_rtx:
+            resolved = replace(resolved, timing_cache=None, sms=draft.target.sms)
         try:
-            return builder.build(request)
+            return builder.build(model, resolved)
         except BackendError as error:
             doubtful = [] if isinstance(builder, BindingsBuilder) else suspects(draft)
             advice = f" (operators that TensorRT 10.1 did not know: {', '.join(doubtful)})" if doubtful else ""
-            said = str(error).removeprefix(f"{request.model}: ")
+            said = str(error).removeprefix(f"{model}: ")
             raise BackendError(f"{draft.path}: {said}{advice}") from error
 
 
@@ -231,7 +220,7 @@ def _plugin_record(draft: Draft, options: BuildOptions) -> PluginRecord | None:
         api=info.api,
         sms=info.architectures,
         ptx=info.ptx,
-        embedded=options.embed_plugins,
+        embedded=options.engine.embed_plugins,
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from attnexport.backends.building import EngineBuilder, Profile
+from attnexport.backends.building import EngineBuilder
 from attnexport.plugins.calling.library import Library
+from attnexport.plugins.runtime.request import Profile
 from attnexport.targets import Target
 from attnexport.variants import Variant
 

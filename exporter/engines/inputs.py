@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, TensorInfo
-from attnexport.backends.building import Profile
 from attnexport.errors import InputError
 from attnexport.files.npz import StoredArray
+from attnexport.plugins.runtime.request import Profile
 
 
 def fit_inputs(infos: Sequence[TensorInfo], stored: Mapping[str, StoredArray], source: Path) -> dict[str, NDArray[Any]]:

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnexport.backends.building import Layer, Profile
+from attnexport.backends.building import Layer
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
 from attnexport.files.typed_json import read_json, typed
+from attnexport.plugins.runtime.request import Profile
 
 FORMAT = 1
 FLOATS = ("fp32", "fp16", "bf16", "fp8", "fp4")

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from attnexport.backends.building import Profile
 from attnexport.errors import InputError
 from attnexport.graph.metadata import dim_ranges
+from attnexport.plugins.runtime.request import Profile
 
 _FORM = "expected NAME=MIN:OPT:MAX such as x=1x16x64:8x128x64:32x1024x64, or one shape"
 _OPTION = re.compile(r"(?P<name>.+)=(?P<shapes>[0-9x]+(?::[0-9x]+){0,2})")

@@ -15,15 +15,7 @@ from numpy.typing import NDArray
 from attnexport.errors import BackendError
 from attnexport.files import bfloat16
 from attnexport.plugins.runtime.interface import MAX_RANK, CArray, CTensor, CTimes, Dtype, Sizes, check, last_error
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """Shapes that an input of an engine takes."""
-
-    minimum: tuple[int, ...]
-    optimum: tuple[int, ...]
-    maximum: tuple[int, ...]
+from attnexport.plugins.runtime.request import Profile
 
 
 @dataclass(frozen=True)
@@ -34,13 +26,13 @@ class EngineTensor:
         name: of the tensor.
         dtype: of its elements.
         shape: its sizes, -1 where they vary.
-        shapes: those that an input takes; None for outputs.
+        profile: shapes that an input takes; None for outputs.
     """
 
     name: str
     dtype: Dtype
     shape: tuple[int, ...]
-    shapes: Shapes | None
+    profile: Profile | None
 
 
 @dataclass(frozen=True)
@@ -186,6 +178,6 @@ def _values(array: NDArray[Any], tensor: EngineTensor) -> NDArray[Any]:
 
 
 def _read(c: CTensor) -> EngineTensor:
-    shapes = Shapes(*(tuple(sizes[: c.rank]) for sizes in (c.minimum, c.optimum, c.maximum)))
+    profile = Profile(*(tuple(sizes[: c.rank]) for sizes in (c.minimum, c.optimum, c.maximum)))
     name, dims = c.name.decode(errors="replace"), tuple(c.dims[: c.rank])
-    return EngineTensor(name, Dtype(c.dtype), dims, shapes if c.is_input else None)
+    return EngineTensor(name, Dtype(c.dtype), dims, profile if c.is_input else None)

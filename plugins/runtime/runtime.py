@@ -20,7 +20,7 @@ from attnexport.errors import InputError
 from attnexport.plugins.building.locations import cache_folder, is_ones_own
 from attnexport.plugins.runtime.engine import Engine
 from attnexport.plugins.runtime.interface import ABI, LogFunction, Severity, check, declare, path_or_none
-from attnexport.plugins.runtime.request import BuildRequest, Built
+from attnexport.plugins.runtime.request import Built, EngineOptions, as_c
 
 LIBRARY = "libattnrt.so"
 PROGRAM = "attnrt"
@@ -64,15 +64,16 @@ class TensorRt:
         """Whether precision is that of the ONNX file, and no option."""
         return bool(self._library.attnrt_strongly_typed(self._handle))
 
-    def build(self, request: BuildRequest) -> Built:
-        """Builds an engine for the GPU of this machine. float32 means float32: TF32 is off.
+    def build(self, model: Path, options: EngineOptions) -> Built:
+        """Builds an engine of an ONNX file for the GPU of this machine. float32 means float32: TF32 is off.
 
         Raises:
             BackendError: naming the file, input or library, with TensorRT's own words.
         """
         library, handle = self._library, c_void_p()
+        request = as_c(model, options, strongly_typed=self.strongly_typed)
         with _warnings(library) as warnings:
-            check(library, library.attnrt_build(self._handle, byref(request.as_c()), byref(handle)))
+            check(library, library.attnrt_build(self._handle, byref(request), byref(handle)))
         try:
             nodes = range(library.attnrt_num_plugin_nodes(handle))
             names = [library.attnrt_plugin_node(handle, index).decode(errors="replace") for index in nodes]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from attnexport.backends import TensorInfo
-from attnexport.backends.building import Profile
 from attnexport.engines.inputs import fit_inputs
 from attnexport.errors import InputError
 from attnexport.files.npz import open_arrays
+from attnexport.plugins.runtime.request import Profile
 
 DATA = Path("in.npz")
 

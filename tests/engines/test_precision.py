@@ -13,12 +13,12 @@ import torch
 from onnx.helper import make_graph, make_node
 
 import attnexport
-from attnexport.backends.building import EngineRequest
 from attnexport.engines.shapes import parse_shapes
 from attnexport.errors import InputError
 from attnexport.graph.functions import inline_all
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import precision_of, write_precision
+from attnexport.plugins.runtime.request import EngineOptions
 from tests.engines.models import save_graph, value
 from tests.plugins.libraries import SAMPLES
 
@@ -95,7 +95,7 @@ def test_tensorrt_builds_bf16(converted: dict[str, Path], tmp_path: Path):
 
     in_half(converted["digits/topn"], tmp_path / "half.onnx", "bf16")
     profiles = parse_shapes(["image=1x8x8:2x8x8:8x8x8"])
-    built = TensorRtRtxBuilder().build(EngineRequest(tmp_path / "half.onnx", profiles, "bf16", sms=(86,)))
+    built = TensorRtRtxBuilder().build(tmp_path / "half.onnx", EngineOptions(profiles, sms=(86,)))
     kinds = {(layer.kind, name) for layer in built.layers for name in layer.precisions}
     assert ("MatrixMultiply", "bf16") in kinds
     assert ("Normalization", "fp32") in kinds

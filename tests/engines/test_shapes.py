@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from onnx.helper import make_node
 
-from attnexport.backends.building import Profile
 from attnexport.engines.shapes import parse_shapes, profiles_for
 from attnexport.errors import InputError
 from attnexport.graph.inspection import read_model
+from attnexport.plugins.runtime.request import Profile
 from tests.engines.models import save_graph, value
 
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 import attnexport
 from attnexport.accuracy.contenders.cache import OutputCache
-from attnexport.backends.building import Layer, Profile
+from attnexport.backends.building import Layer
 from attnexport.cli import main
 from attnexport.engines.manifest import BuilderRecord, Manifest, ModelRecord, PluginRecord, manifest_path
 from attnexport.files.outputs import sha256
+from attnexport.plugins.runtime.request import Profile
 
 WIDTH = 8
 CACHED = [np.arange(6.0).reshape(2, 3), np.array([1, 2])]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.backends.building import EngineRequest
 from attnexport.backends.tensorrt_bindings import BindingsBuilder
 from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
 from attnexport.engines.shapes import parse_shapes
 from attnexport.errors import BackendError
+from attnexport.plugins.runtime.request import EngineOptions
 
 pytestmark = [pytest.mark.needs("tensorrt-rtx"), pytest.mark.timeout(900)]
 
@@ -23,8 +23,8 @@ def model(converted: dict[Path, Path]) -> Path:
     return found
 
 
-def request_for(model: Path, library: Path | None = None, shapes: str = "image=1x8x8:2x8x8:8x8x8") -> EngineRequest:
-    return EngineRequest(model, parse_shapes([shapes]), "fp32", library, sms=(86,))
+def options(library: Path | None = None, shapes: str = "image=1x8x8:2x8x8:8x8x8") -> EngineOptions:
+    return EngineOptions(parse_shapes([shapes]), plugins=library, sms=(86,))
 
 
 @pytest.mark.slow
@@ -33,8 +33,8 @@ def test_a_parser_that_does_not_find_its_library_ends_the_building_process_alone
 ):
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     with pytest.raises(BackendError, match=r"^TensorRT-RTX 1\S+: its process ended by SIGABRT"):
-        BindingsBuilder("tensorrt_rtx", "TensorRT-RTX").build(request_for(model, library))
-    assert TensorRtRtxBuilder().build(request_for(model, library)).plugin_nodes
+        BindingsBuilder("tensorrt_rtx", "TensorRT-RTX").build(model, options(library))
+    assert TensorRtRtxBuilder().build(model, options(library)).plugin_nodes
 
 
 def test_folders_of_libraries_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -53,13 +53,13 @@ def test_files_of_the_current_folder_are_no_modules(tmp_path: Path, monkeypatch:
 
 def test_a_failure_comes_in_tensorrts_words(model: Path):
     with pytest.raises(BackendError, match=r"^TensorRT-RTX 1\S+: .*Dimension mismatch for tensor image"):
-        TensorRtRtxBuilder().build(request_for(model, shapes="image=1x8x7"))
+        TensorRtRtxBuilder().build(model, options(shapes="image=1x8x7"))
 
 
 def test_a_timing_cache_is_written_whole(model: Path, tmp_path: Path):
     cache = tmp_path / "cache"
     for _ in range(2):
-        TensorRtRtxBuilder().build(replace(request_for(model), timing_cache=cache))
+        TensorRtRtxBuilder().build(model, replace(options(), timing_cache=cache))
         assert [path.name for path in tmp_path.iterdir()] == ["cache"]
     assert cache.stat().st_size > 0
 

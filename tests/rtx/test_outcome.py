@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.backends.building import BuiltEngine, EngineRequest, Layer
+from attnexport.backends.building import BuiltEngine, Layer
 from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
 from attnexport.engines.outcome import check_outcome
 from attnexport.engines.shapes import parse_shapes
 from attnexport.errors import BackendError
 from attnexport.plugins.calling.library import load_library
+from attnexport.plugins.runtime.request import EngineOptions
 from tests.engines.models import draft_for, with_attribute
 
 pytestmark = [pytest.mark.needs("tensorrt-rtx"), pytest.mark.slow, pytest.mark.timeout(900)]
@@ -21,7 +22,7 @@ SHAPES = ["image=1x8x8:2x8x8:8x8x8"]
 
 
 def built(model: Path, library: Path | None) -> BuiltEngine:
-    return TensorRtRtxBuilder().build(EngineRequest(model, parse_shapes(SHAPES), "fp32", library, sms=(86,)))
+    return TensorRtRtxBuilder().build(model, EngineOptions(parse_shapes(SHAPES), plugins=library, sms=(86,)))
 
 
 @pytest.fixture

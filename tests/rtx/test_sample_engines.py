@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.backends.building import EngineRequest
 from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
 from attnexport.engines.manifest import Manifest, read_manifest
 from attnexport.engines.shapes import parse_shapes
 from attnexport.files.outputs import sha256
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
+from attnexport.plugins.runtime.request import EngineOptions
 from attnexport.targets import find_target
 from tests.cli.conftest import Run, run  # noqa: F401
 from tests.plugins.libraries import SAMPLES
@@ -117,7 +117,7 @@ def test_an_engine_that_leaves_the_library_out_is_smaller_by_it(build: Builds, l
 def test_plugins_build_for_another_capability(name: str, converted: dict[Path, Path], library: Path):
     model = converted[sample_named(name)]
     profiles = parse_shapes([SHAPES[name.partition("/")[0]]])
-    built = TensorRtRtxBuilder().build(EngineRequest(model, profiles, "fp32", library, sms=(86,)))
+    built = TensorRtRtxBuilder().build(model, EngineOptions(profiles, plugins=library, sms=(86,)))
     assert sorted(built.plugin_nodes) == nodes_of(model)
     assert built.messages == ()
     assert accelerators(built.engine) == (86,)

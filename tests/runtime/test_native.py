@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from attnexport.backends.native import NativeBackend, NativeBuilder
 from attnexport.errors import BackendError, InputError
 from attnexport.files import bfloat16
-from attnexport.plugins.runtime.engine import Shapes, typed
+from attnexport.plugins.runtime.engine import typed
 from attnexport.plugins.runtime.interface import Dtype
-from attnexport.plugins.runtime.request import BuildRequest
+from attnexport.plugins.runtime.request import EngineOptions, Profile, as_c
 from attnexport.plugins.runtime.runtime import RUNTIME_VARIABLE, TENSORRT_VARIABLE, Runtime, find_runtime
 from tests.plugins.conftest import plain_path  # noqa: F401
 
@@ -119,9 +119,9 @@ def test_arrays_no_engine_takes(given: NDArray[Any], wanted: Dtype, line: str):
 
 
 def test_shapes_of_one_rank():
-    shapes = {"x": Shapes((1, 2), (1, 2, 3), (1, 2, 3))}
+    options = EngineOptions({"x": Profile((1, 2), (1, 2, 3), (1, 2, 3))})
     with pytest.raises(BackendError, match=r"^x: expected shapes of one rank"):
-        BuildRequest(Path("m.onnx"), shapes).as_c()
+        as_c(Path("m.onnx"), options, strongly_typed=True)
 
 
 @pytest.mark.parametrize("shape", [(), (3, 5)])

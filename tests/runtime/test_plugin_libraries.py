@@ -19,13 +19,13 @@ import ctypes, sys
 from pathlib import Path
 from attnexport.errors import BackendError
 from attnexport.plugins.runtime.runtime import Runtime
-from attnexport.plugins.runtime.request import BuildRequest
+from attnexport.plugins.runtime.request import EngineOptions
 runtime, folder, plugins, before = sys.argv[1:]
 tensorrt = Runtime(Path(runtime)).open_tensorrt(Path(folder))
 if before == "open before":
     ctypes.CDLL(plugins)
 try:
-    tensorrt.build(BuildRequest(Path(plugins), {}, plugins=Path(plugins)))
+    tensorrt.build(Path(plugins), EngineOptions(plugins=Path(plugins)))
 except BackendError as error:
     print(error)
 """

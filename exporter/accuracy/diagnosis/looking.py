@@ -121,7 +121,7 @@ def with_rebuilds(
     (batch,) = itertools.islice(batches, 1)
 
     def open_engine(engine: Path) -> Backend:
-        return open_backend(engine, plugins=options.plugins)
+        return open_backend(engine, plugins=options.engine.plugins)
 
     results = []
     for contender, result in zip(contenders, report.contenders, strict=True):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch.export import ExportedProgram
 
-from attnexport.backends.building import Profile
 from attnexport.errors import InputError
 from attnexport.models.program import dynamic_dims, input_specs
+from attnexport.plugins.runtime.request import Profile
 
 LARGEST_BATCH = 64
 

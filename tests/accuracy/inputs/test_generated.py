@@ -13,8 +13,8 @@ from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.generated import KINDS, GeneratedInputs, chosen_kinds, generated_inputs
 from attnexport.accuracy.inputs.scaling import HALF_LIMIT
 from attnexport.accuracy.inputs.sizes import size_ranges
-from attnexport.backends.building import Profile
 from attnexport.errors import InputError
+from attnexport.plugins.runtime.request import Profile
 
 LENGTHS = torch.tensor([1, 2, 3, 4])
 
