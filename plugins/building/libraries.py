@@ -17,6 +17,7 @@ from attnexport.plugins.building.sources import APIS, Recipe, Sources
 from attnexport.plugins.building.tensorrt_headers import TensorRtHeaders, choose_api, find_headers
 from attnexport.plugins.building.toolchain import Nvcc, find_nvcc
 from attnexport.plugins.calling.build_info import BuildInfo
+from attnexport.version import __version__
 
 LOG_NAME = "build.log"
 
@@ -90,8 +91,6 @@ def build(
         InputError: an option that cannot be served, or a folder that cannot be written.
         CompileError: a compiler failed; its full log is in the folder's build.log.
     """
-    from attnexport import __version__
-
     folder = Path(output)
     check_folder(folder)
     plan = _plan(__version__, architectures, models, tensorrt_include, api, sources or Sources())

@@ -14,6 +14,7 @@ from attnexport.plugins.building.libraries import check_folder
 from attnexport.plugins.building.tensorrt_headers import TensorRtHeaders, find_headers
 from attnexport.plugins.building.toolchain import Nvcc, find_nvcc
 from attnexport.plugins.runtime.runtime import LIBRARY, PROGRAM
+from attnexport.version import __version__
 
 LOG_NAME = "runtime.log"
 _PARSER_HEADER = "NvOnnxParser.h"
@@ -103,8 +104,6 @@ def build_runtime(
         InputError: headers that are not there, too old or of 8.6's early access, or a folder that cannot be written.
         CompileError: a compiler failed; its full log is in the folder's runtime.log.
     """
-    from attnexport import __version__
-
     folder = Path(output)
     check_folder(folder)
     headers = _checked(find_headers(tensorrt_include))

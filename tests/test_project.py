@@ -1,0 +1,38 @@
+"""The files about the project say what it does: one version, its own checks, the rooms that there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from attnexport import __version__
+
+ROOT = Path(__file__).parents[1]
+
+
+def read(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = read("CITATION.cff")
+    assert citation["version"] == __version__
+    assert citation["authors"] == [{"name": "The attnexport maintainers"}]
+
+
+def test_the_workflow_runs_what_must_hold_before_a_change_lands() -> None:
+    (job,) = read(".github/workflows/ci.yml")["jobs"].values()
+    assert job["steps"][-1] == {"run": ".ci/run"}
+
+
+def test_hooks_call_the_tools_that_make_lint_and_make_types_call() -> None:
+    (repository,) = read(".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for hook in repository["hooks"]:
+        assert hook["language"] == "system"
+        program, command, *_ = hook["entry"].split()
+        called = f"{command}:" if program == "make" else f"$(BIN)/{Path(program).name}"
+        assert called in makefile, hook
