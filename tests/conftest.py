@@ -7,7 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["tests.tools.report"]
+pytest_plugins = [
+    "tests.thrift",
+    "tests.tools.report",
+    "tests.tools.processor_time",
+    "tests.cli.commands",
+    "tests.plugins.plain",
+    "tests.runtime.compiled",
+]
 
 
 @pytest.fixture(autouse=True)

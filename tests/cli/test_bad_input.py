@@ -14,7 +14,7 @@ import torch
 
 import attnexport
 import attnexport.graph.writing
-from tests.cli.conftest import Refuse, Run
+from tests.cli.commands import Refuse, Run
 from tests.cli.models import WIDTH, Plain, TwoInputs, tiny
 from tests.tools import lack, require
 
@@ -181,7 +181,7 @@ def test_write_that_fails_half_way(refuse: Refuse, tmp_path: Path, monkeypatch: 
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(attnexport.graph.writing.ir, "save", fail)
+    monkeypatch.setattr("attnexport.graph.writing.ir.save", fail)
     path = tmp_path / "out.onnx"
     options = (*factory("Plain"), "--inputs", "x=2x16")
     has(refuse("convert", "-o", path, *options), f"{path}: cannot be written", os.strerror(errno.ENOSPC))

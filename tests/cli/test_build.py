@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from tests.cli.conftest import Refuse, Run
+from tests.cli.commands import Refuse, Run
 from tests.cli.models import WIDTH
 
 SHAPES = f"x=1x2x{WIDTH}:2x9x{WIDTH}:4x32x{WIDTH}"

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.files.outputs import sha256
-from tests.cli.conftest import Run
+from tests.cli.commands import Run
 from tests.cli.models import CLASSES, WIDTH, small
 
 ROWS, TOKENS = 70, 11

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.files.outputs import sha256
-from tests.cli.conftest import Run
+from tests.cli.commands import Run
 from tests.cli.models import WIDTH, Plain, small, tiny
 
 TINY = ("--model", "tests.cli.models:tiny", "--inputs", f"x=2x9x{WIDTH}:f32", "--dynamic", "x:0=batch,1=tokens")

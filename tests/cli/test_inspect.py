@@ -11,7 +11,7 @@ import onnx.helper as oh
 import attnexport
 from attnexport.files.outputs import sha256
 from attnexport.variants import all_variants
-from tests.cli.conftest import Run
+from tests.cli.commands import Run
 from tests.cli.models import CLASSES, WIDTH
 
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.cli.conftest import Refuse, Run
+from tests.cli.commands import Refuse, Run
 from tests.cli.models import WIDTH
 
 FORGED = "x\x1b[2J\x1b]0;title\x07\nattnexport: within the budget\n::error::forged\u202e\ud7ff"

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from attnexport.plugins.building import tensorrt_headers, toolchain
-from tests.cli.conftest import Refuse, Run
-from tests.plugins.conftest import plain_path  # noqa: F401
+from tests.cli.commands import Refuse, Run
 from tests.plugins.libraries import tensorrt_include
 
 needs_nvcc = pytest.mark.needs("nvcc")
@@ -104,14 +103,14 @@ def test_a_folder_that_cannot_be_written(below: str, said: str, refuse: Refuse, 
     assert said in refuse("plugins", "build", "--arch", 87, "--api", "none", "-o", tmp_path / below)
 
 
-def test_info_of_a_library(run: Run, plain_path: Path):  # noqa: F811
+def test_info_of_a_library(run: Run, plain_path: Path):
     result = run("plugins", "info", plain_path)
     assert (result.code, result.err) == (0, "")
     assert "AffineScaledAttention │ q k v alpha beta kv_lengths q_start │ scale:number causal:integer" in result.text
     assert "query_factors[] key_factors[] v" in result.text
 
 
-def test_info_as_json(run: Run, plain_path: Path):  # noqa: F811
+def test_info_as_json(run: Run, plain_path: Path):
     result = run("plugins", "info", plain_path, "--json")
     facts = json.loads(result.out)
     assert facts["abi"] == 1

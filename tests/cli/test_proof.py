@@ -14,7 +14,7 @@ import attnexport.graph.translating
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.errors import BackendError, ConversionError
 from attnexport.graph import nodes
-from tests.cli.conftest import Run
+from tests.cli.commands import Run
 from tests.conversion.models import WIDTH, Stack, example
 
 
@@ -22,7 +22,7 @@ def wrong_square(given):
     """A translation of x ** 2 that gives 3 x."""
     from onnxscript import opset18
 
-    return opset18.Mul(given, opset18.CastLike(opset18.Constant(value_float=3.0), given))
+    return opset18.Mul(given, opset18.CastLike(opset18.Constant(value_float=3.0), given))  # type: ignore[type-var]
 
 
 class Squares(nn.Module):

@@ -13,7 +13,7 @@ import torch
 
 import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
-from tests.cli.conftest import Refuse, Run
+from tests.cli.commands import Refuse, Run
 from tests.cli.models import WIDTH, small
 
 ROWS, TOKENS = 5, 7

@@ -14,7 +14,7 @@ import pytest
 from onnx.helper import make_node
 
 from attnexport.engines.manifest import manifest_path, read_manifest
-from tests.cli.conftest import Refuse, Run
+from tests.cli.commands import Refuse, Run
 from tests.cli.models import CLASSES, WIDTH
 from tests.engines.models import save_graph, value
 

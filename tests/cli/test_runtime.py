@@ -10,9 +10,8 @@ import pytest
 
 from attnexport.plugins.building import tensorrt_headers, toolchain
 from attnexport.plugins.runtime.runtime import RUNTIME_VARIABLE
-from tests.cli.conftest import Refuse, Run
+from tests.cli.commands import Refuse, Run
 from tests.plugins.libraries import tensorrt_include
-from tests.runtime.conftest import runtime_folder  # noqa: F401
 
 OLD = "#define NV_TENSORRT_MAJOR 8\n#define NV_TENSORRT_MINOR 4\n#define NV_TENSORRT_PATCH 1\n"
 
@@ -71,7 +70,7 @@ def test_the_parsers_header_of_an_early_release(refuse: Refuse, tmp_path: Path):
     )
 
 
-def test_info(run: Run, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+def test_info(run: Run, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(RUNTIME_VARIABLE, str(runtime_folder))
     result = run("runtime", "info", "--tensorrt", runtime_folder)
     assert (result.code, result.err) == (0, "")

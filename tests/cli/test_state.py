@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -13,7 +14,7 @@ from torch import Tensor
 import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.graph.state import read_state
-from tests.cli.conftest import Refuse, Result, Run
+from tests.cli.commands import Refuse, Result, Run
 from tests.models.state.models import UnreadCounter, Writes, example
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -60,7 +61,7 @@ def test_file_with_state_inputs_follows_the_live_model(with_state: Path):
     assert [(state.input, state.output) for state in noted] == list(
         zip(backend.input_names[1:], backend.output_names[1:], strict=True)
     )
-    state = {one.input: one.initial for one in noted}
+    state: dict[str, Any] = {one.input: one.initial for one in noted}
     for call in range(3):
         x = example() + call
         outputs = backend.run({"x": x.numpy(), **state})
@@ -83,10 +84,12 @@ def test_check_finds_a_cache_that_is_not_read(run: Run, decoder: Path, with_stat
     cache = next(value for value in model.graph.inputs if value.name == "memory.cache")
     tape = ir.tape.Tape()
     zeros = tape.op("Sub", [cache, cache])
+    subtraction = zeros.producer()
+    assert subtraction is not None
     for node, position in list(cache.uses()):
-        if node is not zeros.producer():
+        if node is not subtraction:
             node.replace_input_with(position, zeros)
-    model.graph.insert_before(model.graph[0], [zeros.producer()])
+    model.graph.insert_before(model.graph[0], [subtraction])
     ir.save(model, tmp_path / "forgets.onnx")
     result = command(run, "check", decoder, tmp_path / "forgets.onnx", "--kinds", "normal", "--no-cache")
     assert result.code == 1
@@ -147,7 +150,7 @@ def test_unread_buffer_is_left_out_by_every_command(run: Run, tmp_path: Path):
 
 def test_note_on_state_that_is_none_of_ours_is_passed_over(with_state: Path):
     model = ir.load(with_state)
-    good = model.metadata_props["attnexport.models.state"]
+    good = model.metadata_props["attnexport.state"]
     for bad in (
         "",
         "{",
@@ -156,5 +159,5 @@ def test_note_on_state_that_is_none_of_ours_is_passed_over(with_state: Path):
         good.replace("eJ", "!!"),
         good.replace('"shape": [', '"shape": [9,'),
     ):
-        model.metadata_props["attnexport.models.state"] = bad
+        model.metadata_props["attnexport.state"] = bad
         assert read_state(model) == ()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import refuse, run  # noqa: F401
 from tests.plugins import libraries
 
 

@@ -17,11 +17,10 @@ from attnexport.engines.preflight import check_files, check_nodes
 from attnexport.errors import AttnexportError
 from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8
 from attnexport.plugins.calling.library import Library, load_library
-from tests.cli.conftest import Refuse
+from tests.cli.commands import Refuse
 from tests.engines.models import draft_for, save_graph, value, with_attribute
 from tests.onnx_files.calls import Call, tensors
 from tests.onnx_files.standalone import standalone_model
-from tests.plugins.conftest import plain_library, plain_path  # noqa: F401
 from tests.tools import require
 
 IMAGE = "image=1x8x8:2x8x8:8x8x8"
@@ -87,7 +86,7 @@ def test_library_that_is_none(refuse_build, converted: dict[str, Path], tmp_path
 def test_library_that_tensorrt_does_not_load(
     refuse_build,
     converted: dict[str, Path],
-    plain_path: Path,  # noqa: F811
+    plain_path: Path,
 ):
     line = refuse_build(converted["digits/affine"], "--shapes", IMAGE, "--plugins", plain_path)
     assert line.startswith(f"TensorRT-RTX 1.7.1: {plain_path}: the plugin library cannot be loaded: ")
@@ -124,7 +123,7 @@ def test_node_that_finds_no_plugin(
 
 def test_operator_that_a_library_was_built_without(
     converted: dict[str, Path],
-    plain_library: Library,  # noqa: F811
+    plain_library: Library,
 ):
     model = converted["digits/topn"]
     line = refused(model, "h100", "10.3.0", library=plain_library, shapes=[IMAGE])

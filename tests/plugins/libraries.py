@@ -15,6 +15,7 @@ import pytest
 import attnexport
 from attnexport.plugins import build
 from attnexport.plugins.building.sources import Recipe, Sources
+from tests.plugins.keeping import compiled_once
 from tests.tools import require
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*/*.pt2"))
@@ -94,10 +95,10 @@ def samples_library(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     def compile_all(folder: Path) -> None:
         build(folder, progress=Silent(), architectures=ARCHITECTURES, models=models, tensorrt_include=include)
 
-    return made_once(factory, "samples_library", compile_all)
+    return compiled_once("samples_library", compile_all, models)
 
 
-def emulated_objects(factory: pytest.TempPathFactory) -> Path:
+def emulated_objects() -> Path:
     """A folder of the object files of all kernels for the CPU emulator, the emulator itself and the registry."""
     require("g++")
     flags = emulator_flags()
@@ -109,7 +110,7 @@ def emulated_objects(factory: pytest.TempPathFactory) -> Path:
         sources = [*kernels, *others]
         run_all([["g++", *flags, "-c", str(path), "-o", str(folder / f"{path.name}.o")] for path in sources])
 
-    return made_once(factory, "emulator", compile_all)
+    return compiled_once("emulator", compile_all)
 
 
 def emulator_flags() -> list[str]:
@@ -128,9 +129,9 @@ def link_emulated(library: Path, objects: Path, adapters: Sequence[Path] = (), s
     return library
 
 
-def emulated_plugins(factory: pytest.TempPathFactory, recipe: Recipe) -> Path:
+def emulated_plugins(recipe: Recipe) -> Path:
     """A plugin library of a recipe whose kernels run on the CPU."""
-    objects, include = emulated_objects(factory), tensorrt_include()
+    objects, include = emulated_objects(), tensorrt_include()
     given = Sources()
     options = ["-std=c++17", "-O1", "-fPIC", "-Wno-deprecated-declarations", *given.include_options]
     options += ["-isystem", str(include), "-isystem", str(cuda_include())]
@@ -140,4 +141,4 @@ def emulated_plugins(factory: pytest.TempPathFactory, recipe: Recipe) -> Path:
         run_all([["g++", *options, "-c", str(path), "-o", str(target)] for path, target in adapters.items()])
         link_emulated(folder / recipe.file_name, objects, list(adapters.values()), given.adapter(recipe.version_script))
 
-    return made_once(factory, f"emulated_{Path(recipe.file_name).stem}", compile_all) / recipe.file_name
+    return compiled_once(f"emulated_{Path(recipe.file_name).stem}", compile_all) / recipe.file_name

@@ -18,6 +18,7 @@ from attnexport.plugins.building.toolchain import Nvcc, find_nvcc
 from attnexport.plugins.calling.library import Library
 from tests.plugins import libraries
 from tests.plugins.harness_plugin import CASES, Plugin
+from tests.plugins.keeping import compiled_once
 from tests.plugins.kernel_cases import FLOAT_TYPES, Case, hold_to_reference
 from tests.tools import require
 
@@ -31,7 +32,7 @@ PROGRAMS = {"v3": "harness_v3", "static": "harness_v3", "v2": "harness_v2"}
 
 
 @pytest.fixture(scope="session")
-def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def harness() -> Path:
     """Where CMake built the programs and the libraries of two small operators."""
     require("g++")
     cmake, ninja = require("cmake"), require("ninja")
@@ -51,7 +52,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run([cmake, "-S", Sources().root, "-B", folder, "-G", "Ninja", *given], check=True)
         subprocess.run([cmake, "--build", folder, "--parallel", "2"], check=True)
 
-    return libraries.made_once(tmp_path_factory, "harness", build)
+    return compiled_once("harness", build)
 
 
 def of_wheels(nvcc: Nvcc) -> dict[str, Path]:
@@ -63,9 +64,9 @@ def of_wheels(nvcc: Nvcc) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def plugin_libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def plugin_libraries() -> dict[str, Path]:
     """By interface, the plugin library whose kernels are emulated."""
-    return {api: libraries.emulated_plugins(tmp_path_factory, RECIPES[api]) for api in ("v3", "v2")}
+    return {api: libraries.emulated_plugins(RECIPES[api]) for api in ("v3", "v2")}
 
 
 @pytest.mark.parametrize("api", RECIPES)

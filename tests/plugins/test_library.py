@@ -13,7 +13,7 @@ from attnexport.errors import InputError
 from attnexport.plugins.calling.build_info import BuildInfo, parse_build_info
 from attnexport.plugins.calling.library import Array, Call, Dtype, Library, OperatorError, Status, load_library
 from attnexport.plugins.calling.torch_calls import run_op
-from tests.plugins.conftest import compile_library
+from tests.plugins.plain import compile_library
 
 
 def test_a_missing_file_is_named(tmp_path: Path):
@@ -109,4 +109,4 @@ def test_tensors_that_would_be_misread_are_refused(plain_library: Library, chang
     output = tensors.pop("output", None)
     op = plain_library.ops["AffineScaledAttention"]
     with pytest.raises(InputError, match=text):
-        run_op(op, tensors, {"scale": 1.0, "causal": False}, output=output)  # type: ignore[arg-type]
+        run_op(op, tensors, {"scale": 1.0, "causal": False}, output=output)

@@ -15,7 +15,7 @@ from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.plugins.runtime.request import EngineOptions
 from attnexport.targets import find_target
-from tests.cli.conftest import Run, run  # noqa: F401
+from tests.cli.commands import Run
 from tests.plugins.libraries import SAMPLES
 
 pytestmark = [pytest.mark.needs("tensorrt-rtx"), pytest.mark.slow, pytest.mark.timeout(900)]
@@ -63,7 +63,7 @@ def accelerators(engine: bytes) -> tuple[int, ...]:
 
 
 @pytest.fixture
-def build(run: Run, converted: dict[Path, Path], tmp_path: Path) -> Builds:  # noqa: F811
+def build(run: Run, converted: dict[Path, Path], tmp_path: Path) -> Builds:
     return Builds(run, converted, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""attnrt, compiled once for all workers of a test run against TensorRT's headers, without TensorRT itself."""
+"""attnrt's program, and its code that reads and writes arrays."""
 
 from __future__ import annotations
 
@@ -8,29 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.plugins.runtime.building import RuntimeSources, build_runtime
-from attnexport.plugins.runtime.runtime import LIBRARY, PROGRAM
-from tests.plugins.libraries import Silent, made_once, run_all, tensorrt_include
+from attnexport.plugins.runtime.building import RuntimeSources
+from attnexport.plugins.runtime.runtime import PROGRAM
+from tests.plugins.keeping import compiled_once
+from tests.plugins.libraries import run_all
 from tests.tools import require
 
 Refuse = Callable[..., str]
 Copy = Callable[..., "subprocess.CompletedProcess[str]"]
 
 _ARRAY_SOURCES = ("array", "array_files", "crc32", "deflate", "files", "npy", "npy_header", "zip")
-
-
-@pytest.fixture(scope="session")
-def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of attnrt's library and program, for TensorRT 10.14 and without its ONNX parser."""
-    include = tensorrt_include()
-    require("g++")
-    require("nvcc")
-
-    def compile_all(folder: Path) -> None:
-        built = build_runtime(folder, progress=Silent(), tensorrt_include=include)
-        assert (built.library, built.program) == (folder / LIBRARY, folder / PROGRAM)
-
-    return made_once(tmp_path_factory, "runtime", compile_all)
 
 
 @pytest.fixture
@@ -51,7 +38,7 @@ def refuse_program(runtime_folder: Path, tmp_path: Path) -> Refuse:
 
 
 @pytest.fixture(scope="session")
-def copy_arrays(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+def copy_arrays() -> Copy:
     """Copies arrays from one .npz or .npy to another with attnrt's code: copy_arrays(source, target, *names)."""
     require("g++")
     require("zlib")
@@ -66,7 +53,7 @@ def copy_arrays(tmp_path_factory: pytest.TempPathFactory) -> Copy:
         run_all([["g++", *options, "-c", str(path), "-o", target] for path, target in objects.items()])
         subprocess.run(["g++", "-o", str(folder / "copy_arrays"), *objects.values(), "-lz"], check=True)
 
-    program = made_once(tmp_path_factory, "copy_arrays", compile_all) / "copy_arrays"
+    program = compiled_once("copy_arrays", compile_all) / "copy_arrays"
 
     def invoke(source: Path, target: Path, *names: str) -> subprocess.CompletedProcess[str]:
         command = [str(program), str(source), str(target), *names]

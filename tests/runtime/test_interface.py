@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import subprocess
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_layout_of_every_struct(tmp_path: Path):
     lines = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout.split()
     mirrored: dict[str, int] = {}
     for name, struct in STRUCTS.items():
-        mirrored[name] = interface.ctypes.sizeof(struct)
+        mirrored[name] = ctypes.sizeof(struct)
         for field, _ in struct._fields_:
             mirrored[f"{name}.{field}"] = getattr(struct, field).offset
     assert dict(zip(lines[::2], map(int, lines[1::2]), strict=True)) == mirrored

@@ -17,7 +17,7 @@ from attnexport.engines.manifest import Manifest, read_manifest
 from attnexport.errors import BackendError
 from attnexport.plugins.runtime.building import RuntimeSources
 from attnexport.plugins.runtime.runtime import LIBRARY, RUNTIME_VARIABLE
-from tests.plugins.libraries import made_once
+from tests.plugins.keeping import compiled_once
 
 TARGET = "jetson-orin-jp6.0"
 FIRST = '{"Name": "first", "LayerType": "Gemm", "Outputs": [{"Format/Datatype": "Row major linear FP32"}]}'
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fake_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fake_runtime() -> Path:
     """A folder of a libattnrt.so without TensorRT behind it."""
     if shutil.which("gcc") is None:
         pytest.skip("needs gcc")
@@ -44,7 +44,7 @@ def fake_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
         options = ["-shared", "-fPIC", f"-I{RuntimeSources().include}", "-o", str(folder / LIBRARY)]
         subprocess.run(["gcc", *options, str(HERE / "fake_attnrt.c")], check=True)
 
-    return made_once(tmp_path_factory, "fake_runtime", compile_all)
+    return compiled_once("fake_runtime", compile_all)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_an_engine_that_cannot_be_loaded_here_is_kept(
 
 
 @pytest.fixture(scope="session")
-def mend_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mend_json() -> Path:
     """Writes texts and another's JSON as attnrt's program does."""
     if shutil.which("g++") is None:
         pytest.skip("needs g++")
@@ -162,7 +162,7 @@ def mend_json(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command = ["g++", "-std=c++17", "-D_GLIBCXX_ASSERTIONS", f"-I{program}", "-o", str(folder / "mend"), *sources]
         subprocess.run(command, check=True)
 
-    return made_once(tmp_path_factory, "mend_json", compile_all) / "mend"
+    return compiled_once("mend_json", compile_all) / "mend"
 
 
 def mended(program: Path, kind: str, given: bytes) -> object:

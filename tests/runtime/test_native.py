@@ -19,7 +19,6 @@ from attnexport.plugins.runtime.engine import typed
 from attnexport.plugins.runtime.interface import Dtype
 from attnexport.plugins.runtime.request import EngineOptions, Profile, as_c
 from attnexport.plugins.runtime.runtime import RUNTIME_VARIABLE, TENSORRT_VARIABLE, Runtime, find_runtime
-from tests.plugins.conftest import plain_path  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +55,7 @@ def test_a_cached_runtime_that_others_may_write(runtime_folder: Path, tmp_path: 
         find_runtime()
 
 
-def test_another_library_is_no_runtime(plain_path: Path):  # noqa: F811
+def test_another_library_is_no_runtime(plain_path: Path):
     with pytest.raises(InputError, match="expected the library of attnexport runtime build, given another"):
         Runtime(plain_path)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from attnexport.plugins.runtime.runtime import LIBRARY
-from tests.plugins.conftest import plain_path  # noqa: F401
-from tests.plugins.libraries import cuda_include, made_once, run_all, tensorrt_include
+from tests.plugins.keeping import compiled_once
+from tests.plugins.libraries import cuda_include, run_all, tensorrt_include
 from tests.tools import require
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ except BackendError as error:
 
 
 @pytest.fixture(scope="session")
-def fakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fakes() -> Path:
     """A folder of libnvinfer.so.10, which is none, and of libself.so, which registers a plugin with it."""
     require("g++")
     includes = ["-isystem", str(tensorrt_include()), "-isystem", str(cuda_include())]
@@ -42,7 +42,7 @@ def fakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def compile_all(folder: Path) -> None:
         run_all([["g++", *options, "-o", str(folder / name), str(HERE / file)] for name, file in sources.items()])
 
-    return made_once(tmp_path_factory, "fakes", compile_all)
+    return compiled_once("fakes", compile_all)
 
 
 def said(runtime: Path, fakes: Path, plugins: Path, before: str = "") -> str:
@@ -56,6 +56,6 @@ def test_a_library_that_registers_itself(runtime_folder: Path, fakes: Path, befo
     assert said(runtime_folder, fakes, fakes / "libself.so", before) == "TensorRT cannot create its builder"
 
 
-def test_a_library_that_registers_nothing(runtime_folder: Path, fakes: Path, plain_path: Path):  # noqa: F811
+def test_a_library_that_registers_nothing(runtime_folder: Path, fakes: Path, plain_path: Path):
     line = said(runtime_folder, fakes, plain_path)
     assert line.startswith(f"{plain_path}: registered no plugin with TensorRT 10.14.1; is it a plugin library")

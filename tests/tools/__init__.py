@@ -41,7 +41,7 @@ class Tool:
     of_the_machine: bool = False
 
 
-class MissingTool(pytest.skip.Exception):
+class MissingTool(pytest.skip.Exception):  # type: ignore[name-defined]
     """Skips a test for want of a tool."""
 
     def __init__(self, tool: Tool) -> None:

@@ -1,4 +1,4 @@
-"""Missing tools are told of, with what they cost; and a time limit is for a test's own work."""
+"""What a run tells: missing tools and what they cost, a test that took too long, and those that took longest."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+PLUGINS = ("-p", "tests.tools.report", "-p", "tests.tools.processor_time", "-p", "no:cacheprovider")
 REMEDY = r"g\+\+ \(apt install g\+\+\)"
 TOOLS = """
 import pytest
@@ -45,12 +46,21 @@ def test_that_waits_for_a_fixture(compiled): pass
 def test_that_takes_long(): time.sleep(30)
 """
 
+SPINNING = """
+import subprocess
+import sys
+
+def test_quick(): pass
+def test_with_a_busy_child(): subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
+def test_busy(): sum(range(5_000_000))
+"""
+
 
 def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     """pytest with this project's settings, where PATH has nothing."""
     (folder / "test_file.py").write_text(text)
-    own = ["-c", ROOT / "pyproject.toml", "--rootdir", folder, "-p", "tests.tools.report", "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", *own, *options, folder / "test_file.py"]
+    own = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), *PLUGINS]
+    command = [sys.executable, "-m", "pytest", *own, *options, str(folder / "test_file.py")]
     environment = {**os.environ, "PATH": ""}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
@@ -77,3 +87,11 @@ def test_a_time_limit_is_for_the_test_and_not_for_what_its_fixtures_compile(tmp_
     assert re.search("1 failed, 1 passed", done.stdout), done.stdout
     assert re.search(r"^FAILED \S*::test_that_takes_long", done.stdout, re.MULTILINE)
     assert "Timeout (>1.0s)" in done.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--numprocesses", "2")], ids=["one process", "two"])
+def test_a_run_ends_with_the_tests_of_most_processor_time(tmp_path: Path, options: tuple[str, ...]):
+    done = run(tmp_path, SPINNING, "--slowest", "2", *options)
+    assert done.returncode == 0, done.stdout
+    listed = re.findall(r"^ *\d+\.\d s \S*::(\w+)$", done.stdout, re.MULTILINE)
+    assert listed == ["test_with_a_busy_child", "test_busy"]

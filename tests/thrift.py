@@ -1,0 +1,28 @@
+"""Saves processor time that no test is about, in the tests' processes and in those that they start."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+
+# Before anything imports torch: tensors here are small, and threads that wait for each other cost more than they gain.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    _read_torchlib_once()
+    _keep_modules_out_of_garbage_collection()
+
+
+def _read_torchlib_once() -> None:
+    """torch.onnx.export asks for its table of translations at every call, and onnxscript parses 500 functions then."""
+    from torch.onnx._internal._lazy_import import onnxscript_apis  # type: ignore[attr-defined]
+
+    onnxscript_apis.get_torchlib_ops = functools.cache(onnxscript_apis.get_torchlib_ops)
+
+
+def _keep_modules_out_of_garbage_collection() -> None:
+    """What was imported stays: walking through it again and again is a fifth of the time of an export."""
+    gc.collect()
+    gc.freeze()
