@@ -31,7 +31,7 @@ demo: $(VENV)/package.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.tools
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(OPTIONS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --slowest 10 $(OPTIONS)
 
 thorough: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.tools
@@ -54,7 +54,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.cu' '*.cuh' '*.h')
 
 types: $(VENV)/dev.stamp
-	$(BIN)/mypy -p attnexport
+	$(BIN)/mypy -p attnexport -p tests -p samples -p benchmarks
 
 wheel: $(VENV)/dev.stamp
 	.ci/wheel

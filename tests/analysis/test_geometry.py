@@ -162,9 +162,9 @@ def test_causal_rows_with_too_few_keys_are_undefined(rows, n, undefined):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_narrow_inputs_are_measured_in_float32(dtype):
-    inputs = [draw(1, 2, 5, 4, seed=seed).to(dtype) for seed in range(3)]
-    geometry = attnexport.attention_geometry(*inputs, 2)
-    exact = attnexport.attention_geometry(*(tensor.double() for tensor in inputs), 2)
+    q, k, v = (draw(1, 2, 5, 4, seed=seed).to(dtype) for seed in range(3))
+    geometry = attnexport.attention_geometry(q, k, v, 2)
+    exact = attnexport.attention_geometry(q.double(), k.double(), v.double(), 2)
     assert geometry.selected.margin.dtype == torch.float32
     assert torch.allclose(geometry.selected.margin.double(), exact.selected.margin, atol=1e-5)
 

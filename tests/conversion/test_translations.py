@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ class Norms(nn.Module):
         self.norm = nn.BatchNorm1d(4)
         self.norm.running_mean = torch.randn(4)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor) -> dict[str, Any]:
         norm = self.norm
         moved = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, 0.3)
         plain = F.batch_norm(x, None, None, training=True)

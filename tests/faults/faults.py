@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +16,7 @@ from tests.faults import edits
 from tests.faults.models import faultless
 
 Plant = Callable[[ir.Model, str], None]
+Planted = TypeVar("Planted", bound=Plant)
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ FAULTS: list[Fault] = []
 """In the order below; the first twelve are the least that the gate must catch."""
 
 
-def _fault(name: str, layer: str) -> Callable[[Plant], Plant]:
-    def add(edit: Plant) -> Plant:
+def _fault(name: str, layer: str) -> Callable[[Planted], Planted]:
+    def add(edit: Planted) -> Planted:
         FAULTS.append(Fault(name, layer, edit))
         return edit
 

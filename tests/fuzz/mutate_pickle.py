@@ -39,7 +39,8 @@ def _pickles(data: bytes) -> list[list[tuple[str, int]]]:
     stream, found = io.BytesIO(data), []
     try:
         for _ in range(4):
-            found.append([(operation.name, place) for operation, _, place in pickletools.genops(stream)])
+            operations = pickletools.genops(stream)
+            found.append([(operation.name, place) for operation, _, place in operations if place is not None])
     except (ValueError, IndexError, UnicodeDecodeError):
         pass
     return found

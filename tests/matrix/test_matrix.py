@@ -67,7 +67,7 @@ def converted_by_command(folder: Path, *args: object) -> Outcome:
 
 def converted_in_python(folder: Path, model: object, case: Case) -> Outcome:
     path = folder / "m.onnx"
-    result = attnexport.convert(model, case.args(), path, dynamic_shapes=case.dims or None)  # type: ignore[arg-type]
+    result = attnexport.convert(model, case.args(), path, dynamic_shapes=case.dims or None)
     return of_file(path, tuple(text.strip() for text in result.verified), " ".join(result.notes))
 
 

@@ -39,7 +39,7 @@ def calls(plain_library: Library, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     run = acceleration.Accelerator.run
 
     def watched(self: acceleration.Accelerator, variant: object, args: object) -> Tensor | None:
-        result = run(self, variant, args)  # type: ignore[arg-type]
+        result = run(self, variant, args)
         seen.append(f"{variant.name} {'reference' if result is None else 'kernel'}")  # type: ignore[attr-defined]
         return result
 
@@ -51,7 +51,7 @@ def affine(rows: int = 3, dtype: torch.dtype = torch.float32, **options: object)
     generator = torch.Generator().manual_seed(0)
     shapes = [(2, 4, rows, 8), (2, 2, 5, 8), (2, 2, 5, 6), (2, 4, rows), (2, 4, rows)]
     q, k, v, alpha, beta = (torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes)
-    return attnexport.affine_scaled_attention(q, k, v, alpha, beta, **options)  # type: ignore[arg-type]
+    return attnexport.affine_scaled_attention(q, k, v, alpha, beta, **options)
 
 
 def hadamard(**options: object) -> Tensor:
@@ -59,7 +59,7 @@ def hadamard(**options: object) -> Tensor:
     queries = [torch.rand((2, 4, 3, width), generator=generator) for width in (5, 7)]
     keys = [torch.rand((2, 2, 6, width), generator=generator) for width in (5, 7)]
     v = torch.randn((2, 2, 6, 4), generator=generator)
-    return attnexport.hadamard_linear_attention(queries, keys, v, **options)  # type: ignore[arg-type]
+    return attnexport.hadamard_linear_attention(queries, keys, v, **options)
 
 
 LENGTHS = torch.tensor([4, 2], dtype=torch.int32)

@@ -459,7 +459,7 @@ def test_empty_sequences_give_the_output_bias_and_finite_gradients(factory: Fact
     out.square().sum().backward()
     bias = module.out_proj.bias.expand(TOKENS, -1)
     if factory is krause_two_branches:
-        both = torch.cat([module.softmax_branch.out_proj.bias, module.out_proj.bias])
+        both = torch.cat([module.softmax_branch.out_proj.bias, module.out_proj.bias])  # type: ignore[list-item]
         mix = torch.softmax(module.gate(both), dim=-1)
         bias = (mix[0] * module.softmax_branch.out_proj.bias + mix[1] * module.out_proj.bias).expand(TOKENS, -1)
     assert error(out[0], bias) <= 1e-6

@@ -31,6 +31,11 @@ class Opened:
     refused: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
 
+    def failed(self, request: Any) -> None:
+        """Takes down a request that the page's policy refused."""
+        if request.failure == "csp":
+            self.refused.append(request.url)
+
 
 @dataclass
 class Chromium:
@@ -46,7 +51,7 @@ class Chromium:
         page = self.browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
         opened = Opened(page, path.as_uri())
         page.on("request", lambda request: opened.requests.append(request.url))
-        page.on("requestfailed", lambda request: request.failure == "csp" and opened.refused.append(request.url))
+        page.on("requestfailed", opened.failed)
         page.on("console", lambda message: opened.messages.append(message.text))
         page.on("pageerror", lambda error: opened.messages.append(str(error)))
         page.on("dialog", lambda dialog: opened.messages.append(dialog.message))

@@ -84,7 +84,7 @@ X = torch.ones(3, 4)
 def expect_line(path: object, *parts: str, **options: object) -> str:
     """load_model refuses in one line that names the file and says these parts."""
     with pytest.raises(InputError) as refused:
-        load_model(path, **options)  # type: ignore[arg-type]
+        load_model(path, **options)
     line = str(refused.value)
     assert "\n" not in line
     assert "Traceback" not in line
@@ -114,7 +114,7 @@ def test_program(net: nn.Module, folder: Path) -> None:
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_state_dict_and_checkpoint(net: nn.Module, wrap: object, prefix: str) -> None:
     state = {prefix + name: value for name, value in net.state_dict().items()}
-    torch.save(wrap(state), "net.pt")  # type: ignore[operator]
+    torch.save(wrap(state), "net.pt")
     loaded = load_model("net.pt", factory="toy_models:build")
     assert loaded.module is not None
     assert not loaded.module.training

@@ -52,7 +52,7 @@ WRAPPERS = {
     "compile in place": compiled_in_place,
     "DataParallel": nn.DataParallel,
     "average": AveragedModel,
-    "two at once": lambda net: nn.DataParallel(torch.compile(net)),
+    "two at once": lambda net: nn.DataParallel(torch.compile(net)),  # type: ignore[type-var]
     "compiled part": lambda net: inside(net, torch.compile),
     "parallel part": lambda net: inside(net, nn.DataParallel),
     "checkpointed part": lambda net: inside(net, checkpoint_wrapper),

@@ -169,7 +169,7 @@ class LooksBack(Attributes):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.memory.calls += 1
         self.memory.last = self.attention(x)
-        return self.memory.last
+        return self.memory.last  # type: ignore[return-value]
 
 
 def test_attribute_that_forward_changes_and_does_not_read_is_no_state():
@@ -181,7 +181,7 @@ def test_attribute_that_forward_changes_and_does_not_read_is_no_state():
 def test_buffer_that_grows_is_refused_by_name():
     class Grows(Writes):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.memory.cache = torch.cat([self.memory.cache, x], 1)
+            self.memory.cache = torch.cat([self.memory.cache, x], 1)  # type: ignore[list-item]
             return self.attention(self.memory.cache)
 
     with pytest.raises(ConversionError, match=r"buffer memory.cache: forward assigns \(2, 12, 16\)"):
