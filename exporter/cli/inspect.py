@@ -15,7 +15,7 @@ from attnexport.cli.console import debug_option, out, report_errors
 @debug_option
 @report_errors
 def command(onnx_file: Path) -> None:
-    """Show what is in an ONNX file: variants, plugin nodes, opset, inputs, dynamic dims, size, SHA-256."""
+    """Show what is in an ONNX file: variants, plugin nodes, opset, precision, inputs, dynamic dims, size, SHA-256."""
     from attnexport.graph.inspection import inspect_model
 
     facts = inspect_model(onnx_file)
@@ -28,6 +28,7 @@ def command(onnx_file: Path) -> None:
         summary.add_row("weights in", name)
     summary.add_row("SHA-256", facts.sha256)
     summary.add_row("opset", f"{facts.opset} (IR version {facts.ir_version})")
+    summary.add_row("precision", facts.precision)
     for kind, values in (("input", facts.inputs), ("output", facts.outputs)):
         for name, text in values.items():
             summary.add_row(kind, f"{name}: {text}")

@@ -37,9 +37,9 @@ def command(model: Path, output: Path, precisions: str, **given: Any) -> None:
     Python and NumPy alone and holds an engine's outputs to them.
     """
     from attnexport.accuracy.contenders.torch_runs import TorchRuns
-    from attnexport.accuracy.precision import chosen_precisions
     from attnexport.accuracy.recorded.writing import Source, record
     from attnexport.models.fitness import refuse_unfit
+    from attnexport.models.precisions import chosen_precisions
 
     if output.exists():
         raise InputError(f"{output}: expected a new folder, given one that exists")

@@ -28,8 +28,9 @@ from attnexport.engines.preflight.operators import every_operator, suspects
 from attnexport.engines.shapes import profiles_for
 from attnexport.errors import BackendError, InputError
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output, replacing, sha256
+from attnexport.graph.file_precision import precision_of
 from attnexport.graph.nodes import variant_nodes
-from attnexport.graph.precision import check_precision, precision_of, write_precision
+from attnexport.graph.precision import check_precision, write_precision
 from attnexport.graph.quantization import quantized_precision
 from attnexport.plugins.building.architectures import gpus_of_this_machine
 from attnexport.plugins.calling.library import load_library

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from attnexport.backends.building import EngineBuilder
+from attnexport.graph.file_precision import attention_precisions
 from attnexport.plugins.calling.library import Library
 from attnexport.plugins.runtime.request import Profile
 from attnexport.targets import Target
@@ -65,6 +66,11 @@ class Draft:
     profiles: Mapping[str, Profile]
     attention_nodes: tuple[tuple[ir.Node, Variant], ...]
     library: Library | None
+
+    def precision_at(self, node: ir.Node) -> str:
+        """What an attention node computes in: its type in the file, the precision where that is a builder's option."""
+        typed = attention_precisions([node]) if self.limits.strongly_typed else set()
+        return next(iter(typed), self.precision)
 
     @property
     def largest_sizes(self) -> dict[str, int]:

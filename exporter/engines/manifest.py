@@ -26,8 +26,8 @@ class ModelRecord:
     Attributes:
         file: its name.
         sha256: of the file as it was given.
-        precision: what its Q/DQ nodes round to, as int8 or fp8, else that of its floating values before the build
-            wrote another one.
+        precision: what its Q/DQ nodes round to, as int8 or fp8, else its floating precision before the build wrote
+            another one.
     """
 
     file: str

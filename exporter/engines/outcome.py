@@ -33,12 +33,11 @@ def check_outcome(draft: Draft, built: BuiltEngine) -> None:
 def _check_precision(draft: Draft, layers: Sequence[Layer]) -> None:
     operators = {node.op_type for node, _ in draft.attention_nodes}
     of_plugins = _counts([layer for layer in layers if layer.plugin in operators])
-    wrong = {name: count for name, count in of_plugins.items() if name != draft.precision}
+    expected = {draft.precision_at(node) for node, _ in draft.attention_nodes}
+    wrong = {name: count for name, count in of_plugins.items() if name not in expected}
     if wrong and draft.limits.strongly_typed:
-        found = ", ".join(f"{name} x {count}" for name, count in wrong.items())
-        raise BackendError(
-            f"{draft.path}: expected plugin layers of {draft.precision}, {draft.limits.product} built {found}"
-        )
+        wanted, found = ", ".join(sorted(expected)), ", ".join(f"{name} x {count}" for name, count in wrong.items())
+        raise BackendError(f"{draft.path}: expected plugin layers of {wanted}, {draft.limits.product} built {found}")
     given = _counts(layers)
     if given and draft.precision not in given:
         found = ", ".join(given)

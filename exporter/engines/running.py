@@ -17,9 +17,9 @@ from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
 from attnexport.errors import InputError
 from attnexport.files.npz import open_arrays, write_arrays
 from attnexport.files.outputs import check_not_same, check_output
+from attnexport.graph.file_precision import precision_name
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
-from attnexport.graph.quantization import precision_name
 from attnexport.graph.state import read_state
 
 LABELS = "labels"

@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
+from attnexport.graph.file_precision import precision_name
 from attnexport.graph.metadata import PREFIX
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.soundness import check_soundness
@@ -62,6 +63,7 @@ class ModelFacts:
         external_data: files that hold weights beside it.
         opset: of the default domain.
         ir_version: of the file.
+        precision: what its Q/DQ nodes round to, as int8 or fp8, else its floating precision.
         inputs, outputs: name to type and shape as text, dynamic sizes by name.
         nodes: the plugin nodes in order.
         other_nodes: how many other nodes the graph has.
@@ -74,6 +76,7 @@ class ModelFacts:
     external_data: tuple[str, ...]
     opset: int
     ir_version: int
+    precision: str
     inputs: dict[str, str]
     outputs: dict[str, str]
     nodes: tuple[PluginNode, ...]
@@ -143,6 +146,7 @@ def inspect_model(path: str | os.PathLike[str]) -> ModelFacts:
         external_data=external,
         opset=model.opset_imports.get("", 0),
         ir_version=model.ir_version,
+        precision=precision_name(model),
         inputs={str(value.name or ""): _text(value) for value in model.graph.inputs},
         outputs={str(value.name or ""): _text(value) for value in model.graph.outputs},
         nodes=tuple(nodes),

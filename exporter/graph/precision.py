@@ -11,6 +11,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common
 
 from attnexport.errors import InputError
+from attnexport.graph.file_precision import NAMES, precision_of
 from attnexport.graph.functions import BODY_ATTRIBUTE, attach_functions
 from attnexport.graph.half_rules import EXACT, HALF, LOWEST, HalfRules, Slot, constant_of, is_mask
 from attnexport.graph.metadata import PREFIX
@@ -18,7 +19,6 @@ from attnexport.graph.nodes import variant_nodes
 from attnexport.variants.spec import ONNX_DOMAIN
 
 PRECISIONS = ("fp32", "fp16", "bf16")
-_NAMES = {ir.DataType.FLOAT: "fp32", ir.DataType.FLOAT16: "fp16", ir.DataType.BFLOAT16: "bf16"}
 _QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 
 
@@ -46,20 +46,6 @@ def _list(operators: Counter[str]) -> str:
     if len(operators) > 3:
         return f"{operators.total()} nodes"
     return ", ".join(f"{name} x {count}" for name, count in operators.items())
-
-
-def precision_of(model: ir.Model) -> str:
-    """The precision that a model holds: that of its attention nodes, else the narrowest of its floating values; fp32
-    where it holds none of fp32, fp16 and bf16."""
-    own = {value.dtype for node, _ in variant_nodes(model.graph) for value in node.outputs}
-    every = {value.dtype for value in _values(model)}
-    for dtypes in (own, every):
-        for dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
-            if dtype in dtypes:
-                return _NAMES[dtype]
-        if ir.DataType.FLOAT in dtypes:
-            return "fp32"
-    return "fp32"
 
 
 def is_quantized(model: ir.Model) -> bool:
@@ -108,15 +94,6 @@ def write_precision(model: ir.Model, precision: str) -> PrecisionChange:
     return _Rewriter(model, HALF[precision]).run()
 
 
-def _values(model: ir.Model) -> list[ir.Value]:
-    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
-    return [
-        *model.graph.inputs,
-        *model.graph.initializers.values(),
-        *(value for node in nodes for value in node.outputs),
-    ]
-
-
 class _Rewriter:
     """One rewriting of one model."""
 
@@ -145,7 +122,7 @@ class _Rewriter:
         self._keep_output_types()
         self._attach_bodies()
         ir.passes.common.RemoveUnusedNodesPass()(self._model)
-        self._model.metadata_props[f"{PREFIX}precision"] = _NAMES[self._half]
+        self._model.metadata_props[f"{PREFIX}precision"] = NAMES[self._half]
         self._change.half = len(self._half_nodes)
         return self._change
 
@@ -190,7 +167,7 @@ class _Rewriter:
         if is_mask(array, self._half):
             array = np.maximum(array, LOWEST[self._half])
             self._change.notes.append(
-                f"{value.name}: what {_NAMES[self._half]} does not hold became {LOWEST[self._half]:g}"
+                f"{value.name}: what {NAMES[self._half]} does not hold became {LOWEST[self._half]:g}"
             )
         tensor = ir.tensor(array.astype(self._half.numpy()), name=f"{value.name}{self._suffix}")
         twin = ir.val(tensor.name, dtype=self._half, shape=value.shape, const_value=tensor)
@@ -209,7 +186,7 @@ class _Rewriter:
             source = tape.op("Max", [value, floor])
             source.name, source.dtype, source.shape = f"{value.name}_finite", ir.DataType.FLOAT, value.shape
         twin = tape.op("Cast", [source], {"to": int(to)})
-        twin.name, twin.dtype, twin.shape = f"{value.name}_as_{_NAMES[to]}", to, value.shape
+        twin.name, twin.dtype, twin.shape = f"{value.name}_as_{NAMES[to]}", to, value.shape
         for node in tape.nodes:
             node.name = f"node_{node.outputs[0].name}"
         producer = value.producer()

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from attnexport.errors import InputError
 from attnexport.graph.half_rules import constant_of
-from attnexport.graph.precision import precision_of
 
 _INTEGER_OPERATORS = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 _BLOCK = 0
@@ -101,11 +100,6 @@ def quantized_precision(model: ir.Model) -> str | None:
     narrowest = min(found, key=lambda dtype: dtype.bitwidth)
     kind = "int" if narrowest.is_integer() else "fp"
     return f"{kind}{narrowest.bitwidth}{'' if activations else '-weights'}"
-
-
-def precision_name(model: ir.Model) -> str:
-    """What a file computes in: the type that its Q/DQ nodes round to, or its floating type."""
-    return quantized_precision(model) or precision_of(model)
 
 
 def check_is_qdq(model: ir.Model, name: str) -> None:

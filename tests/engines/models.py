@@ -13,9 +13,9 @@ import onnx.numpy_helper as onh
 
 from attnexport.engines.draft import Draft, limits_of
 from attnexport.engines.shapes import parse_shapes, profiles_for
+from attnexport.graph.file_precision import precision_of
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
-from attnexport.graph.precision import precision_of
 from attnexport.plugins.calling.library import Library
 from attnexport.targets import find_target
 

@@ -15,9 +15,10 @@ from onnx.helper import make_graph, make_node
 import attnexport
 from attnexport.engines.shapes import parse_shapes
 from attnexport.errors import InputError
+from attnexport.graph.file_precision import precision_of
 from attnexport.graph.functions import inline_all
 from attnexport.graph.nodes import variant_nodes
-from attnexport.graph.precision import precision_of, write_precision
+from attnexport.graph.precision import write_precision
 from attnexport.plugins.runtime.request import EngineOptions
 from tests.engines.models import save_graph, value
 from tests.plugins.libraries import SAMPLES

@@ -13,8 +13,9 @@ from attnexport.accuracy.contenders.contenders import BackendContender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.diagnosis.bisect.search import bisect
 from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
-from attnexport.accuracy.precision import onnx_precision
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.graph.file_precision import found_precision
+from attnexport.graph.inspection import read_model
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ def judge(program: ExportedProgram, path: Path, kinds: str | None = None) -> Ver
         kinds: of inputs. Default: None, all.
     """
     runs, backend = TorchRuns(program), OnnxRuntimeBackend(path)
-    precision = onnx_precision(path) or runs.own
-    facts = ContenderFacts(str(path), backend.description, precision, "most weights of the file", str(path))
+    held = found_precision(read_model(path))
+    facts = ContenderFacts(str(path), backend.description, held.name, held.source, str(path))
     contender = BackendContender(facts, backend, program)
     report = check(runs, [contender], generated_inputs(program, chosen_kinds(kinds), seeds=1))
     (result,) = report.contenders
     worst = max((output.worst_kind for output in result.outputs), key=lambda kind: kind.share)
     batch = next(iter(generated_inputs(program, chosen_kinds(worst.kind), seeds=1)))
-    found = bisect(program, path, batch, OnnxRuntimeBackend, precision=precision)
+    found = bisect(program, path, batch, OnnxRuntimeBackend, precision=held.name)
     return Verdict(report.passed, worst.share, found.guilty)

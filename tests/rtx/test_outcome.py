@@ -9,9 +9,12 @@ import pytest
 
 from attnexport.backends.building import BuiltEngine, Layer
 from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
+from attnexport.engines.model_file import read_with_weights
 from attnexport.engines.outcome import check_outcome
 from attnexport.engines.shapes import parse_shapes
 from attnexport.errors import BackendError
+from attnexport.graph.nodes import variant_nodes
+from attnexport.graph.precision import write_precision
 from attnexport.plugins.calling.library import load_library
 from attnexport.plugins.runtime.request import EngineOptions
 from tests.engines.models import draft_for, with_attribute
@@ -45,8 +48,10 @@ def test_another_precision_than_asked_for(model: Path, library: Path):
     draft = draft_for(model, "h100", "10.16.0", library=load_library(library), shapes=SHAPES)
     engine = built(model, library)
     check_outcome(draft, engine)
+    ordered = replace(draft, precision="fp16", model=read_with_weights(model))
+    write_precision(ordered.model, "fp16")
     with pytest.raises(BackendError) as caught:
-        check_outcome(replace(draft, precision="fp16"), engine)
+        check_outcome(replace(ordered, attention_nodes=tuple(variant_nodes(ordered.model.graph))), engine)
     assert str(caught.value) == f"{model}: expected plugin layers of fp16, TensorRT 10.16.0 built fp32 x 4"
     weakly_typed = draft_for(
         model, "jetson-orin-jp6.0", "8.6.2", library=draft.library, precision="fp16", shapes=SHAPES

@@ -11,15 +11,16 @@ import torch
 from attnexport.accuracy.check.results import ContenderFacts, Failure
 from attnexport.accuracy.contenders.contenders import BackendContender, Contender, RecordedContender, TorchContender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
-from attnexport.accuracy.precision import PRECISIONS, onnx_precision
 from attnexport.backends import Backend
 from attnexport.engines.manifest import read_manifest
 from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
+from attnexport.graph.file_precision import found_precision
 from attnexport.graph.inspection import inspect_model, read_model
 from attnexport.graph.state import read_state
 from attnexport.graph.written_attributes import changed_attributes
+from attnexport.models.precisions import PRECISIONS, HeldPrecision
 from attnexport.models.program import input_specs, output_names, state_names
 from attnexport.models.state.choices import AS_NEEDED, IO
 
@@ -110,14 +111,14 @@ class Opener:
         """
         if contender.kind == TORCH:
             runtime = f"PyTorch {torch.__version__}"
-            precision, source = self._precision(contender.argument, "as given")
+            precision, source = self._precision(HeldPrecision(contender.argument, "as given"))
             facts = ContenderFacts(contender.text, runtime, precision, source)
             return TorchContender(facts, self.runs, contender.argument, output_names(self.runs.program))
         path = Path(contender.argument)
         if contender.kind == RECORDED:
             if not path.exists():
                 raise InputError(f"{path}: no such file or folder")
-            precision, source = self._precision(None, "")
+            precision, source = self._precision(HeldPrecision(self.runs.own, "the model's own"))
             digest = sha256(path) if path.is_file() else None
             facts = ContenderFacts(contender.text, "recorded outputs", precision, source, str(path), digest)
             return RecordedContender(facts, path, self.runs.program)
@@ -127,9 +128,10 @@ class Opener:
         if not path.is_file():
             raise InputError(f"{path}: no such file")
         if contender.kind == ENGINE:
-            note, (precision, source) = "", self._precision(read_manifest(path).precision, "the engine's manifest")
+            note, held = "", HeldPrecision(read_manifest(path).precision, "the engine's manifest")
         else:
-            note, (precision, source) = self._origin(path), self._precision(onnx_precision(path), "most weights")
+            note, held = self._origin(path), found_precision(read_model(path))
+        precision, source = self._precision(held)
         backend = open_backend(path, plugins=self.plugins, device=contender.device)
         self._refuse_without_state(path, backend)
         facts = ContenderFacts(contender.text, backend.description, precision, source, str(path), sha256(path))
@@ -152,13 +154,9 @@ class Opener:
                 "--state io"
             )
 
-    def _precision(self, found: str | None, source: str) -> tuple[str, str]:
+    def _precision(self, held: HeldPrecision) -> tuple[str, str]:
         """Of the yardstick, and where that was read."""
-        if self.precision is not None:
-            return self.precision, self.precision_source
-        if found is not None:
-            return found, source
-        return self.runs.own, "the model's own"
+        return (held.name, held.source) if self.precision is None else (self.precision, self.precision_source)
 
     def _origin(self, path: Path) -> str:
         """A note when the file says that it was converted from another model."""

@@ -16,14 +16,15 @@ from attnexport.accuracy.contenders.opening import ENGINE, ORT, ORT_CUDA, Conten
 from attnexport.accuracy.contenders.quantized_files import QuantizedFile, take_apart
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.sizes import Profiles
-from attnexport.accuracy.precision import PRECISIONS, onnx_precision
 from attnexport.backends import Backend
 from attnexport.engines.manifest import read_manifest
 from attnexport.engines.opening import open_backend
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
+from attnexport.graph.file_precision import precision_of
 from attnexport.graph.inspection import read_model
 from attnexport.graph.quantization import check_is_qdq, quantized_precision
+from attnexport.models.precisions import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _quantized_file(contender: ContenderText) -> Path | None:
 def _with_plain(opener: Opener, contender: ContenderText, parts: QuantizedFile) -> list[Opened]:
     plain = ContenderText(f"{contender.text} without Q/DQ", ORT, str(parts.plain))
     yardstick = Yardstick(open_backend(parts.yardstick), opener.runs.program)
-    floating = onnx_precision(parts.plain) or opener.runs.own
+    floating = precision_of(read_model(parts.plain))
     precision = opener.runs.hold_to_quantized(parts.precision, sha256(parts.yardstick), yardstick, PRECISIONS[floating])
     itself = replace(opener, precision=precision, precision_source="its Q/DQ nodes").open(contender)
     itself.failures = (*itself.failures, *(_failure(contender, fault.name, fault.what) for fault in parts.faults))

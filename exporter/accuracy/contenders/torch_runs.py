@@ -14,11 +14,11 @@ from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.budget import relative_floor, variants_of
 from attnexport.accuracy.contenders.cache import OutputCache, digest_of
-from attnexport.accuracy.precision import PRECISIONS, output_dtypes, own_precision
 from attnexport.errors import BackendError, first_line
 from attnexport.files.arrays import as_array, dtype_name
 from attnexport.graph.metadata import source_hash
 from attnexport.models.interpreting import Evaluator
+from attnexport.models.precisions import PRECISIONS, output_dtypes, own_precision
 from attnexport.models.rounding import RandomlyRounded
 from attnexport.models.running import ProgramRunner
 

@@ -10,8 +10,8 @@ from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.results import Hazard
 from attnexport.accuracy.inputs.files import Batch
-from attnexport.accuracy.precision import PRECISIONS, own_precision
 from attnexport.models.attention_calls import OperatorCall, visit_calls
+from attnexport.models.precisions import PRECISIONS, own_precision
 from attnexport.variants.hazards import Figure, ScoreSums, add_dot_products
 from attnexport.variants.visibility import visible_counts
 

@@ -16,10 +16,10 @@ from attnexport.accuracy.diagnosis.bisect.search import bisect
 from attnexport.accuracy.diagnosis.hazards import find_hazards
 from attnexport.accuracy.diagnosis.rebuilds import compare_builds
 from attnexport.accuracy.inputs.files import DATA, Batch
-from attnexport.accuracy.precision import PRECISIONS
 from attnexport.backends import Backend
 from attnexport.engines.building import BuildOptions, build_engine
 from attnexport.engines.opening import open_backend
+from attnexport.models.precisions import PRECISIONS
 
 _HAZARD_KINDS = 2
 

@@ -28,16 +28,17 @@ def check_kernels(draft: Draft) -> None:
 
 
 def _check_type(draft: Draft, node: ir.Node, op: Op) -> None:
-    wanted = _DTYPES[draft.precision]
+    precision = draft.precision_at(node)
+    wanted = _DTYPES.get(precision)
     if wanted not in op.dtypes:
+        name = precision if wanted is None else wanted.name.lower()
         given = ", ".join(dtype.name.lower() for dtype in op.dtypes)
-        raise _refusal(
-            draft, node, f"expected kernels of {wanted.name.lower()}", f"kernels of {given}", "without --for"
-        )
+        raise _refusal(draft, node, f"expected kernels of {name}", f"kernels of {given}", "without --for")
 
 
 def _check_sizes(draft: Draft, node: ir.Node, op: Op) -> None:
-    arrays = [_largest(draft, value) for value in node.inputs]
+    dtype = _DTYPES[draft.precision_at(node)]
+    arrays = [_largest(draft, value, dtype) for value in node.inputs]
     known = [array for array in arrays if array is not None]
     if len(known) != len(arrays):
         return
@@ -58,12 +59,12 @@ def _refusal(draft: Draft, node: ir.Node, wanted: str, given: str, advice: str) 
     return InputError(f"{where}: {wanted}, {draft.library.path} has {given}: build it again {advice}")
 
 
-def _largest(draft: Draft, value: ir.Value | None) -> Array | None:
-    """An input of a node at the largest shapes; None where its sizes are not known."""
+def _largest(draft: Draft, value: ir.Value | None, dtype: Dtype) -> Array | None:
+    """An input of a node of this floating type at the largest shapes; None where its sizes are not known."""
     if value is None or value.shape is None:
         return None
     largest = draft.largest_sizes
     sizes = [size if isinstance(size, int) else largest.get(size.value or "") for size in value.shape]
     known = tuple(size for size in sizes if size is not None)
     is_length = value.dtype == ir.DataType.INT32
-    return Array(0, Dtype.INT32 if is_length else _DTYPES[draft.precision], known) if len(known) == len(sizes) else None
+    return Array(0, Dtype.INT32 if is_length else dtype, known) if len(known) == len(sizes) else None

@@ -17,8 +17,9 @@ from attnexport.accuracy.check.check import check
 from attnexport.accuracy.contenders.opening import Opener, parse_contender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import Batch
-from attnexport.accuracy.precision import chosen_precisions, onnx_precision, own_precision
 from attnexport.errors import BackendError, InputError
+from attnexport.graph.file_precision import precision_of
+from attnexport.graph.inspection import read_model
 
 WIDTH = 6
 
@@ -88,32 +89,10 @@ def opened(program, text, **options):
 
 
 def test_precision_is_that_of_the_weights(program, converted, half):
-    assert (onnx_precision(converted), onnx_precision(half)) == ("fp32", "fp16")
+    assert (precision_of(read_model(converted)), precision_of(read_model(half))) == ("fp32", "fp16")
     assert opened(program, half).facts.precision_source == "most weights"
     assert opened(program, half, precision="bf16").facts.precision == "bf16"
     assert opened(program, "torch:fp16", precision="fp32").facts.precision == "fp32"
-
-
-def test_own_precision_is_that_of_most_parameters():
-    mixed = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2, bias=False).half()).eval()
-    assert own_precision(torch.export.export(Cast(mixed), (torch.randn(2, 4),))) == "fp32"
-    assert own_precision(torch.export.export(nn.ReLU(), (torch.randn(2, 4).bfloat16(),))) == "bf16"
-    assert own_precision(torch.export.export(nn.Identity(), (torch.ones(2, dtype=torch.int64),))) == "fp32"
-
-
-class Cast(nn.Module):
-    def __init__(self, layers: nn.Sequential) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers[1](self.layers[0](x).half())
-
-
-def test_precisions_are_chosen_by_name():
-    assert chosen_precisions("fp16, fp32,fp16") == ("fp16", "fp32")
-    with pytest.raises(InputError, match="--precisions: expected some of fp64, fp32, fp16, bf16, given 'int8'"):
-        chosen_precisions("fp16,int8")
 
 
 def test_half_file_is_fed_half_and_held_to_half(program, half):

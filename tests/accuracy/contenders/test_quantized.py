@@ -14,8 +14,9 @@ from torch import nn
 
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.cli import main
+from attnexport.graph.file_precision import precision_name
 from attnexport.graph.inspection import read_model
-from attnexport.graph.quantization import Grid, precision_name, quantized_weights
+from attnexport.graph.quantization import Grid, quantized_weights
 from tests.accuracy.contenders.quantized_models import ASYMMETRIC, Files, edited, make_files, quantize, with_initializer
 
 

@@ -23,9 +23,9 @@ from attnexport.accuracy.diagnosis.bisect.errors import largest_difference, laye
 from attnexport.accuracy.diagnosis.bisect.tapped_files import TensorStore, scratch_folder, tapped_copy
 from attnexport.accuracy.diagnosis.bisect.taps import Tap, tap_at
 from attnexport.accuracy.inputs.files import Batch
-from attnexport.accuracy.precision import PRECISIONS, own_precision
 from attnexport.backends import Backend, fed
 from attnexport.files.arrays import as_array
+from attnexport.models.precisions import PRECISIONS, own_precision
 from attnexport.models.program import input_specs, output_names
 from attnexport.models.values_inside import WatchedProgram
 from attnexport.variants import Variant, variant_of_torch_op
