@@ -19,8 +19,8 @@ from torch.export import ExportedProgram
 
 import attnexport
 from attnexport.accuracy.check.check import check
-from attnexport.accuracy.check.results import ContenderFacts
 from attnexport.accuracy.contenders.contenders import BackendContender
+from attnexport.accuracy.contenders.facts import ContenderFacts
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.diagnosis.bisect.search import bisect
 from attnexport.accuracy.diagnosis.bisect.tapped_files import tapped_copy

@@ -10,8 +10,9 @@ from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.check import check
 from attnexport.accuracy.check.judging import Plan
-from attnexport.accuracy.check.results import CheckReport, ContenderFacts
+from attnexport.accuracy.check.results import CheckReport
 from attnexport.accuracy.contenders.contenders import BackendContender
+from attnexport.accuracy.contenders.facts import ContenderFacts
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend, TensorInfo

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from attnexport.accuracy.check.check import check
-from attnexport.accuracy.check.results import ContenderFacts
 from attnexport.accuracy.contenders.contenders import RecordedContender
+from attnexport.accuracy.contenders.facts import ContenderFacts
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs

@@ -8,8 +8,9 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.check import check
-from attnexport.accuracy.check.results import ContenderFacts, LayerError
+from attnexport.accuracy.check.findings import LayerError
 from attnexport.accuracy.contenders.contenders import BackendContender
+from attnexport.accuracy.contenders.facts import ContenderFacts
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.diagnosis.bisect.search import bisect
 from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from attnexport.accuracy.check.budget import ORDINARY_L2, ROUNDING_L2, Budget, beyond
-from attnexport.accuracy.check.results import ContenderFacts, Failure, Metric
+from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
+from attnexport.accuracy.errors.scores import Metric
 from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.engines.opening import ENGINE_SUFFIXES
 from attnexport.errors import BackendError

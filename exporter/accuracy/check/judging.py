@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from attnexport.accuracy.check.budget_file import BudgetFile
 from attnexport.accuracy.check.failures import metric_failure, output_failure, run_failure, unstable_notes
-from attnexport.accuracy.check.results import ContenderFacts, ContenderResult, Failure, Repeatability
+from attnexport.accuracy.check.findings import Repeatability
+from attnexport.accuracy.check.results import ContenderResult
 from attnexport.accuracy.check.yardsticks import TorchOutputs, Yardsticks
 from attnexport.accuracy.contenders.contenders import Contender, Outputs
+from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.errors.measures import OutputErrors
 from attnexport.accuracy.errors.metrics import MetricMeans, MetricSpec, PredictionCounts

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.check.results import ContenderFacts, Failure
+from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend, fed

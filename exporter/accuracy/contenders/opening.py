@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from attnexport.accuracy.check.results import ContenderFacts, Failure
 from attnexport.accuracy.contenders.contenders import BackendContender, Contender, RecordedContender, TorchContender
+from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.backends import Backend
 from attnexport.engines.manifest import read_manifest

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.check.results import ContenderFacts, Failure
 from attnexport.accuracy.contenders.contenders import BackendContender, Contender
+from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.contenders.opening import ENGINE, ORT, ORT_CUDA, ContenderText, Opener
 from attnexport.accuracy.contenders.quantized_files import QuantizedFile, take_apart
 from attnexport.accuracy.inputs.files import Batch

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.check.results import Hazard
+from attnexport.accuracy.check.findings import Hazard
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.models.attention_calls import OperatorCall, visit_calls
 from attnexport.models.precisions import PRECISIONS, own_precision

@@ -10,7 +10,8 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.budget import Override
-from attnexport.accuracy.check.results import CheckReport, ContenderResult, Failure
+from attnexport.accuracy.check.results import CheckReport, ContenderResult
+from attnexport.accuracy.contenders.facts import Failure
 from attnexport.accuracy.contenders.opening import ORT, ORT_CUDA, ContenderText
 from attnexport.accuracy.diagnosis.bisect.search import bisect
 from attnexport.accuracy.diagnosis.hazards import find_hazards

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from torch.export import ExportedProgram
 
-from attnexport.accuracy.check.results import Build, ContenderFacts
+from attnexport.accuracy.check.findings import Build
 from attnexport.accuracy.contenders.contenders import BackendContender, Outputs
+from attnexport.accuracy.contenders.facts import ContenderFacts
 from attnexport.accuracy.errors.spread import SpreadSums
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend

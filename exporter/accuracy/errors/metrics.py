@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnexport.accuracy.check.results import Metric, Predictions
+from attnexport.accuracy.errors.scores import Metric, Predictions
 from attnexport.accuracy.inputs.files import LABELS, Batch
 from attnexport.errors import InputError
 from attnexport.models.loading.modules import told

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attnexport.accuracy.check.results import Spread
+
+@dataclass(frozen=True)
+class Spread:
+    """How far repetitions of one output lie apart.
+
+    Attributes:
+        output: its name.
+        largest: largest absolute difference from the first repetition.
+        differing: elements that were not bit-equal in some repetition.
+        elements: how many were compared, once for each repetition after the first.
+    """
+
+    output: str
+    largest: float
+    differing: int
+    elements: int
 
 
 class SpreadSums:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from attnexport.accuracy.check.results import CheckReport, ContenderResult, Failure
+from attnexport.accuracy.check.results import CheckReport, ContenderResult
+from attnexport.accuracy.contenders.facts import Failure
 from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
 from attnexport.accuracy.reports.wording import contender_facts, model_facts, number, used
 from attnexport.printable import printable

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from attnexport.accuracy.check.results import Bisection, CheckReport, ContenderResult, Failure, Hazard, LayerError
+from attnexport.accuracy.check.findings import Bisection, Hazard, LayerError
+from attnexport.accuracy.check.results import CheckReport, ContenderResult
+from attnexport.accuracy.contenders.facts import Failure
 from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
 from attnexport.accuracy.reports.markdown_text import cell, code, folded, plain, table
 from attnexport.accuracy.reports.wording import (

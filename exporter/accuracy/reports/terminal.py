@@ -11,8 +11,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from attnexport.accuracy.check.results import Bisection, CheckReport, ContenderResult, Predictions, Repeatability
+from attnexport.accuracy.check.findings import Bisection, Repeatability
+from attnexport.accuracy.check.results import CheckReport, ContenderResult
 from attnexport.accuracy.errors.measures import OutputErrors
+from attnexport.accuracy.errors.scores import Predictions
 
 _DERIVED = (
     "accuracy_contender",

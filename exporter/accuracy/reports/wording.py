@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from attnexport.accuracy.check.results import CheckReport, ContenderResult, LayerError
+from attnexport.accuracy.check.findings import LayerError
+from attnexport.accuracy.check.results import CheckReport, ContenderResult
 from attnexport.accuracy.errors.measures import KindErrors
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 import attnexport
-from attnexport.accuracy.check.results import ContenderFacts, ContenderResult
+from attnexport.accuracy.check.results import ContenderResult
+from attnexport.accuracy.contenders.facts import ContenderFacts
 from attnexport.accuracy.diagnosis.rebuilds import compare_builds
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.reports.terminal import result_lines

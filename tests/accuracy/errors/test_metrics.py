@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from attnexport.accuracy.check.results import Metric
 from attnexport.accuracy.errors.metrics import MetricMeans, find_metric
+from attnexport.accuracy.errors.scores import Metric
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import InputError
 

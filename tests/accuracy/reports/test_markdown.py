@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from attnexport.accuracy.check.results import Bisection
+from attnexport.accuracy.check.findings import Bisection
 from attnexport.accuracy.reports.markdown import render
 from attnexport.accuracy.reports.markdown_text import code, plain
 from attnexport.printable import printable_line

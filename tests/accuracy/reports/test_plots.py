@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from attnexport.accuracy.check.results import Bisection
+from attnexport.accuracy.check.findings import Bisection
 from attnexport.accuracy.reports.html.axes import LogAxis
 from attnexport.accuracy.reports.html.histogram_plot import FRAME, histogram_plot
 from attnexport.accuracy.reports.html.layer_plot import layer_plot

@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind, TensorArgument
 
 from attnexport.accuracy.check.budget import Override, relative_floor, variants_of
-from attnexport.accuracy.check.results import LayerError
+from attnexport.accuracy.check.findings import LayerError
 from attnexport.accuracy.check.yardsticks import DRAWS
 from attnexport.accuracy.contenders.contenders import match_names
 from attnexport.accuracy.contenders.torch_runs import plain_array

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from attnexport.accuracy.check.budget import Budget, Override
-from attnexport.accuracy.check.results import LayerError
+from attnexport.accuracy.check.findings import LayerError
 from attnexport.accuracy.diagnosis.bisect.taps import Tap
 from attnexport.accuracy.errors.sums import ErrorSums
 

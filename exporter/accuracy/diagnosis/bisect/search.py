@@ -14,7 +14,7 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.budget import Override
-from attnexport.accuracy.check.results import Bisection, LayerError
+from attnexport.accuracy.check.findings import Bisection, LayerError
 from attnexport.accuracy.diagnosis.bisect.comparison import Comparison, OpenFile
 from attnexport.accuracy.diagnosis.bisect.taps import Tap, file_taps, layer_ends
 from attnexport.accuracy.inputs.files import Batch

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attnexport.accuracy.check.results import Bisection, LayerError
+from attnexport.accuracy.check.findings import Bisection, LayerError
 from attnexport.accuracy.reports.html.axes import Frame, LogAxis, Tick
 from attnexport.accuracy.reports.wording import count, layer_name, number
 
