@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from attnexport.accuracy.errors.distance import relative_l2
 from attnexport.backends import fed
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.backends.onnxruntime_sessions import lacks_kernel
@@ -23,20 +21,6 @@ from attnexport.models.running import ProgramRunner
 
 GROSS_ERROR = 0.1
 """Relative L2 error beyond which a file computes something else; accuracy proper is ``check``'s business."""
-
-
-def relative_l2(given: NDArray[Any], expected: NDArray[Any]) -> float:
-    """‖given - expected‖₂ / ‖expected‖₂, or the plain norm of the difference where expected is zero.
-
-    NaN and infinity count as equal to themselves and as infinitely far from anything else.
-    """
-    wide, exact = given.astype(np.float64), expected.astype(np.float64)
-    finite = np.isfinite(exact)
-    if not np.array_equal(wide[~finite], exact[~finite], equal_nan=True):
-        return float("inf")
-    difference = float(np.linalg.norm(wide[finite] - exact[finite]))
-    norm = float(np.linalg.norm(exact[finite]))
-    return difference / norm if norm > 0 else difference
 
 
 def _shapes_text(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> str:

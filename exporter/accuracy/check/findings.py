@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from attnexport.accuracy.check.budget import Budget, beyond
-from attnexport.accuracy.errors.spread import Spread
+from attnexport.accuracy.errors.measures import Spread
 
 
 @dataclass(frozen=True)

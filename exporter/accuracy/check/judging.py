@@ -18,7 +18,7 @@ from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.errors.measures import OutputErrors
 from attnexport.accuracy.errors.metrics import MetricMeans, MetricSpec, PredictionCounts
-from attnexport.accuracy.errors.spread import SpreadSums
+from attnexport.accuracy.errors.sums import SpreadSums
 from attnexport.accuracy.errors.tallies import ContenderTally
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import BackendError, InputError

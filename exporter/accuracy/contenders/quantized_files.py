@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.budget import TORCH_ERROR_FACTOR
+from attnexport.accuracy.errors.distance import relative_l2
 from attnexport.graph.inspection import check_external_data
 from attnexport.graph.quantization import (
     QuantizedWeight,
@@ -123,8 +124,8 @@ def _original(values: NDArray[np.float64], held: list[NDArray[Any]]) -> NDArray[
     candidates = [layout for array in held if array.size == values.size for layout in _layouts(array, values.shape)]
     if not candidates:
         return None
-    nearest = min(candidates, key=lambda candidate: _relative(values, candidate))
-    return nearest if _relative(values, nearest) <= RECOGNISED else None
+    nearest = min(candidates, key=lambda candidate: relative_l2(values, candidate))
+    return nearest if relative_l2(values, nearest) <= RECOGNISED else None
 
 
 def _layouts(array: NDArray[Any], shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
@@ -134,16 +135,10 @@ def _layouts(array: NDArray[Any], shape: tuple[int, ...]) -> Iterator[NDArray[An
             yield turned.reshape(shape)
 
 
-def _relative(given: NDArray[Any], expected: NDArray[Any]) -> float:
-    norm = float(np.linalg.norm(expected))
-    difference = float(np.linalg.norm(given - expected))
-    return difference / norm if norm else difference
-
-
 def _beyond_rounding(
     weight: QuantizedWeight, original: NDArray[Any], rounded: NDArray[np.float64]
 ) -> Iterator[WeightFault]:
-    given, allowed = _relative(weight.values, original), TORCH_ERROR_FACTOR * _relative(rounded, original)
+    given, allowed = relative_l2(weight.values, original), TORCH_ERROR_FACTOR * relative_l2(rounded, original)
     # Scales are float32, and so may weights have been: a few roundings of that are no fault.
     if given > allowed + 4 * np.finfo(np.float32).eps:
         yield WeightFault(

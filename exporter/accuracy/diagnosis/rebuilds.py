@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 from attnexport.accuracy.check.findings import Build
 from attnexport.accuracy.contenders.contenders import BackendContender, Outputs
 from attnexport.accuracy.contenders.facts import ContenderFacts
-from attnexport.accuracy.errors.spread import SpreadSums
+from attnexport.accuracy.errors.sums import SpreadSums
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend
 from attnexport.files.outputs import sha256

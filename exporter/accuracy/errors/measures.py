@@ -1,4 +1,4 @@
-"""Errors of one output, as plain data: for each kind of input, and over all of them."""
+"""Errors of one output, as plain data: for each kind of input, over all of them, and between repetitions."""
 
 from __future__ import annotations
 
@@ -107,6 +107,23 @@ class KindErrors:
         if budget is None or not (self.judged and self.passed):
             return False
         return budget.override is None and self.largest_error > budget.limit_of_torch
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far repetitions of one output lie apart.
+
+    Attributes:
+        output: its name.
+        largest: largest absolute difference from the first repetition.
+        differing: elements that were not bit-equal in some repetition.
+        elements: how many were compared, once for each repetition after the first.
+    """
+
+    output: str
+    largest: float
+    differing: int
+    elements: int
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,17 @@
-"""Error of one output, gathered batch by batch."""
+"""Errors of one output, gathered batch by batch: sums, a histogram, and the spread of repetitions."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from attnexport.accuracy.errors.distance import differing, distances, largest_distance, share_of
+from attnexport.accuracy.errors.measures import Histogram, Spread
 
 
 @dataclass
@@ -14,10 +19,10 @@ class ErrorSums:
     """Running error of an output against its float64 reference.
 
     Attributes:
-        squared_error, squared_reference, squared_output, product: sums over all elements.
+        squared_error, squared_reference, squared_output, product: sums over all elements that are finite.
         largest_error: largest absolute error.
         largest_reference: largest absolute value of the reference.
-        not_finite: elements that are NaN or infinite where the reference is finite.
+        not_finite: elements infinitely far from the reference: NaN or infinite where that is finite.
         elements: how many were compared.
     """
 
@@ -34,11 +39,11 @@ class ErrorSums:
         """Takes in one batch of equal shapes."""
         given = output.astype(np.float64).ravel()
         wanted = reference.astype(np.float64).ravel()
-        finite = np.isfinite(given)
-        self.elements += given.size
-        self.not_finite += int((~finite & np.isfinite(wanted)).sum())
-        given, wanted = given[finite], wanted[finite]
-        error = np.abs(given - wanted)
+        error = distances(given, wanted)
+        self.elements += error.size
+        self.not_finite += int(np.isinf(error).sum())
+        finite = np.isfinite(given) & np.isfinite(wanted)
+        given, wanted, error = given[finite], wanted[finite], error[finite]
         self.squared_error += float(error @ error)
         self.squared_reference += float(wanted @ wanted)
         self.squared_output += float(given @ given)
@@ -50,13 +55,55 @@ class ErrorSums:
     @property
     def relative_l2(self) -> float:
         """‖out - ref‖₂ / ‖ref‖₂; the plain norm where the reference is zero."""
-        error = float(np.sqrt(self.squared_error))
-        return error / float(np.sqrt(self.squared_reference)) if self.squared_reference > 0 else error
+        return share_of(math.sqrt(self.squared_error), math.sqrt(self.squared_reference))
 
     @property
     def cosine(self) -> float:
         """Cosine of the angle between output and reference; 1 where both are zero."""
-        norms = float(np.sqrt(self.squared_output) * np.sqrt(self.squared_reference))
+        norms = math.sqrt(self.squared_output) * math.sqrt(self.squared_reference)
         if norms == 0.0:
             return 1.0 if self.squared_output == self.squared_reference else 0.0
         return self.product / norms
+
+
+class HistogramSums:
+    """Running histogram whose bins are powers of two, so that no range has to be known beforehand."""
+
+    def __init__(self) -> None:
+        self._exact = 0
+        self._counts: Counter[int] = Counter()
+
+    def add(self, errors: NDArray[Any]) -> None:
+        """Takes in finite absolute errors."""
+        wrong = errors[errors > 0]
+        self._exact += errors.size - wrong.size
+        _, exponents = np.frexp(wrong)
+        found, counts = np.unique(exponents, return_counts=True)
+        self._counts.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+
+    def histogram(self) -> Histogram:
+        """What was gathered."""
+        if not self._counts:
+            return Histogram((), (), self._exact)
+        first, last = min(self._counts), max(self._counts)
+        edges = tuple(math.ldexp(1.0, exponent) for exponent in range(first - 1, last + 1))
+        return Histogram(edges, tuple(self._counts[exponent] for exponent in range(first, last + 1)), self._exact)
+
+
+class SpreadSums:
+    """Running spread of one output between a first run and others."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._largest = 0.0
+        self._differing = self._elements = 0
+
+    def add(self, first: NDArray[Any], other: NDArray[Any]) -> None:
+        """Takes in one repetition of one batch."""
+        self._elements += first.size
+        self._differing += differing(first, other)
+        self._largest = max(self._largest, largest_distance(first, other))
+
+    def result(self) -> Spread:
+        """What was gathered."""
+        return Spread(self._output, self._largest, self._differing, self._elements)

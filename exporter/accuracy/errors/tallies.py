@@ -17,9 +17,9 @@ from attnexport.accuracy.check.budget import (
     Budget,
     Override,
 )
-from attnexport.accuracy.errors.histogram import HistogramSums
+from attnexport.accuracy.errors.distance import differing, distances
 from attnexport.accuracy.errors.measures import KindErrors, WorstExample
-from attnexport.accuracy.errors.sums import ErrorSums
+from attnexport.accuracy.errors.sums import ErrorSums, HistogramSums
 
 CHUNK = 1 << 20
 """Elements that are compared at once: temporary float64 copies stay this small."""
@@ -69,14 +69,14 @@ class YardstickTally:
     def add(self, plain: NDArray[Any], exact: NDArray[Any]) -> None:
         """Takes in one batch: PyTorch's output and the float64 reference, of equal shapes."""
         if exact.dtype.kind != "f":
-            self._mismatches += int((plain != exact).sum())
+            self._mismatches += differing(plain, exact)
         else:
             _add(self.errors, plain, exact)
 
     def add_rounded(self, draws: Sequence[NDArray[Any]], exact: NDArray[Any]) -> None:
         """Takes in outputs of the float64 program with values rounded at random."""
         if exact.dtype.kind != "f":
-            self._rounded_mismatches += max(int((draw != exact).sum()) for draw in draws)
+            self._rounded_mismatches += max(differing(draw, exact) for draw in draws)
         else:
             for draw in draws:
                 _add(self._rounded, draw, exact)
@@ -142,12 +142,12 @@ class ContenderTally:
         """
         self._elements += exact.size
         if exact.dtype.kind != "f":
-            self._mismatches += int((given != exact).sum())
+            self._mismatches += differing(given, exact)
             return
         for chunk in _chunks(exact):
-            ours, wanted = _rows(given)[chunk].astype(np.float64), _rows(exact)[chunk]
+            ours, wanted = _rows(given)[chunk], _rows(exact)[chunk]
             self._errors.add(ours, wanted)
-            errors = np.abs(ours - wanted)
+            errors = distances(ours, wanted)
             self._histogram.add(errors[np.isfinite(errors)])
             self._keep_worst(source, chunk.start, errors, given, exact)
 
@@ -161,16 +161,15 @@ class ContenderTally:
     def _keep_worst(
         self, source: str, first_row: int, errors: NDArray[Any], given: NDArray[Any], exact: NDArray[Any]
     ) -> None:
-        """Keeps the samples furthest off, each with its worst element; NaN is further off than anything."""
+        """Keeps the samples furthest off, each with its worst element."""
         if not errors.size:
             return
-        ranked = np.where(np.isnan(errors), np.inf, errors)
-        largest = ranked.max(1)
+        largest = errors.max(1)
         for row in np.argsort(-largest, kind="stable")[:WORST]:
             size = float(largest[row])
             if size == 0:
                 break
-            flat = (first_row + int(row)) * errors.shape[1] + int(ranked[row].argmax())
+            flat = (first_row + int(row)) * errors.shape[1] + int(errors[row].argmax())
             index = tuple(int(axis) for axis in np.unravel_index(flat, exact.shape))
             example = WorstExample(source, index, float(exact[index]), None, float(given[index]))
             self._worst.append((size, example))

@@ -55,19 +55,25 @@ class Error:
         if not self.floating:
             self.differing += int((given != exact).sum())
             return
-        with np.errstate(all="ignore"):
-            error = np.abs(given.astype(np.float64) - exact)
-        finite = error[np.isfinite(error)]
-        self.not_finite += error.size - finite.size
-        self.largest = max(self.largest, float(finite.max()) if finite.size else 0.0)
-        self.squared_error += float(np.square(finite).sum())
-        self.squared_reference += float(np.square(exact[np.isfinite(error)]).sum())
+        error, finite = distances(given, exact), np.isfinite(given) & np.isfinite(exact)
+        self.not_finite += int(np.isinf(error).sum())
+        self.largest = max(self.largest, float(error[finite].max()) if finite.any() else 0.0)
+        self.squared_error += float(np.square(error[finite]).sum())
+        self.squared_reference += float(np.square(exact[finite]).sum())
 
     @property
     def relative_l2(self) -> float:
         """Of the error to the reference; the plain norm where the reference is zero."""
         size = self.squared_error**0.5
         return float(size / self.squared_reference**0.5) if self.squared_reference else size
+
+
+def distances(given: Any, exact: Any) -> Any:
+    """|given - exact| of every element; NaN and infinity are equal to themselves and infinitely far from the rest."""
+    with np.errstate(all="ignore"):
+        error = np.abs(given.astype(np.float64) - exact)
+    same = (given == exact) | (np.isnan(given) & np.isnan(exact))
+    return np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,8 +7,8 @@ import pytest
 
 import attnexport.accuracy.errors.tallies
 from attnexport.accuracy.check.budget import Override
-from attnexport.accuracy.errors.histogram import HistogramSums
 from attnexport.accuracy.errors.measures import KindErrors
+from attnexport.accuracy.errors.sums import HistogramSums
 from attnexport.accuracy.errors.tallies import WORST, ContenderTally, YardstickTally
 
 

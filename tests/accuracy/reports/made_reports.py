@@ -12,10 +12,9 @@ from attnexport.accuracy.check.budget import Budget, Override
 from attnexport.accuracy.check.findings import Bisection, Build, Hazard, LayerError, Repeatability
 from attnexport.accuracy.check.results import CheckedModel, CheckReport, ContenderResult, DataKind, Times
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
-from attnexport.accuracy.errors.histogram import HistogramSums
-from attnexport.accuracy.errors.measures import Histogram, KindErrors, OutputErrors, WorstExample
+from attnexport.accuracy.errors.measures import Histogram, KindErrors, OutputErrors, Spread, WorstExample
 from attnexport.accuracy.errors.scores import Metric, Predictions
-from attnexport.accuracy.errors.spread import Spread
+from attnexport.accuracy.errors.sums import HistogramSums
 
 HOSTILE = (
     "<script>alert(1)</script> \"a\" 'b' | **c** [d](http://e.example/f) @g #1 `h` "

@@ -22,6 +22,7 @@ from attnexport.accuracy.contenders.torch_runs import plain_array
 from attnexport.accuracy.diagnosis.bisect.errors import largest_difference, layer_error
 from attnexport.accuracy.diagnosis.bisect.tapped_files import TensorStore, scratch_folder, tapped_copy
 from attnexport.accuracy.diagnosis.bisect.taps import Tap, tap_at
+from attnexport.accuracy.errors.distance import largest_distance
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend, fed
 from attnexport.files.arrays import as_array
@@ -163,7 +164,7 @@ class Comparison:
         for tap in taps:
             store.put(tap.tensor, given[tap.tensor])
         for name, plain in self._plain.items():
-            self.largest_change = max(self.largest_change, _change(given[name], plain))
+            self.largest_change = max(self.largest_change, largest_distance(given[name], plain))
 
     def _run_file(self, path: Path) -> Arrays:
         backend = self._open_file(path)
@@ -209,13 +210,3 @@ def _output_taps(program: ExportedProgram, given: tuple[str, ...]) -> list[Tap]:
     matched, _ = match_names("output", names, given)
     pairs = zip(names, values, strict=True)
     return [tap_at(matched[name], node) for name, node in pairs if node.meta["val"].is_floating_point()]
-
-
-def _change(given: NDArray[Any], plain: NDArray[Any]) -> float:
-    """Largest absolute difference; infinite where only one of the two is finite, or the shapes differ."""
-    if given.shape != plain.shape:
-        return np.inf
-    first, second = given.astype(np.float64), plain.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        difference = np.where(np.isfinite(first) | np.isfinite(second), np.abs(first - second), 0.0)
-    return float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
