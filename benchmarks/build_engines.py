@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 import attnexport
-from attnexport.engines.manifest import read_manifest
+from attnexport.engines.manifest_json import read_manifest
 
 DIM, HEADS, LAYERS, CLASSES = 384, 6, 12, 1000
 SHAPES = "input=1x16x384:8x196x384:32x1024x384"

@@ -1,15 +1,14 @@
-"""Head reports as a table, as JSON and as a heat map."""
+"""Head reports as a table and as a heat map."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from attnexport.analysis.heads import Figures, HeadReport
+from attnexport.analysis.heads import HeadReport
 from attnexport.printable import printable
 
 RULE_NOTE = (
@@ -47,36 +46,6 @@ def table(reports: Sequence[HeadReport]) -> Table:
                 report.regime if first else "",
             )
     return shown
-
-
-def as_json(reports: Sequence[HeadReport]) -> dict[str, Any]:
-    """The reports in plain types; undefined figures are null."""
-
-    def plain(figures: Figures) -> dict[str, float | None]:
-        return {name: _or_none(value) for name, value in vars(figures).items()}
-
-    return {
-        "note": RULE_NOTE,
-        "heads": [
-            {
-                "layer": report.layer,
-                "operator": report.operator,
-                "head": report.head,
-                "regime": report.regime,
-                "sink": _or_none(report.sink),
-                "local": _or_none(report.local),
-                "entropy": _or_none(report.entropy),
-                "output": _or_none(report.output),
-                "selected": {str(n): plain(figures) for n, figures in report.selected.items()},
-                "random": {str(n): plain(figures) for n, figures in report.random.items()},
-            }
-            for report in reports
-        ],
-    }
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def draw_heat_map(reports: Sequence[HeadReport], n: int, path: Path) -> None:

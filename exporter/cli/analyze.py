@@ -54,8 +54,9 @@ def command(
     """
     from attnexport.accuracy.inputs.files import data_batches
     from attnexport.analysis.heads import HeadStatistics
+    from attnexport.analysis.json_report import as_json
     from attnexport.analysis.layers import visit_attention
-    from attnexport.analysis.report import RULE_NOTE, as_json, draw_heat_map, table
+    from attnexport.analysis.report import RULE_NOTE, draw_heat_map, table
     from attnexport.errors import InputError
 
     check_output(json_path)
@@ -75,7 +76,7 @@ def command(
     out().print(table(reports))
     out().print(f"{read} samples. {RULE_NOTE}")
     if json_path is not None:
-        write_json(json_path, {"samples": read, "distance": distance, **as_json(reports)})
+        write_json(json_path, as_json(reports, samples=read, distance=distance))
     if png_path is not None:
         with replacing(png_path) as staging:
             draw_heat_map(reports, sizes[len(sizes) // 2], staging / png_path.name)

@@ -75,7 +75,7 @@ def command(
 
 
 def _table(output: Path, manifest: Manifest) -> Table:
-    from attnexport.engines.manifest import manifest_path
+    from attnexport.engines.manifest_json import manifest_path
 
     table = Table(show_header=False, box=None)
     table.add_column(style="bold")

@@ -90,7 +90,7 @@ def chosen_inputs(
     from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
     from attnexport.accuracy.inputs.generation import LONGEST
     from attnexport.accuracy.inputs.reading_anew import read_data
-    from attnexport.accuracy.recorded.manifest import is_recorded_set
+    from attnexport.accuracy.recorded.manifest_json import is_recorded_set
     from attnexport.errors import InputError
 
     program, names = loaded.program, loaded.dim_names

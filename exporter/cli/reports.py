@@ -60,7 +60,7 @@ def write_reports(report: CheckReport, paths: Mapping[str, Path]) -> None:
         paths: of :func:`report_paths`.
     """
     from attnexport.accuracy.reports import html, junit, markdown
-    from attnexport.accuracy.reports.terminal import as_json
+    from attnexport.accuracy.reports.json_report import as_json
 
     if "json_path" in paths:
         write_json(paths["json_path"], as_json(report))

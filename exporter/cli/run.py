@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -37,6 +36,7 @@ def command(
     An engine runs on the GPU that it was built for, with the TensorRT that built it, as its manifest says. Opening an
     engine or a plugin library runs their code: give none that you did not build.
     """
+    from attnexport.engines.run_json import as_json
     from attnexport.engines.running import run_file
 
     check_output(json_path)
@@ -65,7 +65,7 @@ def command(
     for note in report.notes:
         out().print(f"note: {note}")
     if json_path is not None:
-        write_json(json_path, {"model": str(model), "data": str(data), **asdict(report)})
+        write_json(json_path, as_json(report, model=model, data=data))
 
 
 def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:

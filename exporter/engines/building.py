@@ -17,9 +17,9 @@ from attnexport.engines.manifest import (
     Manifest,
     ModelRecord,
     PluginRecord,
-    manifest_path,
     precision_shares,
 )
+from attnexport.engines.manifest_json import manifest_path, write_manifest
 from attnexport.engines.model_file import read_with_weights
 from attnexport.engines.opening import ENGINE_SUFFIXES
 from attnexport.engines.outcome import check_outcome
@@ -107,7 +107,7 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
             peak_bytes=built.peak_bytes,
             notes=tuple(notes),
         )
-        manifest.write(staging / manifest_path(output).name)
+        write_manifest(manifest, staging / output.name)
     return manifest
 
 

@@ -1,21 +1,14 @@
-"""What lies beside an engine as JSON: what it was built from, by what, for what, and what became of it."""
+"""What is known of an engine: what it was built from, by what, for what, and what became of it."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from attnexport.backends.building import Layer
-from attnexport.errors import InputError
-from attnexport.files.outputs import sha256
-from attnexport.files.typed_json import read_json, typed
 from attnexport.plugins.runtime.request import Profile
 
-FORMAT = 1
 FLOATS = ("fp32", "fp16", "bf16", "fp8", "fp4")
 
 
@@ -98,7 +91,6 @@ class Manifest:
         seconds: of building.
         peak_bytes: largest resident size of the building process, or None.
         notes: what a user should know, one sentence each.
-        format: version of this description.
     """
 
     engine_sha256: str
@@ -118,19 +110,6 @@ class Manifest:
     seconds: float
     peak_bytes: int | None
     notes: tuple[str, ...]
-    format: int = FORMAT
-
-    def write(self, path: Path) -> None:
-        """Writes it as JSON, an entry a line and a layer a line."""
-        entries = dataclasses.asdict(self)
-        layers = ",\n  ".join(json.dumps(layer) for layer in entries.pop("layers"))
-        lines = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in entries.items()]
-        path.write_text("{\n" + ",\n".join([*lines, f' "layers": [\n  {layers}\n ]']) + "\n}\n")
-
-
-def manifest_path(engine: Path) -> Path:
-    """Where an engine's manifest lies."""
-    return engine.with_name(f"{engine.name}.json")
 
 
 def precision_shares(layers: Sequence[Layer]) -> dict[str, float]:
@@ -138,26 +117,3 @@ def precision_shares(layers: Sequence[Layer]) -> dict[str, float]:
     counted = Counter(precision for layer in layers for precision in layer.precisions)
     total = sum(counted.values())
     return {name: round(count / total, 4) for name, count in counted.most_common()}
-
-
-def read_manifest(engine: Path) -> Manifest:
-    """Reads the manifest beside an engine.
-
-    Raises:
-        InputError: no engine, no manifest, or one that does not describe this engine.
-    """
-    if not engine.is_file():
-        raise InputError(f"{engine}: no such file")
-    path = manifest_path(engine)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; attnexport build writes it beside the engine, whose manifest it is")
-    try:
-        manifest: Manifest = typed(Manifest, read_json(path))
-        if manifest.format != FORMAT:
-            raise ValueError(f"format: expected {FORMAT}, given {manifest.format}")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a manifest of format {FORMAT} of attnexport build: {error}") from error
-    given = sha256(engine)
-    if given != manifest.engine_sha256:
-        raise InputError(f"{engine}: expected SHA-256 {manifest.engine_sha256}, as {path.name} says, given {given}")
-    return manifest

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from attnexport.backends import Backend
 from attnexport.backends.choosing import builder_named
-from attnexport.engines.manifest import Manifest, read_manifest
+from attnexport.engines.manifest import Manifest
+from attnexport.engines.manifest_json import read_manifest
 from attnexport.errors import BackendError, InputError
 from attnexport.files.outputs import sha256
 from attnexport.graph.inspection import read_model

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, Backend, fed
 from attnexport.engines.inputs import fit_inputs
-from attnexport.engines.manifest import read_manifest
+from attnexport.engines.manifest_json import read_manifest
 from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
 from attnexport.errors import InputError
 from attnexport.files.npz import open_arrays, write_arrays

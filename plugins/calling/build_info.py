@@ -10,6 +10,8 @@ from typing import Any
 from attnexport.errors import InputError
 from attnexport.files.typed_json import parsed, typed
 
+SCHEMA = "attnexport.build-info/1"
+
 
 @dataclass(frozen=True)
 class BuildInfo:
@@ -40,26 +42,40 @@ class BuildInfo:
     tensorrt: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return dataclasses.asdict(self)
+        """For JSON, field by field: docs/report-formats.md has what each key means."""
+        return {
+            "version": self.version,
+            "api": self.api,
+            "cuda": self.cuda,
+            "architectures": self.architectures,
+            "ptx": self.ptx,
+            "kernels": self.kernels,
+            "dtypes": self.dtypes,
+            "max_width": self.max_width,
+            "top_k": self.top_k,
+            "tensorrt": self.tensorrt,
+        }
 
     @property
     def define(self) -> str:
         """The line of C that gives the text to kernels/common/registry.cpp."""
-        text = json.dumps(self.as_dict(), separators=(",", ":"))
+        text = json.dumps({"schema": SCHEMA, **self.as_dict()}, separators=(",", ":"))
         return f"#define ATTNEXPORT_BUILD_INFO {json.dumps(text)}\n"
 
 
 def parse_build_info(text: str) -> BuildInfo:
-    """Reads the line back; keys it does not know are passed over.
+    """Reads the line back; keys it does not know are passed over, and any may be missing.
 
     Raises:
-        InputError: no JSON object, or a value of another type.
+        InputError: no JSON object, one of another schema, or a value of another type.
     """
     try:
         given = parsed(text)
         if not isinstance(given, dict):
             raise ValueError(f"expected a JSON object, given {text[:80]!r}")
+        said = given.get("schema", SCHEMA)
+        if said != SCHEMA:
+            raise ValueError(f"schema: expected {SCHEMA}, given {said!r:.80}: build the library again")
         names = {field.name for field in dataclasses.fields(BuildInfo)}
         info: BuildInfo = typed(BuildInfo, {name: value for name, value in given.items() if name in names})
     except ValueError as error:

@@ -13,6 +13,8 @@ from attnexport.plugins.building.toolchain import find_tool
 from attnexport.plugins.calling.build_info import BuildInfo
 from attnexport.plugins.calling.library import ABI, Op, load_library
 
+SCHEMA = "attnexport.plugins-info/1"
+
 
 @dataclass(frozen=True)
 class LibraryFacts:
@@ -34,8 +36,9 @@ class LibraryFacts:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON, field by field: docs/report-formats.md has what each key means."""
         return {
+            "schema": SCHEMA,
             "library": str(self.path),
             "bytes": self.bytes,
             "abi": ABI,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.console import Console
 
 from attnexport.analysis.heads import Figures, HeadReport, HeadStatistics, RegimeRule, regime_of
 from attnexport.analysis.layers import AttentionCall
-from attnexport.analysis.report import RULE_NOTE, as_json, draw_heat_map, table
+from attnexport.analysis.report import draw_heat_map, table
 from attnexport.variants.geometry import geometry_of_weights
 
 RULE = RegimeRule()
@@ -220,12 +219,3 @@ def test_table_has_every_head_with_its_controls_and_regime():
     console.print(table(grid(["first", "second"], 2)))
     text = console.export_text()
     assert all(word in text for word in ("first", "second", "Retriever", "Mixer", "0.75 (0.25)", "-0.1 (+0.1)"))
-
-
-def test_json_has_null_for_undefined_figures_and_says_that_the_rule_is_ours():
-    written = as_json([report("a", 0, math.nan, "Mixer")])
-    assert json.loads(json.dumps(written, allow_nan=False)) == written
-    assert written["heads"][0]["selected"]["4"]["f_score"] is None
-    assert written["note"] == RULE_NOTE
-    assert "ours" in RULE_NOTE
-    assert "prune" in RULE_NOTE

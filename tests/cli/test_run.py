@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from onnx.helper import make_node
 
-from attnexport.engines.manifest import manifest_path, read_manifest
+from attnexport.engines.manifest_json import manifest_path, read_manifest, write_manifest
 from tests.cli.commands import Refuse, Run
 from tests.cli.models import CLASSES, WIDTH
 from tests.engines.models import save_graph, value
@@ -174,7 +174,7 @@ class TestEngines:
 
     def test_of_another_tensorrt(self, refuse_run, engine: Path):
         manifest = read_manifest(engine)
-        replace(manifest, builder=replace(manifest.builder, version="1.4.0")).write(manifest_path(engine))
+        write_manifest(replace(manifest, builder=replace(manifest.builder, version="1.4.0")), engine)
         assert refuse_run().startswith(f"{engine}: expected TensorRT-RTX 1.4.0, which built it, this machine has 1.")
 
     def test_of_another_gpu(self, refuse_run, engine: Path, monkeypatch: pytest.MonkeyPatch):
@@ -185,7 +185,7 @@ class TestEngines:
         from attnexport.engines.manifest import PluginRecord
 
         record = PluginRecord("libattnexport_plugins.so", 64 * "a", "0.1.0", "v3", (89,), 89, embedded=False)
-        replace(read_manifest(engine), plugin=record).write(manifest_path(engine))
+        write_manifest(replace(read_manifest(engine), plugin=record), engine)
         expected = (
             "expected its plugin library, libattnexport_plugins.so, SHA-256 aaaaaaaaaaaa…: give it with --plugins"
         )

@@ -16,7 +16,8 @@ import attnexport
 from attnexport.accuracy.contenders.cache import OutputCache
 from attnexport.backends.building import Layer
 from attnexport.cli import main
-from attnexport.engines.manifest import BuilderRecord, Manifest, ModelRecord, PluginRecord, manifest_path
+from attnexport.engines.manifest import BuilderRecord, Manifest, ModelRecord, PluginRecord
+from attnexport.engines.manifest_json import write_manifest
 from attnexport.files.outputs import sha256
 from attnexport.plugins.runtime.request import Profile
 
@@ -99,7 +100,7 @@ INFO = {
 
 def _write_engine(path: Path) -> None:
     path.write_bytes(bytes(range(256)))
-    Manifest(
+    manifest = Manifest(
         engine_sha256=sha256(path),
         engine_bytes=256,
         model=ModelRecord("model.onnx", "5e" * 32, "fp32"),
@@ -117,4 +118,5 @@ def _write_engine(path: Path) -> None:
         seconds=1.5,
         peak_bytes=None,
         notes=("a note",),
-    ).write(manifest_path(path))
+    )
+    write_manifest(manifest, path)

@@ -16,7 +16,7 @@ from attnexport.accuracy.contenders.cache import OutputCache
 from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.cli.console import report_errors
-from attnexport.engines.manifest import manifest_path
+from attnexport.engines.manifest_json import manifest_path
 from attnexport.files.outputs import sha256
 from attnexport.graph.metadata import source_hash
 from attnexport.models.loading import load_model

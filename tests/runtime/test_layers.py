@@ -13,7 +13,8 @@ import torch
 import attnexport
 from attnexport.backends.building import Layer
 from attnexport.engines.building import BuildOptions, build_engine
-from attnexport.engines.manifest import Manifest, read_manifest
+from attnexport.engines.manifest import Manifest
+from attnexport.engines.manifest_json import read_manifest
 from attnexport.errors import BackendError
 from attnexport.plugins.runtime.building import RuntimeSources
 from attnexport.plugins.runtime.runtime import LIBRARY, RUNTIME_VARIABLE

@@ -12,7 +12,7 @@ from attnexport.accuracy.contenders.contenders import BackendContender, Contende
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.backends import Backend
-from attnexport.engines.manifest import read_manifest
+from attnexport.engines.manifest_json import read_manifest
 from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256

@@ -17,7 +17,7 @@ from attnexport.accuracy.contenders.quantized_files import QuantizedFile, take_a
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.sizes import Profiles
 from attnexport.backends import Backend
-from attnexport.engines.manifest import read_manifest
+from attnexport.engines.manifest_json import read_manifest
 from attnexport.engines.opening import open_backend
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from attnexport.accuracy.inputs.files import Batch, data_batches
-from attnexport.accuracy.recorded.manifest import is_recorded_set
+from attnexport.accuracy.recorded.manifest_json import is_recorded_set
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.models.loading.dim_notes import DimNames
 

@@ -1,18 +1,9 @@
-"""manifest.json of a recorded set: which model it is from, and the hash of every file."""
+"""What a recorded set says of itself: which model it is from, and the hash of every file."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-from attnexport.errors import InputError
-from attnexport.files.outputs import sha256
-from attnexport.files.typed_json import read_json, typed
-
-FORMAT = 1
-MANIFEST = "manifest.json"
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,6 @@ class SetManifest:
         batches: in order.
         allowed: by precision, kind of inputs and output.
         environment: what the set was made with, by name and version.
-        format: version of this layout.
     """
 
     model: str
@@ -72,57 +62,3 @@ class SetManifest:
     batches: tuple[RecordedBatch, ...]
     allowed: Mapping[str, Mapping[str, Mapping[str, Allowed]]]
     environment: Mapping[str, str]
-    format: int = FORMAT
-
-    def write(self, folder: Path) -> None:
-        """Writes it into the set's folder."""
-        text = json.dumps(asdict(self), indent=2, allow_nan=False)
-        (folder / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
-
-
-def is_recorded_set(path: Path) -> bool:
-    """Whether a path is a recorded set, though its manifest may be missing."""
-    return (path / MANIFEST).is_file() or (path / "inputs").is_dir()
-
-
-def read_manifest(folder: Path) -> SetManifest:
-    """The manifest of a set all of whose files are as they were written.
-
-    Raises:
-        InputError: a manifest that is none, of another format, or a set that was cut off or altered.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest: SetManifest = typed(SetManifest, read_json(path))
-    except OSError as error:
-        raise InputError(f"{path}: expected the manifest of a recorded set: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: expected the manifest of a recorded set: {error}") from error
-    if manifest.format != FORMAT:
-        raise InputError(f"{path}: expected format {FORMAT}, given {manifest.format}")
-    for batch in manifest.batches:
-        _check_batch(folder, batch)
-    return manifest
-
-
-def _check_batch(folder: Path, batch: RecordedBatch) -> None:
-    """Refuses a batch that names files elsewhere, or whose files are not as they were written."""
-    if Path(batch.name).name != batch.name or "\0" in batch.name:
-        raise InputError(f"{folder / MANIFEST}: expected names of files inside the set, given {batch.name}")
-    needed = {f"{part}/{batch.name}.npz" for part in ("inputs", "reference")}
-    optional = {f"labels/{batch.name}.npz"}
-    if not needed <= set(batch.files) <= needed | optional:
-        raise InputError(f"{folder / MANIFEST}: expected hashes of {', '.join(sorted(needed))}")
-    for name, wanted in batch.files.items():
-        _check_file(folder, name, wanted)
-
-
-def _check_file(folder: Path, name: str, wanted: str) -> None:
-    file = folder / name
-    if not file.is_file():
-        raise InputError(f"{folder}: the recorded set was cut off: expected {name}, found none")
-    given = sha256(file)
-    if given != wanted:
-        raise InputError(
-            f"{file}: the recorded set was cut off or altered: expected sha256 {wanted[:12]}…, given {given[:12]}…"
-        )

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from attnexport.accuracy.inputs.files import Batch, whole_file
-from attnexport.accuracy.recorded.manifest import read_manifest
+from attnexport.accuracy.recorded.manifest_json import read_manifest
 from attnexport.errors import InputError
 
 

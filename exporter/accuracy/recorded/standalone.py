@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 FORMAT = 1
+SCHEMA = f"attnexport.recorded-set/{FORMAT}"
 
 UNPACKED = 256 << 20  # bytes that the arrays of a file may take, or 20 times the file where that is more
 
@@ -115,9 +116,8 @@ def read_set(folder: Path, precision: str) -> Any:
     """The manifest, after its types and the hash of every file were checked."""
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"expected format {FORMAT}, given {manifest['format']}")
+        manifest = checked(dict, json.loads(path.read_text(encoding="utf-8")), "the whole")
+        check_schema(manifest)
         allowed = checked(dict, manifest["allowed"], "allowed")
         files = [entry for batch in checked(list, manifest["batches"], "batches") for entry in files_of(batch)]
         for key in ("model", "source_hash"):
@@ -147,6 +147,13 @@ def checked(kind: Any, value: Any, place: str) -> Any:
     if type(value) is not kind:
         raise ValueError(f"{place}: expected {kind.__name__}, given {json.dumps(value)[:80]}")
     return value
+
+
+def check_schema(manifest: Any) -> None:
+    """Refuses another format or version; sets that have no ``schema`` give its version as ``format``."""
+    said = manifest["schema"] if "schema" in manifest else f"attnexport.recorded-set/{manifest['format']}"
+    if said != SCHEMA:
+        raise ValueError(f"schema: expected {SCHEMA}, given {json.dumps(said)[:80]}: record the set again")
 
 
 def files_of(batch: Any) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from attnexport.accuracy.errors.tallies import YardstickTally
 from attnexport.accuracy.inputs.files import DATA, LABELS, Batch
 from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.manifest import Allowed, RecordedBatch, SetManifest
+from attnexport.accuracy.recorded.manifest_json import write_manifest
 from attnexport.errors import InputError
 from attnexport.files.arrays import as_array
 from attnexport.files.npz import write_arrays
@@ -92,7 +93,7 @@ def record(
         if empty and not values:
             raise InputError(f"expected outputs with values to record, given none: {empty}")
         (target / "compare.py").write_bytes(Path(compare.__file__).read_bytes())
-        SetManifest(
+        manifest = SetManifest(
             model=source.model,
             model_sha256=source.model_sha256,
             source_hash=runs.source_hash,
@@ -101,7 +102,8 @@ def record(
             batches=tuple(recorded),
             allowed={precision: _allowed(yardsticks.tallies[precision]) for precision in precisions},
             environment=environment(),
-        ).write(target)
+        )
+        write_manifest(manifest, target)
     return kinds
 
 

@@ -1,12 +1,9 @@
-"""A check's report as tables for people and as JSON for programs."""
+"""A check's report as tables for people."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import statistics
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from rich.table import Table
 from rich.text import Text
@@ -15,21 +12,6 @@ from attnexport.accuracy.check.findings import Bisection, Repeatability
 from attnexport.accuracy.check.results import CheckReport, ContenderResult
 from attnexport.accuracy.errors.measures import OutputErrors
 from attnexport.accuracy.errors.scores import Predictions
-
-_DERIVED = (
-    "accuracy_contender",
-    "accuracy_reference",
-    "agreement",
-    "allowance",
-    "bit_equal",
-    "drop",
-    "error",
-    "limit",
-    "passed",
-    "share",
-    "verdict",
-)
-"""Properties that belong into JSON beside the fields."""
 
 
 def contender_table(result: ContenderResult) -> Table:
@@ -133,26 +115,3 @@ def _repeatability_line(found: Repeatability) -> str:
         f"repeated {found.runs} times: {spread.differing} of {spread.elements} values of {spread.output} differ, "
         f"by at most {spread.largest:.3g}; {times}"
     )
-
-
-def as_json(report: CheckReport) -> dict[str, Any]:
-    """The report in plain types; numbers that are not finite become strings, failures have their line."""
-    found: dict[str, Any] = _plain(report)
-    for contender, result in zip(found["contenders"], report.contenders, strict=True):
-        for failure, said in zip(contender["failures"], result.failures, strict=True):
-            failure["line"] = str(said)
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [entry.name for entry in dataclasses.fields(value)]
-        names += [name for name in _DERIVED if isinstance(getattr(type(value), name, None), property)]
-        return {name: _plain(getattr(value, name)) for name in names}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

@@ -19,7 +19,8 @@ from attnexport.accuracy.check.judging import Plan
 from attnexport.accuracy.contenders.contenders import BackendContender, match_names
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import Batch
-from attnexport.accuracy.reports.terminal import as_json, contender_table, result_lines
+from attnexport.accuracy.reports.json_report import as_json
+from attnexport.accuracy.reports.terminal import contender_table, result_lines
 from attnexport.errors import BackendError, InputError
 from attnexport.variants import all_variants
 from attnexport.variants.spec import ErrorFloor

@@ -45,6 +45,30 @@ def failing_report() -> CheckReport:
     )
 
 
+def full_report() -> CheckReport:
+    """The failing report with what it lacks: no field is None, zero or empty in all of its instances."""
+    report = failing_report()
+    single, half = report.contenders
+    budget = Budget(1e-4, 2e-5, Override("head", "it is shown only", limit=0.5, factor=3.0), 3e-4, 4e-3, 5e-3, 6e-2)
+    layer = LayerError("head", "aten.linear", "val_9", 0.25, 0.125, budget, 12, "shape (2, 3) in place of (3, 2)")
+    kind = dataclasses.replace(
+        half.outputs[0].kinds[0],
+        budget=budget,
+        mismatches=3,
+        allowed_mismatches=2,
+        not_finite=5,
+        torch_not_finite=4,
+        histogram=Histogram((1e-6, 2e-6), (12,), 7),
+    )
+    half = dataclasses.replace(
+        half,
+        outputs=(dataclasses.replace(half.outputs[0], kinds=(kind,)), *half.outputs[1:]),
+        metrics=(*half.metrics, Metric("perplexity", 5.25, 5.5, True, 0.125)),
+        bisection=Bisection((layer,), layer, ("a tap moved it",)),
+    )
+    return dataclasses.replace(report, contenders=(single, half))
+
+
 def hostile_report() -> CheckReport:
     """The failing report with a hostile name wherever text may come from a file."""
     report = failing_report()
