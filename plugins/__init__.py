@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attnexport.plugins.building.libraries import build as build
-    from attnexport.plugins.calling.acceleration import KernelWarning as KernelWarning
     from attnexport.plugins.calling.acceleration import use as use
     from attnexport.plugins.calling.acceleration import using as using
+    from attnexport.plugins.calling.accelerator import KernelWarning as KernelWarning
     from attnexport.plugins.calling.library import Library as Library
     from attnexport.plugins.calling.library import load_library as load_library
     from attnexport.plugins.calling.torch_calls import run_op as run_op
 
 _HOME = {
-    "KernelWarning": "calling.acceleration",
+    "KernelWarning": "calling.accelerator",
     "Library": "calling.library",
     "build": "building.libraries",
     "load_library": "calling.library",

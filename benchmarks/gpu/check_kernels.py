@@ -9,7 +9,8 @@ from collections import defaultdict
 
 import torch
 
-from attnexport.plugins.calling.library import Op, load_library
+from attnexport.plugins.calling.library import load_library
+from attnexport.plugins.calling.operators import Op
 from tests.plugins.kernel_cases import (
     FLOAT_TYPES,
     Case,

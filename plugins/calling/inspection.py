@@ -11,7 +11,9 @@ from typing import Any
 
 from attnexport.plugins.building.toolchain import find_tool
 from attnexport.plugins.calling.build_info import BuildInfo
-from attnexport.plugins.calling.library import ABI, Op, load_library
+from attnexport.plugins.calling.interface import ABI
+from attnexport.plugins.calling.library import load_library
+from attnexport.plugins.calling.operators import Op
 
 SCHEMA = "attnexport.plugins-info/1"
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from attnexport.errors import InputError
-from attnexport.plugins.calling.library import Array, Call, Dtype, Op
+from attnexport.plugins.calling.interface import Dtype
+from attnexport.plugins.calling.operators import Array, Call, Op
 
 DTYPES = {
     torch.float32: Dtype.FLOAT32,

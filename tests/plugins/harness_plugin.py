@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 
-from attnexport.plugins.calling.library import AttributeKind, Call, Dtype, Op
+from attnexport.plugins.calling.interface import AttributeKind, Dtype
+from attnexport.plugins.calling.operators import Call, Op
 from tests.plugins.kernel_cases import Case, Sizes
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """An operator that the harness runs as a plugin; takes the place of attnexport.plugins.calling.library.Op.
+    """An operator that the harness runs as a plugin; takes the place of attnexport.plugins.calling.operators.Op.
 
     Attributes:
         op: its description.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attnexport.accuracy.check.budget import Budget, relative_floor
-from attnexport.plugins.calling.library import Op
+from attnexport.plugins.calling.operators import Op
 from attnexport.plugins.calling.torch_calls import run_op
 from attnexport.variants import Variant, all_variants
 from tests.variants.cases import cases_of

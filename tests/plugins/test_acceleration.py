@@ -16,8 +16,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import attnexport
 from attnexport.errors import InputError
 from attnexport.plugins import KernelWarning, use, using
-from attnexport.plugins.calling import acceleration
-from attnexport.plugins.calling.library import Library, OperatorError
+from attnexport.plugins.calling import acceleration, accelerator
+from attnexport.plugins.calling.library import Library
+from attnexport.plugins.calling.operators import OperatorError
 
 LIBRARY_VARIABLE = "ATTNEXPORT_PLUGIN_LIBRARY"
 
@@ -25,7 +26,7 @@ LIBRARY_VARIABLE = "ATTNEXPORT_PLUGIN_LIBRARY"
 @pytest.fixture(autouse=True)
 def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test starts as a new process does."""
-    monkeypatch.setattr(acceleration, "_warned", set())
+    monkeypatch.setattr(accelerator, "_warned", set())
     monkeypatch.setattr(acceleration, "_choice", acceleration._Choice())
     with warnings.catch_warnings():
         warnings.simplefilter("error", KernelWarning)
@@ -36,14 +37,14 @@ def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def calls(plain_library: Library, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The operators that the library was asked for, as they are asked."""
     seen: list[str] = []
-    run = acceleration.Accelerator.run
+    run = accelerator.Accelerator.run
 
-    def watched(self: acceleration.Accelerator, variant: object, args: object) -> Tensor | None:
+    def watched(self: accelerator.Accelerator, variant: object, args: object) -> Tensor | None:
         result = run(self, variant, args)
         seen.append(f"{variant.name} {'reference' if result is None else 'kernel'}")  # type: ignore[attr-defined]
         return result
 
-    monkeypatch.setattr(acceleration.Accelerator, "run", watched)
+    monkeypatch.setattr(accelerator.Accelerator, "run", watched)
     return seen
 
 
@@ -180,8 +181,8 @@ import sys
 import torch
 _, library, model = sys.argv
 {way}
-from attnexport.plugins.calling import acceleration, library as libraries
-acceleration._choice.accelerator = acceleration.Accelerator(libraries.load_library(library), "cpu")
+from attnexport.plugins.calling import acceleration, accelerator, library as libraries
+acceleration._choice.accelerator = accelerator.Accelerator(libraries.load_library(library), "cpu")
 run(torch.randn(1, 13, 16))
 """
 
@@ -204,7 +205,7 @@ def test_a_library_serves_an_operator_however_it_was_reached(way: str, plain_pat
 
 def test_the_first_tensors_of_a_gpu_start_the_search(plain_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(LIBRARY_VARIABLE, str(plain_path))
-    monkeypatch.setattr(acceleration.Accelerator, "run", lambda self, variant, args: self.library.path)
+    monkeypatch.setattr(accelerator.Accelerator, "run", lambda self, variant, args: self.library.path)
     with FakeTensorMode():
         for device, found in (("cpu", None), ("cuda", plain_path), ("cpu", None)):
             assert (
@@ -263,7 +264,7 @@ def test_no_library_warns_once(named: str, said: str, tmp_path: Path, monkeypatc
 def test_machine_code_runs_within_its_major_and_ptx_on_later_ones(
     architectures: tuple[int, ...], ptx: int | None, capability: int, runs: bool
 ):
-    assert acceleration._runs_on(architectures, ptx, capability) is runs
+    assert accelerator._runs_on(architectures, ptx, capability) is runs
 
 
 def test_a_library_in_the_cache_that_others_can_write_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from attnexport.graph.nodes import attribute_names, count_attribute
-from attnexport.plugins.calling.library import AttributeKind, Dtype, Input, Library
+from attnexport.plugins.calling.interface import AttributeKind, Dtype
+from attnexport.plugins.calling.library import Library
+from attnexport.plugins.calling.operators import Input
 from attnexport.variants import Variant, all_variants
 
 KINDS = {

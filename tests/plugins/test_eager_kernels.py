@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from attnexport.plugins import KernelWarning, build, load_library, using
-from attnexport.plugins.calling import acceleration
+from attnexport.plugins.calling import accelerator
 from attnexport.plugins.calling.library import Library
 from attnexport.variants import variant_of_torch_op
 from tests.tools import require
@@ -44,7 +44,7 @@ def test_kernels_are_within_the_error_budget(
     case: Case, dtype: torch.dtype, kernels: tuple[str, Library], monkeypatch: pytest.MonkeyPatch
 ):
     device, library = kernels
-    monkeypatch.setattr(acceleration, "_warned", set())
+    monkeypatch.setattr(accelerator, "_warned", set())
     variant = variant_of_torch_op(case.torch_op)
     assert variant is not None
     shape = case.fit(Shape())

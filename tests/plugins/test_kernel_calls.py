@@ -11,7 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attnexport.plugins.calling.library import Array, Call, Dtype, Library, Op, OperatorError, Status
+from attnexport.plugins.calling.interface import Dtype, Status
+from attnexport.plugins.calling.library import Library
+from attnexport.plugins.calling.operators import Array, Call, Op, OperatorError
 from attnexport.variants import all_variants
 from tests.plugins.kernel_cases import Case, Sizes, make_arguments
 

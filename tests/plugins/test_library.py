@@ -11,7 +11,9 @@ import torch
 
 from attnexport.errors import InputError
 from attnexport.plugins.calling.build_info import BuildInfo, parse_build_info
-from attnexport.plugins.calling.library import Array, Call, Dtype, Library, OperatorError, Status, load_library
+from attnexport.plugins.calling.interface import Dtype, Status
+from attnexport.plugins.calling.library import Library, load_library
+from attnexport.plugins.calling.operators import Array, Call, OperatorError
 from attnexport.plugins.calling.torch_calls import run_op
 from tests.plugins.plain import compile_library
 

@@ -6,7 +6,8 @@ import onnx_ir as ir
 
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
-from attnexport.plugins.calling.library import Array, Call, Dtype, Op, OperatorError
+from attnexport.plugins.calling.interface import Dtype
+from attnexport.plugins.calling.operators import Array, Call, Op, OperatorError
 
 _DTYPES = {"fp32": Dtype.FLOAT32, "fp16": Dtype.FLOAT16, "bf16": Dtype.BFLOAT16}
 
