@@ -30,9 +30,10 @@ def large_cases() -> list[Case]:
     causal = Sizes(4, 4, rows=1031, keys=1031, width=128, value_width=128, causal=True, kv_lengths=(1031, 700))
     decode = Sizes(8, 2, rows=1, keys=8192, width=128, value_width=128, kv_lengths=(8192, 5000), causal=True,
                    q_start=(8191, 4999))  # fmt: skip
+    wide = Sizes(2, 1, rows=300, keys=700, width=128, value_width=128, kv_lengths=(700, 130))
     options = {
         "KrauseAttention": ({}, {"window": 256}, {"window": 256, "top_k": 64}, {"top_k": 100}),
-        "AffineScaledAttention": ({},),
+        "AffineScaledAttention": ({}, {"scale": -0.7}),
         "SelectiveSynchronizationAttention": ({}, {"top_k": 64}),
         "TopNAttention": ({"n": 64}, {"n": 700}, {"n": 64, "renormalize": False}),
         "HadamardLinearAttention": ({"features": (32, 32)}, {"features": (16, 16)}),
@@ -40,7 +41,7 @@ def large_cases() -> list[Case]:
     return [
         Case(op_type, sizes, chosen)
         for op_type in options
-        for sizes in (full, causal, decode)
+        for sizes in (full, causal, wide, decode)
         for chosen in options[op_type]
     ]
 

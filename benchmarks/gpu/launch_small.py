@@ -17,6 +17,8 @@ SIZES = (
     Sizes(heads=2, kv_heads=1, rows=70, keys=150, width=64, value_width=64, causal=True, kv_lengths=(150, 40)),
     Sizes(heads=2, kv_heads=2, rows=40, keys=70, width=128, value_width=96, batch=1),
     Sizes(heads=2, kv_heads=1, rows=1, keys=700, width=64, value_width=64, batch=1),
+    Sizes(heads=2, kv_heads=1, rows=200, keys=260, width=128, value_width=128, causal=True, kv_lengths=(260, 40)),
+    Sizes(heads=1, kv_heads=1, rows=390, keys=400, width=64, value_width=64),
     Sizes(heads=2, kv_heads=2, rows=20, keys=30, width=32, value_width=32, kv_lengths=(0, 30)),
 )
 OPTIONS = {

@@ -142,5 +142,6 @@ def _architectures(info: BuildInfo) -> str:
 def _contents(info: BuildInfo) -> str:
     kernels = ", ".join(info.kernels) or "?"
     width = "?" if info.max_width is None else info.max_width
+    hopper = f"; Hopper's own instructions: {', '.join(info.hopper)}" if info.hopper else ""
     selection = "" if info.top_k is None else f", {'with' if info.top_k else 'without'} top-k"
-    return f"{kernels} in {', '.join(info.dtypes) or '?'}, widths to {width}{selection}"
+    return f"{kernels} in {', '.join(info.dtypes) or '?'}, widths to {width}{selection}{hopper}"

@@ -38,6 +38,19 @@ def choose_architectures(wanted: Sequence[int], nvcc: Nvcc) -> tuple[int, ...]:
     return chosen
 
 
+HOPPER = 90
+HOPPER_CODE = "-gencode=arch=compute_90a,code=sm_90a"
+"""nvcc's option for kernels of Hopper's own instructions: machine code alone, since no other GPU runs them."""
+
+_HOPPER_CUDA = (12, 3)
+"""The first CUDA whose graphs take what those kernels are launched with."""
+
+
+def compiles_hopper(architectures: Sequence[int], nvcc: Nvcc) -> bool:
+    """Whether Hopper's own kernels go into a library for these architectures."""
+    return HOPPER in architectures and tuple(int(part) for part in nvcc.cuda.split(".")) >= _HOPPER_CUDA
+
+
 def gencode(architectures: Sequence[int]) -> list[str]:
     """nvcc's options: machine code for each architecture, and PTX of the highest for those to come."""
     highest = max(architectures)

@@ -138,8 +138,8 @@ def default_jobs() -> int:
 
 
 def object_name(source: Path) -> str:
-    """Name of a source's object file."""
-    return f"{source.name}.o"
+    """Name of a source's object file; sources of one name lie in folders of other names."""
+    return f"{source.parent.name}-{source.name}.o"
 
 
 @contextlib.contextmanager

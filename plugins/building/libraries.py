@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attnexport.errors import InputError
 from attnexport.files.outputs import check_output
-from attnexport.plugins.building.architectures import choose_architectures, gencode
+from attnexport.plugins.building.architectures import HOPPER_CODE, choose_architectures, compiles_hopper, gencode
 from attnexport.plugins.building.compiling import Compiler, Progress, Step, compiling_into, default_jobs, object_name
 from attnexport.plugins.building.selection import Selection, select_for
 from attnexport.plugins.building.sources import APIS, Recipe, Sources
@@ -147,27 +147,35 @@ def _plan(
         max_width=selection.max_width,
         top_k=selection.top_k,
         tensorrt=None if headers is None else headers.name,
+        hopper=_hopper_kernels(selection, sources) if compiles_hopper(chosen, nvcc) else (),
     )
     return _Plan(sources, nvcc, headers, recipes, selection, info)
+
+
+def _hopper_kernels(selection: Selection, sources: Sources) -> tuple[str, ...]:
+    return tuple(name for name in selection.kernels if sources.hopper_kernel(name) is not None)
 
 
 def _compile(plan: _Plan, compiler: Compiler, work: Path, staging: Path) -> None:
     """Compiles the objects into ``work`` and links the libraries into ``staging``."""
     described = work / "build_info.h"
     described.write_text(plan.info.define)
-    shared = [plan.sources.registry, *(plan.sources.kernel(name) for name in plan.selection.kernels)]
+    kernels = [plan.sources.kernel(name) for name in plan.selection.kernels]
+    hopper = [path for name in plan.info.hopper if (path := plan.sources.hopper_kernel(name)) is not None]
     adapters = sorted({plan.sources.adapter(name) for recipe in plan.recipes for name in recipe.adapters})
     compiler.run(
         [
             # Kernels first: they take longest.
             *(
                 _object(plan, source, work, [*gencode(plan.info.architectures), *plan.selection.defines])
-                for source in shared[1:]
+                for source in kernels
             ),
+            *(_object(plan, source, work, [HOPPER_CODE, "-DNDEBUG", *plan.selection.defines]) for source in hopper),
             _object(plan, plan.sources.registry, work, ["-include", str(described)]),
             *(_object(plan, source, work, _header_options(plan)) for source in adapters),
         ]
     )
+    shared = [plan.sources.registry, *kernels, *hopper]
     compiler.run([_link(plan, recipe, shared, work, staging) for recipe in plan.recipes])
 
 
@@ -193,7 +201,8 @@ def _link(plan: _Plan, recipe: Recipe, shared: Sequence[Path], work: Path, stagi
 
 def _object(plan: _Plan, source: Path, work: Path, options: Sequence[str]) -> Step:
     command = [*_nvcc(plan), *plan.sources.include_options, *options]
-    return Step(source.name, [*command, "-c", "-o", str(work / object_name(source)), str(source)])
+    name = f"sm90/{source.name}" if source.parent.name == "sm90" else source.name
+    return Step(name, [*command, "-c", "-o", str(work / object_name(source)), str(source)])
 
 
 def _nvcc(plan: _Plan) -> list[str]:

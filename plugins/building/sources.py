@@ -61,6 +61,11 @@ class Sources:
         """The file of one variant's kernels."""
         return self.root / "kernels" / f"{name}.cu"
 
+    def hopper_kernel(self, name: str) -> Path | None:
+        """The file of a variant's kernels of Hopper's own instructions; None where it has none."""
+        path = self.root / "kernels" / "sm90" / f"{name}.cu"
+        return path if path.is_file() else None
+
     def adapter(self, file_name: str) -> Path:
         """A source or version script of the TensorRT adapters."""
         return self.root / "tensorrt" / file_name

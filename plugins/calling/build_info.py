@@ -28,6 +28,7 @@ class BuildInfo:
         max_width: largest head width.
         top_k: whether selections are in.
         tensorrt: the TensorRT whose headers were used.
+        hopper: names of the kernel files with code of Hopper's own instructions; the others run portable code there.
     """
 
     version: str | None = None
@@ -40,6 +41,7 @@ class BuildInfo:
     max_width: int | None = None
     top_k: bool | None = None
     tensorrt: str | None = None
+    hopper: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, field by field: docs/report-formats.md has what each key means."""

@@ -1,5 +1,5 @@
 // Affine-scaled attention: alpha times softmax attention plus beta times the sum of the visible values.
-#include <common/prefix_sums.cuh>
+#include <affine.cuh>
 #include <forward/plan.cuh>
 
 namespace attnexport {
@@ -13,85 +13,67 @@ constexpr attnexport_input kInputs[] = {{"q", nullptr, 0},      {"k", nullptr, 0
 enum Attribute { kScale, kCausal };
 constexpr attnexport_attribute kAttributes[] = {{"scale", ATTNEXPORT_NUMBER}, {"causal", ATTNEXPORT_INTEGER}};
 
-// sums[pair][c][column] = sum of the first c values, c = 0 .. keys; or, with a count per batch, only that one.
-template <class T>
-__global__ void write_prefixes(const T *values, const float *before, float *sums, int keys, int width) {
-    const int chunk = blockIdx.x, pair = blockIdx.y, column = threadIdx.x;
-    if (column >= width) return;
-    const int first = chunk * kPrefixChunk, count = min(kPrefixChunk, keys - first);
-    const T *source = values + (static_cast<int64_t>(pair) * keys + first) * width + column;
-    float *target = sums + (static_cast<int64_t>(pair) * (keys + 1) + first) * width + column;
-    float sum = before[(static_cast<int64_t>(pair) * gridDim.x + chunk) * width + column];
-    for (int key = 0; key < count; ++key) {
-        target[static_cast<int64_t>(key) * width] = sum;
-        sum += widen(source[static_cast<int64_t>(key) * width]);
-    }
-    if (first + count == keys) target[static_cast<int64_t>(count) * width] = sum;
-}
+// A block adds kSumColumns columns of a pair's values, a thread one of them in one of kSumParts parts of the keys.
+constexpr int kSumColumns = 16, kSumParts = 32, kSumThreads = kSumColumns * kSumParts;
 
-// Whether rows see different keys, so that each has a sum of its own.
-__host__ __device__ inline bool sum_per_row(const Shape &s) { return s.causal && s.rows > 1; }
+// sums[pair][c][column] = sum of the first c values, c = 0 .. keys.
+template <class T>
+__global__ void __launch_bounds__(kSumThreads)
+    write_prefixes(const T *__restrict__ values, float *__restrict__ sums, int keys, int width) {
+    __shared__ float parts[kSumParts][kSumColumns];
+    wait_for_previous();
+    let_next_begin();
+    const int own = threadIdx.x % kSumColumns, part = threadIdx.x / kSumColumns;
+    const int column = blockIdx.x * kSumColumns + own, length = (keys + kSumParts - 1) / kSumParts;
+    const int first = min(part * length, keys), end = column < width ? min(first + length, keys) : first;
+    const T *source = values + static_cast<int64_t>(blockIdx.y) * keys * width + column;
+    float sum = 0.f;
+#pragma unroll 16
+    for (int key = first; key < end; ++key) sum += widen(source[static_cast<int64_t>(key) * width]);
+    parts[part][own] = sum;
+    __syncthreads();
+    float before = 0.f;
+    for (int other = 0; other < part; ++other) before += parts[other][own];
+    float *target = sums + static_cast<int64_t>(blockIdx.y) * (keys + 1) * width + column;
+    if (part == 0 && column < width) *target = 0.f;
+#pragma unroll 16
+    for (int key = first; key < end; ++key) {
+        before += widen(source[static_cast<int64_t>(key) * width]);
+        target[static_cast<int64_t>(key + 1) * width] = before;
+    }
+}
 
 // totals[pair][column] = sum of the values that row 0 sees.
 template <class T>
-__global__ void write_totals(const T *values, const float *before, float *totals, Shape shape) {
-    const int pair = blockIdx.x, column = threadIdx.x, width = shape.value_width;
-    if (column >= width) return;
-    const int count = visible_count(shape, pair / shape.kv_heads, 0);
-    const int chunks = prefix_chunks(shape.keys);
+__global__ void __launch_bounds__(kSumThreads) write_totals(const T *values, float *totals, Shape shape) {
+    __shared__ float parts[kSumParts][kSumColumns];
+    wait_for_previous();
+    let_next_begin();
+    const int pair = blockIdx.y, width = shape.value_width, own = threadIdx.x % kSumColumns;
+    const int part = threadIdx.x / kSumColumns, column = blockIdx.x * kSumColumns + own;
+    const int count = column < width ? visible_count(shape, pair / shape.kv_heads, 0) : 0;
+    const T *source = values + static_cast<int64_t>(pair) * shape.keys * width + column;
     float sum = 0.f;
-    if (count > 0) {
-        const int chunk = (count - 1) / kPrefixChunk;
-        sum = before[(static_cast<int64_t>(pair) * chunks + chunk) * width + column];
-        for (int key = chunk * kPrefixChunk; key < count; ++key)
-            sum += widen(values[(static_cast<int64_t>(pair) * shape.keys + key) * width + column]);
-    }
-    totals[static_cast<int64_t>(pair) * width + column] = sum;
+#pragma unroll 16
+    for (int key = part; key < count; key += kSumParts) sum += widen(source[static_cast<int64_t>(key) * width]);
+    parts[part][own] = sum;
+    __syncthreads();
+    if (part > 0 || column >= width) return;
+    float total = 0.f;
+    for (int other = 0; other < kSumParts; ++other) total += parts[other][own];
+    totals[static_cast<int64_t>(pair) * width + column] = total;
 }
 
-// Whether the forward kernel gathers the sum of the visible values on the way: a row of its tile is free, and all rows
-// see the same keys.
+// Whether the forward kernel gathers the sum of the visible values on the way:
+// a row of its tile is free, and all rows see the same keys.
 template <class T>
 bool fuses_value_sums(const Shape &s, int splits) {
     return splits > 1 && uses_tensor_cores<T>(s) && s.rows == 1 && s.group_rows() < kFewRows;
 }
 
 template <class T>
-struct AffineRows {
-    const T *alpha, *beta;
-    const float *sums;
-    float scale;  // times log2(e)
-};
-
-template <class T>
-struct Affine : SoftmaxHooks<AffineRows<T>> {
-    static constexpr bool kAdds = true;
-
-    struct Row {
-        float scale, alpha, beta;  // the absolute value of the scale: the maximum is sought before scaling
-        const float *sums;
-    };
-
-    static __device__ __forceinline__ bool negates_queries(const AffineRows<T> &p) { return p.scale < 0.f; }
-
-    static __device__ __forceinline__ Row row(const AffineRows<T> &p, const Shape &s, int batch, int head, int i) {
-        const int64_t at = (static_cast<int64_t>(batch) * s.heads + head) * s.rows + i;
-        const int64_t pair = static_cast<int64_t>(batch) * s.kv_heads + head / (s.heads / s.kv_heads);
-        const int64_t sums = sum_per_row(s) ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair;
-        return Row{fabsf(p.scale), widen(p.alpha[at]), widen(p.beta[at]), p.sums + sums * s.value_width};
-    }
-
-    static __device__ __forceinline__ float normalise(float sum, const Row &row) {
-        return sum > 0.f ? row.alpha / sum : 0.f;
-    }
-
-    static __device__ __forceinline__ float addend(const Row &row, float sum) { return row.beta * sum; }
-    static __device__ __forceinline__ float value_sum(const Row &row, int column) { return row.sums[column]; }
-};
-
-template <class T>
 struct AffinePlan : ForwardPlan<T, Affine<T>> {
-    float *chunk_sums = nullptr, *sums = nullptr, *value_sums = nullptr;
+    float *sums = nullptr, *value_sums = nullptr;
 
     int prepare(const attnexport_call &raw, void *base) {
         const Call call(raw);
@@ -102,7 +84,6 @@ struct AffinePlan : ForwardPlan<T, Affine<T>> {
             return ATTNEXPORT_INVALID;
         const size_t pairs = static_cast<size_t>(s.pairs());
         Workspace workspace(base);
-        chunk_sums = workspace.take<float>(pairs * prefix_chunks(s.keys) * s.value_width);
         sums = workspace.take<float>(pairs * (sum_per_row(s) ? s.keys + 1 : 1) * s.value_width);
         value_sums = workspace.take<float>(most_split_pairs(s) * s.value_width);
         // Hidden scores are -INFINITY, which a scale of zero would turn into NaN.
@@ -122,23 +103,11 @@ struct AffinePlan : ForwardPlan<T, Affine<T>> {
   private:
     cudaError_t launch_sums(cudaStream_t stream) const {
         const Shape &s = this->forward.shape;
-        const T *v = this->forward.v;
-        const int chunks = prefix_chunks(s.keys);
-        const dim3 threads((s.value_width + 31) / 32 * 32), pairs(s.pairs()), chunk_grid(chunks, s.pairs());
         if (s.pairs() == 0) return cudaSuccess;
-        if (chunks > 0) {
-            const dim3 scan_grid((s.value_width + 63) / 64, s.pairs());
-            cudaError_t error = launch_kernel(sum_chunks<T, Identity>, chunk_grid, threads, 0, stream, v, chunk_sums,
-                                              s.keys, s.value_width);
-            if (error == cudaSuccess)
-                error = launch_kernel(scan_chunks, scan_grid, dim3(64), 0, stream, chunk_sums, chunks, s.value_width);
-            if (error != cudaSuccess) return error;
-        }
-        if (!sum_per_row(s)) return launch_kernel(write_totals<T>, pairs, threads, 0, stream, v, chunk_sums, sums, s);
-        if (chunks > 0)
-            return launch_kernel(write_prefixes<T>, chunk_grid, threads, 0, stream, v, chunk_sums, sums, s.keys,
-                                 s.value_width);
-        return cudaMemsetAsync(sums, 0, sizeof(float) * s.pairs() * s.value_width, stream);
+        const T *v = this->forward.v;
+        const dim3 grid((s.value_width + kSumColumns - 1) / kSumColumns, s.pairs()), block(kSumThreads);
+        return sum_per_row(s) ? launch_kernel(write_prefixes<T>, grid, block, 0, stream, v, sums, s.keys, s.value_width)
+                              : launch_kernel(write_totals<T>, grid, block, 0, stream, v, sums, s);
     }
 };
 

@@ -1,6 +1,7 @@
 // Krause attention: softmax of (q.k - |k|^2 / 2) / sigma^2 over the visible keys of a window or grid, or the top-k of
 // them.
 #include <forward/plan.cuh>
+#include <krause.cuh>
 
 #include <cstring>
 
@@ -16,29 +17,6 @@ constexpr attnexport_attribute kAttributes[] = {
     {"window", ATTNEXPORT_INTEGER},      {"top_k", ATTNEXPORT_INTEGER},      {"causal", ATTNEXPORT_INTEGER},
     {"grid_height", ATTNEXPORT_INTEGER}, {"grid_width", ATTNEXPORT_INTEGER}, {"grid_radius", ATTNEXPORT_INTEGER},
     {"grid_metric", ATTNEXPORT_TEXT},    {"grid_prefix", ATTNEXPORT_INTEGER}};
-
-template <class T>
-struct KrauseRows {
-    const T *sigma;
-    bool per_head;
-};
-
-template <class T, bool kGeneral_>
-struct Krause : SoftmaxHooks<KrauseRows<T>> {
-    static constexpr bool kKeyNorms = true, kGeneral = kGeneral_, kNear = true;
-
-    struct Row {
-        float scale;  // log2(e) / sigma^2
-    };
-
-    static __device__ __forceinline__ Row row(const KrauseRows<T> &p, const Shape &, int, int head, int) {
-        const float sigma = widen(p.sigma[p.per_head ? head : 0]);
-        return Row{kLog2E / (sigma * sigma)};
-    }
-
-    // The product q.k is added to -|k|^2 / 2.
-    static __device__ __forceinline__ float initial(float norm, const Row &) { return norm; }
-};
 
 // Reads the neighbourhood; false when it does not fit the shape.
 bool read_neighbourhood(const Call &call, const Shape &s, Neighbourhood *near) {

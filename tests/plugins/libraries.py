@@ -14,6 +14,7 @@ import pytest
 
 import attnexport
 from attnexport.plugins import build
+from attnexport.plugins.building.compiling import object_name
 from attnexport.plugins.building.sources import Recipe, Sources
 from tests.plugins.keeping import compiled_once
 from tests.tools import require
@@ -104,18 +105,27 @@ def emulated_objects() -> Path:
     flags = emulator_flags()
     given = Sources()
     kernels = [given.kernel(name) for name in given.kernel_names]
+    kernels += [path for name in given.kernel_names if (path := given.hopper_kernel(name)) is not None]
     others = [given.registry, *sorted(EMULATOR.glob("*.cpp"))]
 
     def compile_all(folder: Path) -> None:
         sources = [*kernels, *others]
-        run_all([["g++", *flags, "-c", str(path), "-o", str(folder / f"{path.name}.o")] for path in sources])
+        run_all([["g++", *flags, "-c", str(path), "-o", str(folder / object_name(path))] for path in sources])
 
     return compiled_once("emulator", compile_all)
 
 
 def emulator_flags() -> list[str]:
     """Options of g++ for sources that the CPU emulator runs."""
-    options = ["-std=c++17", "-O1", "-fPIC", "-fno-strict-aliasing", "-fno-gnu-unique", "-Wno-unknown-pragmas"]
+    options = [
+        "-std=c++17",
+        "-O1",
+        "-fPIC",
+        "-fno-strict-aliasing",
+        "-fno-gnu-unique",
+        "-Wno-unknown-pragmas",
+        "-Wno-psabi",
+    ]
     # The emulator's headers come first: they stand in for some of the kernels'.
     includes = [f"-I{EMULATOR / 'include'}", *Sources().include_options, f"-I{cuda_include()}"]
     return [*options, *includes, "-x", "c++"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attnexport.errors import InputError
-from attnexport.plugins.building.architectures import choose_architectures, gencode
+from attnexport.plugins.building.architectures import choose_architectures, compiles_hopper, gencode
 from attnexport.plugins.building.toolchain import Nvcc
 
 CUDA_12 = Nvcc(Path("nvcc"), "12.8", (75, 80, 86, 87, 89, 90, 100, 101, 120))
@@ -41,3 +41,13 @@ def test_gencode_adds_ptx_of_the_highest():
         "-gencode=arch=compute_90,code=sm_90",
         "-gencode=arch=compute_90,code=compute_90",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "architectures", "compiles"),
+    [("13.0", (87, 90), True), ("12.2", (90,), False), ("12.8", (87, 100), False)],
+)
+def test_hoppers_own_kernels_want_sm_90_and_a_cuda_that_knows_them(
+    cuda: str, architectures: tuple[int, ...], compiles: bool
+):
+    assert compiles_hopper(architectures, Nvcc(Path("nvcc"), cuda, ())) is compiles

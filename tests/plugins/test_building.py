@@ -62,6 +62,23 @@ def test_kernels_alone(sources: Sources, output: Path):
     assert "code=compute_90" in (output / "build.log").read_text()
 
 
+HOPPER_KERNEL = '__global__ void only_on_hopper() { asm volatile("wgmma.fence.sync.aligned;"); }\n'
+
+
+@pytest.mark.parametrize(("architecture", "kernels"), [(90, ("krause",)), (87, ())])
+def test_hoppers_own_kernels_are_machine_code_for_hopper(
+    architecture: int, kernels: tuple[str, ...], sources: Sources, output: Path
+):
+    (sources.root / "kernels" / "sm90").mkdir()
+    (sources.root / "kernels" / "sm90" / "krause.cu").write_text(HOPPER_KERNEL)
+    result = build(output, progress=Recorder(), architectures=[architecture], api="none", sources=sources)
+    assert result.info.hopper == kernels
+    log = (output / "build.log").read_text()
+    assert ("-gencode=arch=compute_90a,code=sm_90a" in log) == bool(kernels)
+    assert "code=compute_90a" not in log
+    assert inspect_library(result.libraries[0].path).notes == ()
+
+
 @pytest.mark.slow
 def test_plugins_of_the_headers_here(sources: Sources, output: Path, headers: TensorRtHeaders):
     result = build(output, progress=Recorder(), architectures=[87], tensorrt_include=headers.include, sources=sources)

@@ -1,11 +1,13 @@
 // What wgmma reaches: products of one block a multiprocessor on random numbers, nothing else in the loop.
-//   nvcc -std=c++17 -O3 -DNDEBUG -gencode=arch=compute_90a,code=sm_90a -o wgmma_rate wgmma_rate.cu && ./wgmma_rate
-#include "ptx.cuh"
+//   nvcc -std=c++17 -O3 -DNDEBUG -gencode=arch=compute_90a,code=sm_90a \
+//       -Iplugins/kernels -Iplugins/include -o wgmma_rate benchmarks/gpu/hopper/wgmma_rate.cu && ./wgmma_rate
+#include <sm90/ptx.cuh>
 
 #include <cstdio>
 #include <cstdlib>
 
-using namespace attnexport::hopper;
+using namespace attnexport;
+using namespace attnexport::sm90;
 
 #define CHECK(call)                                                            \
     do {                                                                       \

@@ -14,6 +14,7 @@ struct Device {
     int multiprocessors;
     int shared_bytes;                    // largest dynamic shared memory of a block
     int shared_bytes_of_multiprocessor;  // of all blocks that share one
+    int major = 0;                       // compute capability
 
     // How many blocks of this much shared memory a multiprocessor holds; 0: a block is not allowed that much.
     constexpr int resident_blocks(size_t bytes) const {
@@ -27,6 +28,7 @@ struct Device {
         if (cudaGetDevice(&id) != cudaSuccess) return device;
         cudaDeviceGetAttribute(&device.multiprocessors, cudaDevAttrMultiProcessorCount, id);
         cudaDeviceGetAttribute(&device.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, id);
+        cudaDeviceGetAttribute(&device.major, cudaDevAttrComputeCapabilityMajor, id);
         cudaDeviceGetAttribute(&device.shared_bytes_of_multiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor, id);
         return device;
     }

@@ -49,9 +49,4 @@ static __global__ void scan_chunks(float *chunk_sums, int chunks, int columns) {
     }
 }
 
-struct Identity {
-    static constexpr int kTerms = 1;
-    static __device__ __forceinline__ void add(float (&sums)[1], float value) { sums[0] += value; }
-};
-
 }  // namespace attnexport

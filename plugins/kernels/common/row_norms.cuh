@@ -6,16 +6,17 @@
 
 namespace attnexport {
 
-// norms[row] = factor * |x[row]|^2, one warp a row.
+// norms[row] = factor * |x[row]|^2, by `lanes` of a warp a row, a power of two.
 template <class T>
-__global__ void row_norms(const T *x, float *norms, int64_t rows, int width, float factor) {
-    const int64_t row = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
-    if (row >= rows) return;
-    const int lane = threadIdx.x % 32;
+__global__ void row_norms(const T *x, float *norms, int64_t rows, int width, int lanes, float factor) {
+    wait_for_previous();
+    let_next_begin();
+    const int64_t row = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / lanes;
+    const int lane = threadIdx.x % lanes, present = row < rows ? width : 0;
     const T *source = x + row * width;
     float sum = 0.f;
     if (sizeof(T) == 2 && width % 8 == 0) {
-        for (int column = lane * 8; column < width; column += 256) {
+        for (int column = lane * 8; column < present; column += lanes * 8) {
             const uint4 piece = *reinterpret_cast<const uint4 *>(source + column);
             const T *values = reinterpret_cast<const T *>(&piece);
 #pragma unroll
@@ -25,23 +26,32 @@ __global__ void row_norms(const T *x, float *norms, int64_t rows, int width, flo
             }
         }
     } else {
-        for (int column = lane; column < width; column += 32) {
+        for (int column = lane; column < present; column += lanes) {
             const float value = widen(source[column]);
             sum = fmaf(value, value, sum);
         }
     }
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-    if (lane == 0) norms[row] = factor * sum;
+    for (int step = lanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    if (lane == 0 && row < rows) norms[row] = factor * sum;
+}
+
+// Lanes that all have 16 bytes of a row to read, where rows are read so.
+template <class T>
+int norm_lanes(int width) {
+    int lanes = 32;
+    while (sizeof(T) == 2 && width % 8 == 0 && lanes > 1 && lanes / 2 * 8 >= width) lanes /= 2;
+    return lanes;
 }
 
 // Returns attnexport_status.
 template <class T>
 int launch_row_norms(const T *x, float *norms, int64_t rows, int width, float factor, cudaStream_t stream) {
-    constexpr int kWarps = 8;
+    constexpr int kThreads = 256;
     if (rows == 0) return ATTNEXPORT_OK;
-    const dim3 grid(static_cast<unsigned>((rows + kWarps - 1) / kWarps));
-    return launch_kernel(row_norms<T>, grid, dim3(kWarps * 32), 0, stream, x, norms, rows, width, factor) == cudaSuccess
+    const int lanes = norm_lanes<T>(width), block_rows = kThreads / lanes;
+    const dim3 grid(static_cast<unsigned>((rows + block_rows - 1) / block_rows));
+    return launch_kernel(row_norms<T>, grid, dim3(kThreads), 0, stream, x, norms, rows, width, lanes, factor) ==
+                   cudaSuccess
                ? ATTNEXPORT_OK
                : ATTNEXPORT_CUDA_ERROR;
 }

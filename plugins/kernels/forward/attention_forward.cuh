@@ -14,6 +14,7 @@ namespace attnexport {
 template <class Variant, class T, class Config>
 __global__ void __launch_bounds__(Config::kThreads) attention_forward(const ParamsOf<Variant, T> p) {
     constexpr int kStages = Config::kStages;
+    let_next_begin();
     const ForwardTiles<Variant, T, Config> tiles(p);
     BlockRows<Variant, T, Config> rows(p);
     tiles.load_queries(p, rows.first, rows.total);

@@ -13,6 +13,7 @@ __host__ __device__ inline int combine_warps_per_row(const Shape &s) { return (s
 // One warp for 32 columns of a row. Everything is added in a fixed order, so that equal inputs give equal bits.
 template <class Variant, class T>
 __global__ void combine_splits(const ParamsOf<Variant, T> p) {
+    wait_for_previous();
     const Shape &shape = p.shape;
     const int group = shape.heads / shape.kv_heads, total = group * shape.rows, pieces = combine_warps_per_row(shape);
     const int64_t rows = static_cast<int64_t>(shape.batch) * shape.kv_heads * total;

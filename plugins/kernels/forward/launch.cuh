@@ -1,6 +1,7 @@
 // Chooses the instantiation of the forward kernel that serves a shape on a device, and launches it.
 #pragma once
 
+#include <sm90/path.h>
 #include <forward/attention_forward.cuh>
 #include <forward/splits.cuh>
 
@@ -70,6 +71,7 @@ int for_simt_width(const Shape &s, F f) {
 
 template <class Variant, class T>
 int launch_one_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
+    if (sm90::Path<Variant, T>::serves(p, device)) return sm90::Path<Variant, T>::launch(p, device, stream);
     const bool few = p.shape.group_rows() <= kFewRows;
     if constexpr (sizeof(T) == 2)
         if (uses_tensor_cores<T>(p.shape))
@@ -88,15 +90,19 @@ int launch_one_forward(const ParamsOf<Variant, T> &p, const Device &device, cuda
 constexpr int kRowWarps = 4;
 
 template <class Variant, class T>
+cudaError_t launch_combine(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
+    const size_t warps = total_rows(p.shape) * combine_warps_per_row(p.shape);
+    const dim3 grid(static_cast<unsigned>((warps + kRowWarps - 1) / kRowWarps)), block(kRowWarps * 32);
+    return device.major >= 9 ? launch_behind(combine_splits<Variant, T>, grid, block, 0, stream, p)
+                             : launch_kernel(combine_splits<Variant, T>, grid, block, 0, stream, p);
+}
+
+template <class Variant, class T>
 int launch_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
     if (total_rows(p.shape) == 0) return ATTNEXPORT_OK;
     const int status = launch_one_forward<Variant>(p, device, stream);
     if (status != ATTNEXPORT_OK || p.splits <= 1) return status;
-    const size_t warps = total_rows(p.shape) * combine_warps_per_row(p.shape);
-    const dim3 grid(static_cast<unsigned>((warps + kRowWarps - 1) / kRowWarps));
-    return launch_kernel(combine_splits<Variant, T>, grid, dim3(kRowWarps * 32), 0, stream, p) == cudaSuccess
-               ? ATTNEXPORT_OK
-               : ATTNEXPORT_CUDA_ERROR;
+    return launch_combine<Variant>(p, device, stream) == cudaSuccess ? ATTNEXPORT_OK : ATTNEXPORT_CUDA_ERROR;
 }
 
 }  // namespace attnexport

@@ -53,6 +53,8 @@ void stop(const Thread &thread) {
         fail(waiter, "deadlock: waits in %s (mask 0x%08x) for lanes 0x%08x, of which lane %d is at %s (mask 0x%08x)%s",
              name(first.kind), first.mask, missing, absent.lane, name(absent.at), absent.mask, barrier);
     }
+    if (!block.parked.empty())
+        fail(*block.parked.front(), "deadlock: waits for a barrier to which too few arrive%s", barrier);
     std::abort();
 }
 
@@ -135,6 +137,7 @@ void run_block() {
     block.num_warps = (threads + kLanes - 1) / kLanes;
     block.live = threads;
     block.at_barrier = block.ready_warps = 0;
+    for (NamedBarrier &named : block.named) named = {};
     block.current = &block.host;
     block.host.warp = nullptr;
     for (int number = 0; number < threads; ++number) {
@@ -157,6 +160,18 @@ void run_block() {
         make_ready(warp, warp.live);
     }
     change_thread();
+}
+
+void park() {
+    Thread &self = *block.current;
+    block.parked.push_back(&self);
+    stop(self);
+    change_thread();
+}
+
+void wake_parked() {
+    for (Thread *thread : block.parked) make_ready(*thread->warp, bit(*thread));
+    block.parked.clear();
 }
 
 void meet(Collective kind, uint32_t mask) {

@@ -4,6 +4,7 @@
 #include "fiber.h"
 
 #include <attnexport/cpu/collectives.h>
+#include <attnexport/cpu/hopper.h>
 #include <attnexport/cpu/launch.h>
 #include <attnexport/cpu/threads.h>
 
@@ -44,6 +45,13 @@ struct Operand {
     uint32_t *x;
     float *c;
     const uint32_t *a, *b;
+    const Product *product;
+};
+
+// Of some threads; the generation counts how often they have met.
+struct NamedBarrier {
+    int arrived;
+    uint32_t generation;
 };
 
 // Lanes that wait for each other.
@@ -71,6 +79,8 @@ struct Block {
     int num_warps;
     uint32_t live, at_barrier;  // numbers of threads
     uint32_t ready_warps;       // set
+    NamedBarrier named[16];
+    std::vector<Thread *> parked;
     Warp warps[kMostWarps];
     Thread threads[kMostThreads];
 };
@@ -84,8 +94,14 @@ void seed_order(uint64_t seed);
 // Waits until the live lanes of the mask have come to the same collective, whose results are then there.
 void meet(Collective kind, uint32_t mask);
 
+// Waits until another thread has called wake_parked(); what it waits for may be there then.
+void park();
+void wake_parked();
+
 // Carries out a collective for the lanes that have met.
 void complete(Warp &warp, const Rendezvous &rendezvous);
+void multiply_group(Warp &warp);
+void store_matrices(Warp &warp);
 
 // Bytes of shared memory at an address; ends the process where they are outside or not aligned.
 unsigned char *shared_at(const Thread &thread, uint32_t address, int bytes, const char *what);

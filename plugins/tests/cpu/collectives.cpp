@@ -175,6 +175,8 @@ void complete(Warp &warp, const Rendezvous &met) {
         case Collective::kLoadMatrixTransposed: return load_matrices(warp, kind);
         case Collective::kMmaHalf: return multiply_all<HalfValue>(warp);
         case Collective::kMmaBfloat16: return multiply_all<Bfloat16Value>(warp);
+        case Collective::kWgmma: return multiply_group(warp);
+        case Collective::kStoreMatrix: return store_matrices(warp);
     }
 }
 

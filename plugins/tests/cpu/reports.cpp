@@ -59,7 +59,8 @@ const char *name(Collective kind) {
         "__syncthreads",     "__syncwarp",        "__shfl_sync",       "__shfl_xor_sync",  "__shfl_up_sync",
         "__shfl_down_sync",  "__any_sync",        "__all_sync",        "__ballot_sync",    "__reduce_add_sync",
         "__reduce_min_sync", "__reduce_max_sync", "__reduce_and_sync", "__reduce_or_sync", "__reduce_xor_sync",
-        "ldmatrix",          "ldmatrix.trans",    "mma (half)",        "mma (bfloat16)",
+        "ldmatrix",          "ldmatrix.trans",    "mma (half)",        "mma (bfloat16)",   "wgmma",
+        "stmatrix",
     };
     return names[static_cast<int>(kind)];
 }

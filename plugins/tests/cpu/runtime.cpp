@@ -87,7 +87,9 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
             break;
         case cudaDevAttrMaxThreadsPerBlock: *value = kMostThreads; break;
         case cudaDevAttrWarpSize: *value = kLanes; break;
-        case cudaDevAttrComputeCapabilityMajor: *value = 9; break;
+        case cudaDevAttrComputeCapabilityMajor:
+            *value = static_cast<int>(number_from_environment("ATTNEXPORT_CPU_MAJOR", 8));
+            break;
         case cudaDevAttrComputeCapabilityMinor: *value = 0; break;
         default: return note(cudaErrorInvalidValue);
     }

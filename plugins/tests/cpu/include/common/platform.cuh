@@ -20,6 +20,8 @@
 // Blocks run one after the other, so that a static variable is the shared memory of the block that runs.
 #undef __shared__
 #define __shared__ static
+#undef __grid_constant__
+#define __grid_constant__
 #undef __launch_bounds__
 #define __launch_bounds__(...)
 
@@ -59,6 +61,10 @@ template <int kPending>
 void wait_for_copies() {
     cpu::wait_for_copies(kPending);
 }
+
+// Kernels run one after the other.
+inline void let_next_begin() {}
+inline void wait_for_previous() {}
 
 // Subnormal results are flushed as the instruction does.
 inline float exp2_fast(float x) {

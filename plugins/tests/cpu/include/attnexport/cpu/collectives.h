@@ -29,6 +29,8 @@ enum class Collective : uint8_t {
     kLoadMatrixTransposed,
     kMmaHalf,
     kMmaBfloat16,
+    kWgmma,
+    kStoreMatrix,
 };
 
 uint64_t shuffle(Collective kind, uint32_t mask, uint64_t value, int argument, int width);

@@ -44,6 +44,12 @@ cudaError_t launch_kernel(void (*kernel)(Params...), dim3 grid, dim3 block, size
     return cpu::run({grid, block, shared, reinterpret_cast<const void *>(kernel), &call, &Call::run});
 }
 
+template <class... Params, class... Args>
+cudaError_t launch_behind(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream,
+                          Args... args) {
+    return launch_kernel(kernel, grid, block, shared, stream, args...);
+}
+
 }  // namespace attnexport
 
 // The CUDA headers declare this overload for nvcc only.

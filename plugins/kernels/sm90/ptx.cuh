@@ -2,18 +2,11 @@
 // Compiles for sm_90a alone.
 #pragma once
 
+#include <forward/mma.cuh>
+
 #include <cuda.h>
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
 
-#include <cstdint>
-
-namespace attnexport::hopper {
-
-__device__ __forceinline__ uint32_t shared_address(const void *pointer) {
-    return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
+namespace attnexport::sm90 {
 
 // Barriers in shared memory. A phase ends when `arrivals` have come and all expected bytes are there.
 __device__ __forceinline__ void init_barrier(uint32_t barrier, int arrivals) {
@@ -44,30 +37,26 @@ __device__ __forceinline__ void wait(uint32_t barrier, int parity) {
 // A box of a three-dimensional tensor into shared memory; adds its bytes to the barrier.
 __device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap &map, uint32_t barrier, int x, int y, int z) {
     asm volatile(
-        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::
-            "r"(to),
+        "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::"
+        "complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(to),
         "l"(reinterpret_cast<uint64_t>(&map)), "r"(barrier), "r"(x), "r"(y), "r"(z)
         : "memory");
 }
 
-// `bytes`, a multiple of 16, into shared memory; adds them to the barrier.
-__device__ __forceinline__ void copy_bytes(uint32_t to, const void *from, int bytes, uint32_t barrier) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
-                 "l"(from), "r"(bytes), "r"(barrier)
-                 : "memory");
-}
-
-__device__ __forceinline__ float2 load_pair(uint32_t from) {
-    float2 x;
-    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(x.x), "=f"(x.y) : "r"(from));
-    return x;
+// Flips the signs of two 16-bit floats in shared memory.
+__device__ __forceinline__ void flip_signs(uint32_t at) {
+    asm volatile(
+        "{\n.reg .b32 pair;\nld.shared.b32 pair, [%0];\nxor.b32 pair, "
+        "pair, 0x80008000;\nst.shared.b32 [%0], pair;\n}\n" ::"r"(at)
+        : "memory");
 }
 
 __device__ __forceinline__ void store_box(const CUtensorMap &map, uint32_t from, int x, int y, int z) {
-    asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(
-                     reinterpret_cast<uint64_t>(&map)),
-                 "r"(from), "r"(x), "r"(y), "r"(z)
-                 : "memory");
+    asm volatile(
+        "cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, "
+        "{%2, %3, %4}], [%1];" ::"l"(reinterpret_cast<uint64_t>(&map)),
+        "r"(from), "r"(x), "r"(y), "r"(z)
+        : "memory");
 }
 
 __device__ __forceinline__ void commit_stores() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
@@ -102,10 +91,6 @@ template <int kRegisters>
 __device__ __forceinline__ void give_registers() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
-
-// Programmatic dependent launch: lets the next kernel begin; waits for the kernels before this one.
-__device__ __forceinline__ void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
-__device__ __forceinline__ void wait_for_previous() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
 // Products of a warpgroup: begin, any number of multiplications, commit, wait until at most kPending groups run.
 __device__ __forceinline__ void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -150,27 +135,17 @@ template <class T>
 struct Wgmma;
 
 template <>
-struct Wgmma<__half> {
+struct Wgmma<__half>{
 #define ATTNEXPORT_TYPE "f16"
-#include "wgmma_shapes.inc"
+#include <sm90/wgmma_shapes.inc>
 #undef ATTNEXPORT_TYPE
-
-    static __device__ __forceinline__ uint32_t pack(float low, float high) {
-        __half2 packed = __floats2half2_rn(low, high);
-        return *reinterpret_cast<uint32_t *>(&packed);
-    }
 };
 
 template <>
-struct Wgmma<__nv_bfloat16> {
+struct Wgmma<__nv_bfloat16>{
 #define ATTNEXPORT_TYPE "bf16"
-#include "wgmma_shapes.inc"
+#include <sm90/wgmma_shapes.inc>
 #undef ATTNEXPORT_TYPE
-
-    static __device__ __forceinline__ uint32_t pack(float low, float high) {
-        __nv_bfloat162 packed = __floats2bfloat162_rn(low, high);
-        return *reinterpret_cast<uint32_t *>(&packed);
-    }
 };
 
 // Four 8 x 8 matrices of 16-bit elements from mma fragments; thread t gives the address of row t % 8 of matrix t / 8.
@@ -180,20 +155,4 @@ __device__ __forceinline__ void store_matrix_x4(uint32_t address, const uint32_t
                  : "memory");
 }
 
-// 2^x for x <= 127 without the special function unit, to 7.5e-5 of the value; below 2^-126 that.
-__device__ __forceinline__ float exp2_polynomial(float x) {
-    constexpr float kRounder = 12582912.f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-    x = fmaxf(x, -126.f);
-    const float whole = x + kRounder, rest = x - (whole - kRounder);
-    const float power =
-        fmaf(fmaf(fmaf(0.05517166853f, rest, 0.24261114001f), rest, 0.69326096773f), rest, 0.99992805719f);
-    return __int_as_float(__float_as_int(power) + (__float_as_int(whole) << 23));
-}
-
-__device__ __forceinline__ float exp2_fast(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-}  // namespace attnexport::hopper
+}  // namespace attnexport::sm90

@@ -1,0 +1,32 @@
+// The way from a variant's launch to its Hopper kernel. Those are compiled for SM 90 alone and by themselves
+// (sm90/*.cu): a library without them leaves the pointer null, and every call takes the portable kernels.
+#pragma once
+
+#include <common/device.h>
+#include <forward/params.cuh>
+
+#pragma GCC visibility push(hidden)
+
+namespace attnexport::sm90 {
+
+constexpr int kSharedBytes = 227 * 1024;  // that a block of an SM 90 may have
+
+template <class Variant, class T>
+struct Path {
+    // Behind a launch, in the same stream, that wrote what the hooks read. Returns attnexport_status.
+    using Launch = int (*)(const ParamsOf<Variant, T> &, const Device &, cudaStream_t);
+    static inline Launch launch = nullptr;
+
+    // Whether the kernel serves a call whose queries are many and whose keys are not split.
+    static bool serves(const ParamsOf<Variant, T> &p, const Device &device) {
+        const Shape &s = p.shape;
+        const bool has_width = s.width == s.value_width && (s.width == 64 || s.width == 128);
+        return launch != nullptr && device.major == 9 && device.shared_bytes >= kSharedBytes && has_width &&
+               s.keys > 0 && s.rows >= 64 && p.splits <= 1 && p.thresholds == nullptr &&
+               p.neighbourhood.grid_width == 0;
+    }
+};
+
+}  // namespace attnexport::sm90
+
+#pragma GCC visibility pop

@@ -1,0 +1,70 @@
+"""The kernels of Hopper's own instructions, run on the CPU, against the float64 references."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from attnexport.plugins.calling.library import Library
+from tests.plugins.kernel_cases import Case, Sizes, hold_to_reference, make_arguments, run_kernel
+
+pytestmark = pytest.mark.slow
+
+DTYPES = (torch.float16, torch.bfloat16)
+SIZES = (
+    Sizes(heads=2, kv_heads=1, rows=70, keys=300, batch=1),
+    Sizes(heads=2, kv_heads=2, rows=200, keys=200, causal=True, batch=1),
+    Sizes(heads=1, kv_heads=1, rows=200, keys=260, causal=True, kv_lengths=(260, 90), q_start=(60, -30)),
+    Sizes(heads=1, kv_heads=1, rows=64, keys=130, kv_lengths=(0, 129)),
+)
+OPTIONS = (
+    ("AffineScaledAttention", {}),
+    ("AffineScaledAttention", {"scale": -0.7}),
+    ("KrauseAttention", {}),
+    ("KrauseAttention", {"window": 50}),
+)
+CASES = [
+    Case(op_type, Sizes(**{**vars(sizes), "width": width, "value_width": width}), options)
+    for (op_type, options), sizes, width in itertools.product(OPTIONS, SIZES, (64, 128))
+]
+
+
+@pytest.fixture
+def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulated device has compute capability 9.0."""
+    monkeypatch.setenv("ATTNEXPORT_CPU_MAJOR", "9")
+
+
+@pytest.mark.usefixtures("hopper")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_hopper_kernel_is_within_the_error_budget(case: Case, dtype: torch.dtype, emulated_library: Library):
+    outcome = hold_to_reference(case, emulated_library.ops[case.op_type], dtype)
+    assert outcome.good, f"error {outcome.error:.3g}, allowed {outcome.allowed:.3g}"
+
+
+@pytest.mark.usefixtures("hopper")
+@pytest.mark.parametrize("case", CASES[:2] + CASES[-4:-2], ids=str)
+def test_the_order_of_warps_does_not_matter(case: Case, emulated_library: Library, monkeypatch: pytest.MonkeyPatch):
+    results = []
+    for seed in ("1", "2", "3"):
+        monkeypatch.setenv("ATTNEXPORT_CPU_SEED", seed)
+        results.append(run_kernel(emulated_library.ops[case.op_type], make_arguments(case, torch.float16)))
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[-1]], ids=str)
+def test_only_hopper_is_given_them(case: Case, emulated_library: Library, monkeypatch: pytest.MonkeyPatch):
+    op, arguments = emulated_library.ops[case.op_type], make_arguments(case, torch.float16)
+    portable = run_kernel(op, arguments)
+    results = {}
+    for major in ("8", "9", "10"):
+        monkeypatch.setenv("ATTNEXPORT_CPU_MAJOR", major)
+        results[major] = run_kernel(op, arguments)
+    # The kernels add in other orders.
+    assert torch.equal(results["8"], portable)
+    assert torch.equal(results["10"], portable)
+    assert not torch.equal(results["9"], portable)
