@@ -28,7 +28,8 @@ from attnexport.accuracy.diagnosis.bisect.taps import file_taps
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.graph.inspection import read_model
-from attnexport.models.loading import load_model
+from attnexport.models.loading.sources import load_model
+from attnexport.models.model import Model
 
 LAYERS, DIM, HEADS, TOKENS, BATCH = 24, 384, 6, 197, 8
 FAULTY = "blocks.12.mlp.0"
@@ -94,14 +95,14 @@ def resident_mib(field: str) -> float:
 def run_check(program: ExportedProgram, path: Path, batch: Batch) -> None:
     """The check alone."""
     backend = OnnxRuntimeBackend(path)
-    contender = BackendContender(ContenderFacts("file", backend.description, "fp32", ""), backend, program)
-    check(TorchRuns(program), [contender], [batch])
+    contender = BackendContender(ContenderFacts("file", backend.description, "fp32", ""), backend, Model(program))
+    check(TorchRuns(Model(program)), [contender], [batch])
 
 
 def run_bisect(program: ExportedProgram, path: Path, batch: Batch) -> None:
     """The check, and then the search."""
     run_check(program, path, batch)
-    found = bisect(program, path, batch, OnnxRuntimeBackend)
+    found = bisect(Model(program), path, batch, OnnxRuntimeBackend)
     assert found.guilty is None
     assert len(found.layers) > 2 * LAYERS
 
@@ -109,7 +110,7 @@ def run_bisect(program: ExportedProgram, path: Path, batch: Batch) -> None:
 def run_bisect_of_faulty(program: ExportedProgram, path: Path, batch: Batch) -> None:
     """The same on the file with a fault, which is looked for tensor by tensor inside its layer."""
     run_check(program, path.with_name("faulty.onnx"), batch)
-    found = bisect(program, path.with_name("faulty.onnx"), batch, OnnxRuntimeBackend)
+    found = bisect(Model(program), path.with_name("faulty.onnx"), batch, OnnxRuntimeBackend)
     assert found.guilty is not None
     assert found.guilty.layer == FAULTY
 

@@ -23,7 +23,7 @@ from attnexport.accuracy.contenders.opening import Opener, parse_contender
 from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
 from attnexport.accuracy.inputs.files import data_batches
 from attnexport.conversion.converting import convert
-from attnexport.models.loading import as_program, load_model
+from attnexport.models.loading.sources import load_model
 
 WIDTH, HEADS, LAYERS, PATCH, SIZE, CLASSES = 384, 6, 12, 16, 224, 1000
 
@@ -62,18 +62,18 @@ def prepare(folder: Path, images: int) -> None:
     model = folder / "vit.pt2"
     example = torch.randn(2, 3, SIZE, SIZE)
     attnexport.save(VisionTransformer().eval(), model, args=example, dynamic_shapes={"image": {0: "batch"}})
-    convert(as_program(load_model(model)), None, folder / "vit.onnx")
+    convert(load_model(model), None, folder / "vit.onnx")
     random = np.random.default_rng(0)
     np.savez(folder / "images.npz", image=random.standard_normal((images, 3, SIZE, SIZE), dtype=np.float32))
 
 
 def measure(what: str, folder: Path) -> tuple[float, float, float]:
     """Seconds by the clock and of the processor, and the largest resident MiB; loading is not timed."""
-    program = as_program(load_model(folder / "vit.pt2"))
+    model = load_model(folder / "vit.pt2")
     cache = OutputCache(folder / "cache" if "cached" in what else None)
-    runs = TorchRuns(program, cache)
+    runs = TorchRuns(model, cache)
     contender = Opener(runs).open(parse_contender(str(folder / "vit.onnx")))
-    batches = data_batches(program, folder / "images.npz")
+    batches = data_batches(model, folder / "images.npz")
     start, busy = time.perf_counter(), time.process_time()
     if what == "reference":
         for batch in batches:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from attnexport.errors import AttnexportError as AttnexportError
     from attnexport.errors import ConversionError as ConversionError
     from attnexport.errors import InputError as InputError
-    from attnexport.models.loading import load_model as load_model
+    from attnexport.models.loading.sources import load_model as load_model
+    from attnexport.models.model import Model as Model
     from attnexport.models.saving import save as save
     from attnexport.variants.affine import *
     from attnexport.variants.geometry import AttentionGeometry as AttentionGeometry
@@ -34,10 +35,11 @@ _HOME = {
     "Conversion": "conversion.converting",
     "ConversionError": "errors",
     "InputError": "errors",
+    "Model": "models.model",
     "attention_geometry": "variants.geometry",
     "check": "accuracy.checking",
     "convert": "conversion.converting",
-    "load_model": "models.loading",
+    "load_model": "models.loading.sources",
     "save": "models.saving",
 }
 

@@ -15,7 +15,7 @@ from attnexport.accuracy.contenders.opening import Opener, parse_contender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import data_batches
 from attnexport.conversion.converting import Conversion, convert
-from attnexport.models.loading import as_program, load_model
+from attnexport.models.loading.sources import load_model
 
 SAMPLES = Path(__file__).parent
 
@@ -23,10 +23,9 @@ SAMPLES = Path(__file__).parent
 def convert_and_check(model: Path, output: Path) -> tuple[Conversion, ContenderResult]:
     """One sample, with the test data beside it."""
     loaded = load_model(model)
-    program = as_program(loaded)
-    conversion = convert(program, None, output, dim_names=loaded.dim_names)
-    batches = data_batches(program, model.parent / "test.npz")
-    runs = TorchRuns(program)
+    conversion = convert(loaded, None, output)
+    batches = data_batches(loaded, model.parent / "test.npz")
+    runs = TorchRuns(loaded)
     contender = Opener(runs).open(parse_contender(str(output)))
     return conversion, check(runs, [contender], batches, Plan(predictions=True)).contenders[0]
 

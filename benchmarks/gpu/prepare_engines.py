@@ -21,12 +21,10 @@ import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.export import ExportedProgram
 
 import attnexport
-from attnexport.accuracy.check.budget import TORCH_ERROR_FACTOR, relative_floor, variants_of
-from attnexport.models.interpreting import Evaluator
-from attnexport.models.program import input_specs
+from attnexport.accuracy.check.budget import TORCH_ERROR_FACTOR, relative_floor
+from attnexport.models.model import Model
 
 TARGET = "jetson-orin-jp6.0"
 """TensorRT 8.6: opset 17, no local functions."""
@@ -196,14 +194,10 @@ def prepare_sample(path: Path, folder: Path) -> Sample:
     """Converts a sample and runs it in PyTorch at three sizes, the last of which is all of its test data."""
     name = f"{path.parent.name}-{path.stem}"
     loaded = attnexport.load_model(path)
-    program = loaded.program
-    assert program is not None
-    attnexport.convert(
-        program, None, folder / f"{name}.onnx", target=TARGET, nodes="plugin", dim_names=loaded.dim_names
-    )
+    attnexport.convert(loaded, None, folder / f"{name}.onnx", target=TARGET, nodes="plugin")
     with np.load(path.parent / "test.npz") as archive:
         data = {key: archive[key] for key in archive.files}
-    (spec,) = input_specs(program)
+    (spec,) = loaded.inputs
     given = data[spec.name]
     # Whole rows and half their length where tokens are dynamic.
     lengths = (2, given.shape[1] // 2, given.shape[1]) if len(spec.shape) == 2 else (given.shape[1],) * 3
@@ -212,23 +206,21 @@ def prepare_sample(path: Path, folder: Path) -> Sample:
     for index, (count, length) in enumerate(zip(rows, lengths, strict=True)):
         cut = np.ascontiguousarray(given[:count, :length])
         labels = data["labels"][:count, :length] if data["labels"].ndim > 1 else data["labels"][:count]
-        runs.append(_run(program, {spec.name: cut}, labels, folder, f"{name}-{index}"))
+        runs.append(_run(loaded, {spec.name: cut}, labels, folder, f"{name}-{index}"))
     shapes = [
         "x".join(map(str, (count, length, *given.shape[2:]))) for count, length in zip(rows, lengths, strict=True)
     ]
     return Sample(name, f"{name}.onnx", {spec.name: ":".join(shapes)}, runs)
 
 
-def _run(
-    program: ExportedProgram, inputs: dict[str, NDArray[Any]], labels: NDArray[Any], folder: Path, name: str
-) -> Run:
+def _run(model: Model, inputs: dict[str, NDArray[Any]], labels: NDArray[Any], folder: Path, name: str) -> Run:
     tensors = [torch.from_numpy(array) for array in inputs.values()]
-    (exact,) = Evaluator(program, torch.float64).run(tensors)
+    (exact,) = model.run(tensors, dtype=torch.float64)
     allowed = {}
     right = int((exact.argmax(-1).numpy() == labels).sum())
     for precision, dtype in PRECISIONS.items():
-        (own,) = Evaluator(program, dtype).run(tensors)
-        floor = relative_floor(variants_of(program), dtype) * float(exact.abs().max())
+        (own,) = model.run(tensors, dtype=dtype)
+        floor = relative_floor(model.variants, dtype) * float(exact.abs().max())
         allowed[precision] = TORCH_ERROR_FACTOR * float((own.double() - exact).abs().max()) + floor
     np.savez(folder / f"{name}.npz", **inputs)
     np.savez(folder / f"{name}.reference.npz", output=exact.numpy(), labels=labels)
@@ -263,9 +255,9 @@ def _first_heads(module: nn.Module, inputs: dict[str, Drawn]) -> tuple[NDArray[A
     few = copy.deepcopy(module)
     for name, value in few.named_buffers():
         setattr(few, name, value[:COMPARED_HEADS] if value.dim() else value)
-    program = torch.export.export(few, tensors)
-    (exact,), (own,) = (Evaluator(program, dtype).run(tensors) for dtype in (torch.float64, torch.float16))
-    floor = relative_floor(variants_of(program), torch.float16) * float(exact.abs().max())
+    model = Model(torch.export.export(few, tensors))
+    (exact,), (own,) = (model.run(tensors, dtype=dtype) for dtype in (torch.float64, torch.float16))
+    floor = relative_floor(model.variants, torch.float16) * float(exact.abs().max())
     return exact.numpy(), TORCH_ERROR_FACTOR * float((own.double() - exact).abs().max()) + floor
 
 

@@ -22,12 +22,11 @@ from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.accuracy.inputs.reading_anew import read_data
 from attnexport.models.fitness import refuse_unfit
-from attnexport.models.loading.sources import Model, named_source
-from attnexport.models.state.preparing import without_state
+from attnexport.models.loading.sources import ModelSource, as_model
 
 
 def check(
-    model: Model,
+    model: ModelSource,
     contenders: Sequence[str | os.PathLike[str]],
     args: Sequence[Any] | Tensor | None = None,
     *,
@@ -68,21 +67,20 @@ def check(
         ConversionError: the module cannot be exported, or is one that no file can be held to.
     """
     wanted = [parse_contender(os.fspath(text)) for text in contenders]
-    source = named_source(model, args, kwargs, dynamic_shapes)
-    refuse_unfit(source.program)
-    prepared = without_state(source.program, state_for(wanted))
-    source = replace(source, program=prepared.program)
-    runs = TorchRuns(source.program, OutputCache(None if cache is None else Path(cache)))
+    source = as_model(model, args, kwargs, dynamic_shapes)
+    refuse_unfit(source)
+    source = source.without_state(state_for(wanted))
+    runs = TorchRuns(source, OutputCache(None if cache is None else Path(cache)))
     opener = Opener(runs, precision, None if plugins is None else Path(plugins))
     with tempfile.TemporaryDirectory() as scratch:
         opened = open_all(opener, wanted, Path(scratch))
         batches: Iterable[Batch]
         if data is not None:
-            batches = read_data(Path(data), source.program, runs.source_hash, source.dim_names)
+            batches = read_data(Path(data), source)
             left_out: Mapping[str, str] = {}
         else:
             wanted_kinds, engines = chosen_kinds(kinds), profiles_of(opened)
-            batches = generated_inputs(source.program, wanted_kinds, seeds=seeds, seed=seed, engines=engines)
+            batches = generated_inputs(source, wanted_kinds, seeds=seeds, seed=seed, engines=engines)
             left_out = batches.left_out
         report = check_contenders(runs, [one.contender for one in opened], batches, plan, left_out=left_out)
-    return replace(report, notes=(*prepared.notes, *report.notes))
+    return replace(report, notes=(*source.notes, *report.notes))

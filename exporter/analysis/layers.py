@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from attnexport.models.attention_calls import OperatorCall, visit_calls
+from attnexport.models.model import Model
 from attnexport.variants.dense import masked_softmax
 from attnexport.variants.visibility import visible_mask
 
@@ -84,10 +84,8 @@ def _attention_call(call: OperatorCall) -> AttentionCall | None:
     return AttentionCall(call.layer, "softmax attention", weights, call.args[2], visible)
 
 
-def visit_attention(
-    program: ExportedProgram, tensors: Sequence[Tensor], visit: Callable[[AttentionCall], None]
-) -> None:
-    """Runs the program once and calls ``visit`` for every attention call, in order.
+def visit_attention(model: Model, tensors: Sequence[Tensor], visit: Callable[[AttentionCall], None]) -> None:
+    """Runs the model once and calls ``visit`` for every attention call, in order.
 
     Seen are the operators of attnexport and torch's scaled_dot_product_attention on (B, H, N, D).
     """
@@ -97,4 +95,4 @@ def visit_attention(
         if found is not None:
             visit(found)
 
-    visit_calls(program, tensors, visit_operator)
+    visit_calls(model, tensors, visit_operator)

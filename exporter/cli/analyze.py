@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, write_json
-from attnexport.cli.model import load_for_runs, model_options, options_of
+from attnexport.cli.model import load, model_options, options_of
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.files.outputs import check_output, replacing
+from attnexport.models.state.choices import AS_NEEDED
 
 
 def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -61,12 +62,12 @@ def command(
 
     check_output(json_path)
     check_output(png_path)
-    loaded = load_for_runs(options_of(model, given))
+    loaded = load(options_of(model, given)).without_state(AS_NEEDED)
     statistics = HeadStatistics(sizes, rows=rows, distance=distance)
     read = 0
     with out().status("running"):
-        for batch in data_batches(loaded.program, data, dim_names=loaded.dim_names, limit=samples):
-            visit_attention(loaded.program, batch.tensors, statistics.add)
+        for batch in data_batches(loaded, data, limit=samples):
+            visit_attention(loaded, batch.tensors, statistics.add)
             read += batch.rows
     reports = statistics.reports()
     if not reports:

@@ -11,7 +11,7 @@ import click
 
 from attnexport.cli.console import debug_option, out, report_errors, say
 from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
-from attnexport.cli.model import load_for_runs, model_options, options_of
+from attnexport.cli.model import load, model_options, options_of
 from attnexport.cli.reports import report_options, report_paths, write_reports
 from attnexport.cli.untrusted import strangers_in_a_child
 from attnexport.errors import InputError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from attnexport.accuracy.check.judging import Plan
     from attnexport.accuracy.check.results import CheckReport
     from attnexport.accuracy.contenders.opening import ContenderText
-    from attnexport.cli.model import Loaded
+    from attnexport.models.model import Model
 
 _PRECISIONS = click.Choice(["fp64", "fp32", "fp16", "bf16"])
 
@@ -87,15 +87,15 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
     from attnexport.plugins.runtime.request import EngineOptions
 
     _refuse_unfit_options(contenders, given)
-    loaded = load_for_runs(options_of(model, given), state_for(contenders))
-    refuse_unfit(loaded.program)
+    loaded = load(options_of(model, given)).without_state(state_for(contenders))
+    refuse_unfit(loaded)
     folder = None if given["no_cache"] else given["cache"] or default_folder()
-    runs = TorchRuns(loaded.program, OutputCache(folder))
+    runs = TorchRuns(loaded, OutputCache(folder))
     plan = _plan(str(model), loaded, given)
     opener = Opener(runs, given["precision"], given["plugins"])
     opened = open_all(opener, contenders, scratch)
     contenders = [one.text for one in opened]
-    inputs = chosen_inputs(loaded, runs, options_of_inputs(given), profiles_of(opened))
+    inputs = chosen_inputs(loaded, options_of_inputs(given), profiles_of(opened))
     suspects: dict[str, Batch] = {}
     with progress_bar("checking") as progress:
         report = check(
@@ -111,14 +111,14 @@ def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given:
     runs.cache.trim()
     with out().status("looking into layers"):
         if given["bisect"]:
-            report = with_guilty_layers(report, contenders, loaded.program, suspects, plan.budget.layers)
+            report = with_guilty_layers(report, contenders, loaded, suspects, plan.budget.layers)
         if given["hazards"]:
-            report = with_hazards(report, loaded.program, inputs.batches)
+            report = with_hazards(report, loaded, inputs.batches)
         if given["rebuild"]:
             options = BuildOptions(
                 given["target"], EngineOptions(parse_shapes(given["shapes"]), plugins=given["plugins"])
             )
-            report = with_rebuilds(report, contenders, loaded.program, inputs.batches, options, given["rebuild"])
+            report = with_rebuilds(report, contenders, loaded, inputs.batches, options, given["rebuild"])
     return report
 
 
@@ -136,15 +136,14 @@ def _refuse_unfit_options(contenders: list[ContenderText], given: dict[str, Any]
             raise InputError(f"{contender.text}: recorded outputs: expected the inputs that they are of in --data")
 
 
-def _plan(model: str, loaded: Loaded, given: dict[str, Any]) -> Plan:
-    from attnexport.accuracy.check.budget_file import BudgetFile, module_paths, read_budget_file
+def _plan(model: str, loaded: Model, given: dict[str, Any]) -> Plan:
+    from attnexport.accuracy.check.budget_file import BudgetFile, read_budget_file
     from attnexport.accuracy.check.judging import Plan
     from attnexport.accuracy.errors.metrics import find_metric
-    from attnexport.models.program import output_names
 
     budget = BudgetFile()
     if given["budget"] is not None:
-        budget = read_budget_file(given["budget"], output_names(loaded.program), module_paths(loaded.program))
+        budget = read_budget_file(given["budget"], loaded.output_names, loaded.module_paths)
     return Plan(
         model=model,
         model_sha256=loaded.sha256,

@@ -66,13 +66,12 @@ def command(
     loaded = load(options_of(model, given))
     with out().status("converting"):
         result = convert(
-            loaded.program,
+            loaded,
             None,
             output,
             opset=opset,
             target=target,
             nodes=nodes,
-            dim_names=loaded.dim_names,
             state=state,
             keep_failed=keep_failed,
             unproven=unproven,
@@ -90,5 +89,5 @@ def command(
         table.add_row("ran", text)
     table.add_row("SHA-256", result.sha256)
     out().print(table)
-    for note in (*loaded.notes, *result.notes):
+    for note in result.notes:
         out().print(f"note: {note}")

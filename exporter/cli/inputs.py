@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from attnexport.accuracy.contenders.torch_runs import TorchRuns
     from attnexport.accuracy.inputs.files import Batch
     from attnexport.accuracy.inputs.sizes import Profiles
-    from attnexport.cli.model import Loaded
+    from attnexport.models.model import Model
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,9 +78,7 @@ class ChosenInputs:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def chosen_inputs(
-    loaded: Loaded, runs: TorchRuns, options: InputOptions, engines: Sequence[Profiles] = ()
-) -> ChosenInputs:
+def chosen_inputs(model: Model, options: InputOptions, engines: Sequence[Profiles] = ()) -> ChosenInputs:
     """The batches of a recorded set, of data, or generated ones of sizes that every engine takes.
 
     Raises:
@@ -93,12 +90,11 @@ def chosen_inputs(
     from attnexport.accuracy.recorded.manifest_json import is_recorded_set
     from attnexport.errors import InputError
 
-    program, names = loaded.program, loaded.dim_names
     if options.data is None:
         seed = options.seed or 0
         longest = LONGEST if options.longest is None else options.longest
         made = generated_inputs(
-            program,
+            model,
             chosen_kinds(options.kinds),
             seeds=options.seeds or SEEDS,
             seed=seed,
@@ -112,7 +108,7 @@ def chosen_inputs(
     for name, value in {**generating, "--seed": None if is_set else options.seed}.items():
         if value is not None:
             raise InputError(f"{name}: expected without --data, which has its own inputs")
-    return ChosenInputs(read_data(data, program, runs.source_hash, names, seed=options.seed), None)
+    return ChosenInputs(read_data(data, model, seed=options.seed), None)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ import click
 
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
-from attnexport.cli.model import load_for_runs, model_options, options_of
+from attnexport.cli.model import load, model_options, options_of
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.errors import InputError
 from attnexport.files.outputs import check_output
+from attnexport.models.state.choices import AS_NEEDED
 
 
 @click.command(name="record")
@@ -45,10 +46,10 @@ def command(model: Path, output: Path, precisions: str, **given: Any) -> None:
         raise InputError(f"{output}: expected a new folder, given one that exists")
     check_output(output)
     wanted = chosen_precisions(precisions)
-    loaded = load_for_runs(options_of(model, given))
-    refuse_unfit(loaded.program)
-    runs = TorchRuns(loaded.program)
-    inputs = chosen_inputs(loaded, runs, options_of_inputs(given))
+    loaded = load(options_of(model, given)).without_state(AS_NEEDED)
+    refuse_unfit(loaded)
+    runs = TorchRuns(loaded)
+    inputs = chosen_inputs(loaded, options_of_inputs(given))
     source = Source(runs, model.name, loaded.sha256, inputs.seed)
     with progress_bar("recording") as progress:
         kinds = record(source, inputs.batches, wanted, output, left_out=inputs.left_out, progress=progress)

@@ -7,14 +7,13 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnx_ir as ir
 import torch
-from torch.export import ExportedProgram
 
 from attnexport.conversion.proving import proven
 from attnexport.errors import ConversionError, InputError
@@ -39,11 +38,9 @@ from attnexport.graph.translating import translated
 from attnexport.graph.writing import write_model
 from attnexport.graph.written_attributes import write_attributes
 from attnexport.models.fitness import refuse_unfit
-from attnexport.models.loading.dim_notes import notes_on_fixed, symbol_names
-from attnexport.models.loading.sources import Model, named_source
-from attnexport.models.program import input_specs, output_names
+from attnexport.models.loading.sources import ModelSource, as_model
+from attnexport.models.model import Model
 from attnexport.models.state.choices import REFUSE
-from attnexport.models.state.preparing import without_state
 from attnexport.targets import Target, find_target
 
 DEFAULT_OPSET = 20
@@ -84,7 +81,7 @@ class Conversion:
 
 
 def convert(
-    model: Model,
+    model: ModelSource,
     args: tuple[Any, ...] | torch.Tensor | None,
     path: str | os.PathLike[str],
     *,
@@ -137,23 +134,23 @@ def convert(
             operator and module where it does first are named), or one that could not be run.
     """
     chosen = find_target(target) if target is not None else None
-    source = named_source(model, args, kwargs, dynamic_shapes)
-    refuse_unfit(source.program)
+    source = as_model(model, args, kwargs, dynamic_shapes)
+    if dim_names is not None:
+        source = replace(source, dim_names={name: dict(axes) for name, axes in dim_names.items()})
+    refuse_unfit(source)
     refuse_wrong(source.program)
-    prepared = without_state(source.program, state)
-    program = prepared.program
-    version = _choose_opset(opset, chosen.opset if chosen else None, program)
+    pure = source.without_state(state)
+    version = _choose_opset(opset, chosen.opset if chosen else None, pure)
     inline = _inlines(nodes, chosen)
-    symbols = symbol_names(program, source.dim_names if dim_names is None else dim_names)
 
-    made = translated(program, max(version, 18))
+    made = translated(pure.program, max(version, 18))
     graph = made.model
-    moved = name_ends(graph, [spec.name for spec in input_specs(program)], output_names(program))
-    rename_dims(graph, symbols)
+    moved = name_ends(graph, pure.input_names, pure.output_names)
+    rename_dims(graph, pure.symbols)
     calls = bool(_variants_in(graph))
-    notes = [*notes_on_fixed(program, source.fixed), *_lower(graph, version, chosen, inline)]
-    notes += [*prepared.notes, *made.notes, *_notes_on_calls(calls, chosen, version, inline)]
-    _describe(graph, program, symbols, renamed(made.torch_values, moved))
+    notes = [*pure.notes_on_dims, *_lower(graph, version, chosen, inline)]
+    notes += [*pure.notes, *made.notes, *_notes_on_calls(calls, chosen, version, inline)]
+    _describe(graph, pure, renamed(made.torch_values, moved))
 
     path = Path(path)
     with replacing(path) as staging:
@@ -161,7 +158,7 @@ def convert(
         data = write_model(graph, file)
         onnx.checker.check_model(str(file))
         with _kept_when_refused(file, keep_failed):
-            verified = proven(file, program, symbols, unproven=unproven)
+            verified = proven(file, pure, unproven=unproven)
         digest = sha256(file)
     return Conversion(
         path=path,
@@ -176,8 +173,8 @@ def convert(
     )
 
 
-def _choose_opset(asked: int | None, for_target: int | None, program: ExportedProgram) -> int:
-    version = next((opset for opset in (asked, for_target) if opset is not None), _default_opset(program))
+def _choose_opset(asked: int | None, for_target: int | None, model: Model) -> int:
+    version = next((opset for opset in (asked, for_target) if opset is not None), _default_opset(model))
     if not LOWEST_OPSET <= version <= HIGHEST_OPSET:
         raise ConversionError(f"opset: expected {LOWEST_OPSET} to {HIGHEST_OPSET}, given {version}")
     if for_target is not None and version > for_target:
@@ -185,8 +182,8 @@ def _choose_opset(asked: int | None, for_target: int | None, program: ExportedPr
     return version
 
 
-def _default_opset(program: ExportedProgram) -> int:
-    dtypes = {tensor.dtype for tensor in program.state_dict.values()} | {spec.dtype for spec in input_specs(program)}
+def _default_opset(model: Model) -> int:
+    dtypes = {tensor.dtype for tensor in model.program.state_dict.values()} | {spec.dtype for spec in model.inputs}
     return BFLOAT16_OPSET if torch.bfloat16 in dtypes else DEFAULT_OPSET
 
 
@@ -216,15 +213,15 @@ def _lower(graph: ir.Model, version: int, target: Target | None, inline: bool) -
     return notes
 
 
-def _describe(graph: ir.Model, program: ExportedProgram, symbols: Mapping[str, str], values: Mapping[str, str]) -> None:
+def _describe(graph: ir.Model, model: Model, values: Mapping[str, str]) -> None:
     """Writes into the graph where it comes from, and nothing of the machine that made it."""
     sort_attributes(graph)
     strip_traces(graph)
     write_torch_values(graph, values)
     write_attributes(graph)
-    write_metadata(graph, program)
-    write_dim_ranges(graph, program, symbols)
-    write_state(graph, program)
+    write_metadata(graph, model)
+    write_dim_ranges(graph, model)
+    write_state(graph, model)
 
 
 def _notes_on_calls(calls: bool, target: Target | None, version: int, inlined: bool) -> Iterator[str]:

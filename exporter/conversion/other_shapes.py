@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from attnexport.accuracy.errors.distance import relative_l2
 from attnexport.backends import fed
@@ -15,9 +14,10 @@ from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.backends.onnxruntime_sessions import lacks_kernel
 from attnexport.errors import BackendError, ConversionError, first_line
 from attnexport.files.arrays import as_array
+from attnexport.models.dims import size_choices
 from attnexport.models.examples import generator, like_example
-from attnexport.models.program import example_inputs, input_specs, next_state, shapes_at, size_choices, state_names
-from attnexport.models.running import ProgramRunner
+from attnexport.models.model import Model
+from attnexport.models.program import next_state
 
 GROSS_ERROR = 0.1
 """Relative L2 error beyond which a file computes something else; accuracy proper is ``check``'s business."""
@@ -62,27 +62,26 @@ class Verified:
     notes: tuple[str, ...] = ()
 
 
-def verify_shapes(path: str | os.PathLike[str], program: ExportedProgram, dim_names: Mapping[str, str]) -> Verified:
+def verify_shapes(path: str | os.PathLike[str], model: Model) -> Verified:
     """Runs the file on the example and, where dims are dynamic, at two other shapes, against PyTorch.
 
     A file with state runs on the example twice, the second time from what the first call left.
 
     Args:
         path: the ONNX file.
-        program: what it was converted from, with example inputs.
-        dim_names: declared names of the symbols, for messages.
+        model: what it was converted from, with example inputs.
 
     Raises:
         WrongValuesError: the file computes something else.
         ConversionError: the file is no valid model, or a dim declared dynamic was specialised.
         BackendError: ONNX Runtime has no kernel for the model's types.
     """
-    backend, runner = _loaded(path), ProgramRunner(program)
+    backend = _loaded(path)
     ran, notes = [], []
-    for number, trial in enumerate(_trials(program, dim_names)):
+    for number, trial in enumerate(_trials(model)):
         text = _shapes_text(backend.input_names, [tuple(tensor.shape) for tensor in trial.tensors])
         try:
-            expected = runner.run(trial.tensors)
+            expected = model.run(trial.tensors)
         except Exception as error:
             if number == 0:
                 raise ConversionError(
@@ -92,19 +91,18 @@ def verify_shapes(path: str | os.PathLike[str], program: ExportedProgram, dim_na
             continue
         _compare(backend, trial, expected, text)
         ran.append(text)
-        if number == 0 and state_names(program):
-            _compare_next_call(backend, runner, trial, expected, text)
+        if number == 0 and model.state_names:
+            _compare_next_call(backend, model, trial, expected, text)
     return Verified(tuple(ran), tuple(notes))
 
 
-def _trials(program: ExportedProgram, dim_names: Mapping[str, str]) -> Iterator[_Trial]:
+def _trials(model: Model) -> Iterator[_Trial]:
     """The example, and values like its own at other sizes."""
-    examples, specs = example_inputs(program), input_specs(program)
-    for seed, chosen in enumerate(size_choices(program)):
-        declared = {dim_names.get(symbol, symbol): size for symbol, size in chosen.items()}
+    for seed, chosen in enumerate(size_choices(model.program)):
+        declared = {model.symbols.get(symbol, symbol): size for symbol, size in chosen.items()}
         at = f"at {', '.join(f'{name}={size}' for name, size in declared.items()) or 'the example shape'}"
         random = generator(seed)
-        drawn = zip(specs, examples, shapes_at(program, chosen), strict=True)
+        drawn = zip(model.inputs, model.examples, model.shapes_at(chosen), strict=True)
         yield _Trial(
             at,
             [
@@ -115,13 +113,13 @@ def _trials(program: ExportedProgram, dim_names: Mapping[str, str]) -> Iterator[
 
 
 def _compare_next_call(
-    backend: OnnxRuntimeBackend, runner: ProgramRunner, trial: _Trial, outputs: Sequence[Tensor], text: str
+    backend: OnnxRuntimeBackend, model: Model, trial: _Trial, outputs: Sequence[Tensor], text: str
 ) -> None:
     """The same inputs with what the first call left in the buffers."""
     count = sum(name in backend.output_names for name in map(next_state, backend.input_names))
     tensors = [*trial.tensors[: len(trial.tensors) - count], *outputs[len(outputs) - count :]]
     second = _Trial("at the second call", tensors)
-    _compare(backend, second, runner.run(tensors), text)
+    _compare(backend, second, model.run(tensors), text)
 
 
 def _loaded(path: str | os.PathLike[str]) -> OnnxRuntimeBackend:

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-
-from torch.export import ExportedProgram
 
 from attnexport.accuracy.diagnosis.bisect.search import bisect
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.conversion.other_shapes import Verified, WrongValuesError, verify_shapes
 from attnexport.errors import AttnexportError, BackendError, ConversionError
+from attnexport.models.model import Model
 
 
-def proven(path: Path, program: ExportedProgram, dim_names: Mapping[str, str], *, unproven: bool) -> Verified:
+def proven(path: Path, model: Model, *, unproven: bool) -> Verified:
     """Runs a file at the example's shape and others, against PyTorch.
 
     Args:
         path: the ONNX file.
-        program: what it was converted from.
-        dim_names: declared names of the symbols, for messages.
+        model: what it was converted from.
         unproven: accept a file that cannot be run here, with a note.
 
     Raises:
         ConversionError: the file is wrong, or cannot be run and that is not accepted.
     """
     try:
-        if program.example_inputs is None:
+        if not model.has_examples:
             raise BackendError("the program carries no example inputs")
-        return verify_shapes(path, program, dim_names)
+        return verify_shapes(path, model)
     except WrongValuesError as error:
-        raise ConversionError(f"{error}{_first_wrong(path, program, error)}") from error
+        raise ConversionError(f"{error}{_first_wrong(path, model, error)}") from error
     except BackendError as error:
         reason = f"not run: {str(error).removeprefix(f'{path}: ')}"
         if not unproven:
@@ -41,10 +38,10 @@ def proven(path: Path, program: ExportedProgram, dim_names: Mapping[str, str], *
         return Verified((), (reason,))
 
 
-def _first_wrong(path: Path, program: ExportedProgram, wrong: WrongValuesError) -> str:
+def _first_wrong(path: Path, model: Model, wrong: WrongValuesError) -> str:
     """The first tensor inside that is off, empty where none can be named."""
     try:
-        found = bisect(program, path, Batch("verification", wrong.tensors), OnnxRuntimeBackend)
+        found = bisect(model, path, Batch("verification", wrong.tensors), OnnxRuntimeBackend)
     except AttnexportError:
         return ""
     return "" if found.guilty is None else f"; first off is {found.guilty}"

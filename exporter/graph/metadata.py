@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,47 +10,33 @@ import onnx_ir as ir
 import torch
 
 from attnexport.graph.nodes import variant_nodes
-from attnexport.models.program import dynamic_dims
+from attnexport.models.model import Model
 from attnexport.version import __version__
 
 PREFIX = "attnexport."
 _RANGE = re.compile(r"(\w+)=(\d{1,9})\.\.(\d{1,9})?")
 
 
-def source_hash(program: torch.export.ExportedProgram) -> str:
-    """SHA-256 over the program's graph and parameters: the same model gives the same hash."""
-    digest = hashlib.sha256()
-    for name, module in program.graph_module.named_modules():
-        if isinstance(module, torch.fx.GraphModule):
-            digest.update(f"{name}:{module.code}".encode())
-    for name, tensor in sorted({**program.state_dict, **program.constants}.items()):
-        if isinstance(tensor, torch.Tensor):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-    return digest.hexdigest()
-
-
-def write_metadata(model: ir.Model, program: torch.export.ExportedProgram) -> None:
-    """Writes the versions, the variants and the source hash into the model's metadata_props."""
-    counts = Counter(variant.op_type for _, variant in variant_nodes(model.graph))
-    model.metadata_props.update(
+def write_metadata(file: ir.Model, model: Model) -> None:
+    """Writes the versions, the variants and the source hash into the file's metadata_props."""
+    counts = Counter(variant.op_type for _, variant in variant_nodes(file.graph))
+    file.metadata_props.update(
         {
             f"{PREFIX}version": __version__,
             f"{PREFIX}torch_version": torch.__version__,
             f"{PREFIX}variants": ",".join(f"{name}:{count}" for name, count in sorted(counts.items())),
-            f"{PREFIX}source_hash": source_hash(program),
+            f"{PREFIX}source_hash": model.source_hash,
         }
     )
-    model.producer_name, model.producer_version = "attnexport", __version__
+    file.producer_name, file.producer_version = "attnexport", __version__
 
 
-def write_dim_ranges(model: ir.Model, program: torch.export.ExportedProgram, names: Mapping[str, str]) -> None:
+def write_dim_ranges(file: ir.Model, model: Model) -> None:
     """Writes the declared ranges of the dynamic dims into metadata_props, as ``batch=1.. tokens=2..512``."""
-    dims = {names.get(dim.symbol, dim.symbol): dim for dim in dynamic_dims(program)}
+    dims = {model.symbols.get(dim.symbol, dim.symbol): dim for dim in model.dims}
     if dims:
         texts = (f"{name}={max(1, dim.lower)}..{dim.upper or ''}" for name, dim in sorted(dims.items()))
-        model.metadata_props[f"{PREFIX}dims"] = " ".join(texts)
+        file.metadata_props[f"{PREFIX}dims"] = " ".join(texts)
 
 
 def dim_ranges(model: ir.Model) -> dict[str, tuple[int, int | None]]:

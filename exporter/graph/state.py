@@ -16,11 +16,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from attnexport.files.arrays import as_array
 from attnexport.graph.metadata import PREFIX
-from attnexport.models.program import example_inputs, input_specs, next_state
+from attnexport.models.model import Model
+from attnexport.models.program import next_state
 
 STATE = f"{PREFIX}state"
 """Metadata of a file: a JSON list with input, output, dtype, shape and initial (zlib, base64) of each buffer."""
@@ -43,15 +43,13 @@ class StateInput:
     initial: NDArray[Any] | None
 
 
-def write_state(model: ir.Model, program: ExportedProgram) -> None:
-    """Notes the state inputs of a program, if it has any."""
-    if program.example_inputs is None:
+def write_state(file: ir.Model, model: Model) -> None:
+    """Notes the state inputs of a model, if it has any."""
+    if not model.has_examples or not model.state_names:
         return
-    pairs = zip(input_specs(program), example_inputs(program), strict=True)
-    state = [(spec.name, tensor) for spec, tensor in pairs if spec.is_state]
-    if state:
-        kept = sum(tensor.nbytes for _, tensor in state) <= LARGEST
-        model.metadata_props[STATE] = json.dumps([_entry(name, tensor, kept) for name, tensor in state])
+    kept = sum(tensor.nbytes for tensor in model.initial_state.values()) <= LARGEST
+    entries = [_entry(name, tensor, kept) for name, tensor in model.initial_state.items()]
+    file.metadata_props[STATE] = json.dumps(entries)
 
 
 def _entry(name: str, tensor: Tensor, kept: bool) -> dict[str, Any]:

@@ -1,19 +1,18 @@
-"""Hands out the attention calls of a program while it runs."""
+"""Hands out the attention calls of a model while it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 import torch.fx
 from torch import Tensor
-from torch.export import ExportedProgram
 
+from attnexport.models.interpreting import Call
+from attnexport.models.model import Model
 from attnexport.models.program import module_path
-from attnexport.models.running import ProgramRunner
 from attnexport.variants import Variant, variant_of_torch_op
 
 SOFTMAX = torch.ops.aten.scaled_dot_product_attention.default
@@ -41,30 +40,12 @@ def is_attention(node: torch.fx.Node) -> bool:
     return node.target is SOFTMAX or variant_of_torch_op(node.target) is not None
 
 
-class _Observer(torch.fx.Interpreter):
-    def __init__(self, graph: torch.fx.GraphModule, visit: Callable[[OperatorCall], None]) -> None:
-        super().__init__(graph)
-        self._visit = visit
-        self._node: torch.fx.Node | None = None
+def visit_calls(model: Model, tensors: Sequence[Tensor], visit: Callable[[OperatorCall], None]) -> None:
+    """Runs the model once and calls ``visit`` for every attention call, in order."""
 
-    def run_node(self, n: torch.fx.Node) -> Any:
-        self._node = n
-        return super().run_node(n)
+    def see(call: Call) -> None:
+        if is_attention(call.node):
+            layer = module_path(call.node) or call.node.name
+            visit(OperatorCall(layer, variant_of_torch_op(call.node.target), call.args, call.kwargs))
 
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        value = super().get_attr(target, args, kwargs)
-        if isinstance(value, torch.fx.GraphModule):
-            return lambda *inputs: _Observer(value, self._visit).run(*inputs)
-        return value
-
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        assert self._node is not None
-        if is_attention(self._node):
-            layer = module_path(self._node) or self._node.name
-            self._visit(OperatorCall(layer, variant_of_torch_op(target), args, kwargs))
-        return super().call_function(target, args, kwargs)
-
-
-def visit_calls(program: ExportedProgram, tensors: Sequence[Tensor], visit: Callable[[OperatorCall], None]) -> None:
-    """Runs the program once and calls ``visit`` for every attention call, in order, before it is computed."""
-    ProgramRunner(program).run(tensors, partial(_Observer, visit=visit))
+    model.run(tensors, visit=see)

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import torch
 import torch.fx
-from torch import Tensor
 from torch.export import ExportedProgram
-from torch.export.graph_signature import OutputKind, TensorArgument
 
 from attnexport.errors import ConversionError
-from attnexport.models.program import input_specs, module_path, output_names
+from attnexport.models.model import Model
+from attnexport.models.program import module_path
 from attnexport.models.state.writes import changes_arguments
 from attnexport.models.torch_graphs import all_graphs, arguments_of
 
@@ -19,14 +18,14 @@ _TRAINING = ("train", "training")
 _PROBABILITIES = ("p", "dropout", "dropout_p")
 
 
-def refuse_unfit(program: ExportedProgram) -> None:
+def refuse_unfit(model: Model) -> None:
     """Refuses a model whose outputs are drawn at random, or that takes or gives complex numbers.
 
     Raises:
         ConversionError: which operator of which module draws, or which input or output is complex, and what to do.
     """
-    _refuse_complex(program)
-    for node in _drawing(program):
+    _refuse_complex(model)
+    for node in _drawing(model.program):
         operator = str(node.target).removesuffix(".default")
         raise ConversionError(
             f"{module_path(node) or 'the model itself'} ({operator}): draws random numbers at every call, so that no "
@@ -35,20 +34,17 @@ def refuse_unfit(program: ExportedProgram) -> None:
         )
 
 
-def _refuse_complex(program: ExportedProgram) -> None:
-    for spec in input_specs(program):
+def _refuse_complex(model: Model) -> None:
+    for spec in model.inputs:
         if spec.dtype.is_complex:
             raise ConversionError(
                 f"input {spec.name}: is complex, which ONNX has no type for: take real and imaginary parts in a last "
                 "axis of 2 and begin with torch.view_as_complex"
             )
-    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    specs = [spec.arg for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
-    tensors = [values[arg.name] for arg in specs if isinstance(arg, TensorArgument)]
-    for name, value in zip(output_names(program), tensors, strict=True):
-        if isinstance(value, Tensor) and value.dtype.is_complex:
+    for output in model.outputs:
+        if output.dtype.is_complex:
             raise ConversionError(
-                f"output {name}: is complex, which ONNX has no type for: return torch.view_as_real of it"
+                f"output {output.name}: is complex, which ONNX has no type for: return torch.view_as_real of it"
             )
 
 

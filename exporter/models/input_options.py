@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
 
 from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
 from attnexport.models.audit.shapes import is_identifier
 from attnexport.models.examples import generator
-from attnexport.models.program import dynamic_dims, input_specs
+from attnexport.models.model import Model
 
 DTYPES = {
     "f64": torch.float64,
@@ -159,33 +158,28 @@ def bind_inputs(module: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[tuple
     return tuple(args), kwargs
 
 
-def check_inputs(
-    program: ExportedProgram,
-    given: Mapping[str, Tensor],
-    dim_names: Mapping[str, Mapping[int, str]] | None = None,
-) -> None:
-    """Checks tensors against the inputs of a program: names, dtypes, ranks, fixed and dynamic sizes.
+def check_inputs(model: Model, given: Mapping[str, Tensor]) -> None:
+    """Checks tensors against the inputs of a model: names, dtypes, ranks, fixed and dynamic sizes.
 
     Args:
-        program: the program.
+        model: the model.
         given: tensors by input name.
-        dim_names: what to call the dynamic dims in messages, as LoadedModel.dim_names. Default: torch's symbols.
 
     Raises:
         InputError: as ``--inputs x: expected (batch, 64, 8) float32, given (2, 63, 8) float32``.
     """
-    specs = {spec.name: spec for spec in input_specs(program)}
+    specs = {spec.name: spec for spec in model.inputs}
     unknown = [name for name in given if name not in specs]
     if unknown:
         raise InputError(f"--inputs {unknown[0]}: the model has no such input; it takes {', '.join(specs)}")
     missing = [name for name in specs if name not in given]
     if missing:
         raise InputError(f"--inputs: the model also needs {missing[0]}: {specs[missing[0]]}")
-    limits = {dim.symbol: dim for dim in dynamic_dims(program)}
+    limits = {dim.symbol: dim for dim in model.dims}
     sizes: dict[str, tuple[int, str]] = {}
     for name, spec in specs.items():
-        tensor, names = given[name], (dim_names or {}).get(name, {})
-        wanted = [names.get(axis, str(size)) for axis, size in enumerate(spec.shape)]
+        tensor = given[name]
+        wanted = [model.size_name(spec, axis) for axis in range(len(spec.shape))]
         fits = tensor.dim() == len(wanted) and all(
             size == real for size, real in zip(spec.shape, tensor.shape, strict=True) if isinstance(size, int)
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from attnexport.errors import InputError
-from attnexport.models.program import input_specs, output_names
+from attnexport.models.program import input_specs
 from attnexport.models.torch_graphs import all_graphs
 from attnexport.variants import variant_of_torch_op
 
@@ -77,13 +77,6 @@ def counted(numbers: Iterable[tuple[str | None, int]]) -> Counter[str]:
         if name is not None:
             counts[name] += count
     return counts
-
-
-def output_dtypes(program: ExportedProgram) -> dict[str, torch.dtype]:
-    """Types of the output tensors by name."""
-    nodes = {node.name: node.meta["val"] for node in program.graph.nodes if "val" in node.meta}
-    tensors = [nodes[name] for name in program.graph_signature.user_outputs if isinstance(name, str)]
-    return {name: tensor.dtype for name, tensor in zip(output_names(program), tensors, strict=True)}
 
 
 def chosen_precisions(text: str) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
-"""What an ExportedProgram says of its inputs and outputs: names, dtypes, shapes and dynamic dims."""
+"""What an ExportedProgram says of itself: its inputs and outputs, the variants that it calls, its hash."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sympy
 import torch
+import torch.fx
 import torch.utils._pytree as pytree
 from torch import Tensor
 from torch.export import ExportedProgram
@@ -16,11 +16,9 @@ from torch.export.graph_signature import ConstantArgument, OutputKind, TensorArg
 
 from attnexport.errors import ConversionError
 from attnexport.files.arrays import dtype_name
-from attnexport.models.size_conditions import nearby, size_conditions
+from attnexport.models.torch_graphs import all_graphs
 from attnexport.models.trees import Path, leaf_paths, unused
-
-_TRIES = 4096
-_FARTHEST = 2**31 - 1
+from attnexport.variants import Variant, variant_of_torch_op
 
 STATE = "attnexport_state"
 """Meta of the placeholder of an input that is a buffer of the model: the buffer's name."""
@@ -52,33 +50,39 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
-class DynamicDim:
-    """A symbol that stands for a size.
+class OutputSpec:
+    """A tensor output.
 
     Attributes:
-        symbol: torch's name for it, as ``s0``.
-        example: its size in the example inputs.
-        lower, upper: the declared range, upper None when unbounded.
+        name: what it is called.
+        node: the program's node that computes it.
     """
 
-    symbol: str
-    example: int
-    lower: int
-    upper: int | None
+    name: str
+    node: torch.fx.Node
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the tensor."""
+        dtype = self.node.meta["val"].dtype
+        assert isinstance(dtype, torch.dtype)
+        return dtype
 
 
-def _placeholders(program: ExportedProgram) -> list[torch.fx.Node]:
+def input_nodes(program: ExportedProgram) -> list[torch.fx.Node]:
+    """The placeholders of a call's inputs, in order."""
     wanted = set(program.graph_signature.user_inputs)
     return [node for node in program.graph.nodes if node.op == "placeholder" and node.name in wanted]
 
 
-def _tensor_placeholders(program: ExportedProgram) -> list[torch.fx.Node]:
-    return [node for node in _placeholders(program) if isinstance(node.meta.get("val"), Tensor)]
+def tensor_nodes(program: ExportedProgram) -> list[torch.fx.Node]:
+    """Those of the tensor inputs."""
+    return [node for node in input_nodes(program) if isinstance(node.meta.get("val"), Tensor)]
 
 
 def input_specs(program: ExportedProgram) -> tuple[TensorSpec, ...]:
     """The tensor inputs in order, by the names of forward's arguments where each of them is one tensor."""
-    nodes = _placeholders(program)
+    nodes = input_nodes(program)
     names = _argument_names(program)
     if names is None or len(names) != len(nodes):
         names = [node.name for node in nodes]
@@ -114,7 +118,7 @@ def _argument_names(program: ExportedProgram) -> list[str] | None:
 def state_names(program: ExportedProgram) -> tuple[str, ...]:
     """Names of the inputs that are buffers of the model; they are the last inputs, and what they become the last
     outputs, in the same order."""
-    return tuple(node.meta[STATE] for node in _placeholders(program) if STATE in node.meta)
+    return tuple(node.meta[STATE] for node in input_nodes(program) if STATE in node.meta)
 
 
 def next_state(name: str) -> str:
@@ -122,8 +126,8 @@ def next_state(name: str) -> str:
     return f"{name}_next"
 
 
-def output_names(program: ExportedProgram) -> tuple[str, ...]:
-    """Names for the output tensors, different from each other and from the inputs'.
+def output_specs(program: ExportedProgram) -> tuple[OutputSpec, ...]:
+    """The output tensors in order, by names that differ from each other's and from the inputs'.
 
     A tensor returned alone is ``output``; one of a dict or a dataclass has its key; one of a sequence has its position
     behind an underscore, as ``output_0`` and ``hidden_states_0``. None among the outputs has no name. What buffers
@@ -134,18 +138,25 @@ def output_names(program: ExportedProgram) -> tuple[str, ...]:
     """
     state = state_names(program)
     arguments = [spec.arg for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
-    arguments = arguments[: len(arguments) - len(state)]
+    given, written = arguments[: len(arguments) - len(state)], arguments[len(arguments) - len(state) :]
     inputs = {spec.name for spec in input_specs(program)}
-    names: list[str] = []
-    for path, argument in zip(_output_paths(program, len(arguments)), arguments, strict=True):
+    nodes = {node.name: node for node in program.graph.nodes}
+    found: dict[str, torch.fx.Node] = {}
+    for path, argument in zip(_output_paths(program, len(given)), given, strict=True):
         name = _output_name(path, inputs)
         if isinstance(argument, TensorArgument):
-            names.append(unused(name, {*inputs, *names}))
+            found[unused(name, {*inputs, *found})] = nodes[argument.name]
         elif not (isinstance(argument, ConstantArgument) and argument.value is None):
             kind = type(argument.value).__name__ if isinstance(argument, ConstantArgument) else "a symbolic number"
             place = name.removeprefix("output_")
             raise ConversionError(f"output {place}: expected a tensor, the model returns {kind}: return tensors only")
-    return (*names, *map(next_state, state))
+    found.update((next_state(name), nodes[argument.name]) for name, argument in zip(state, written, strict=True))
+    return tuple(OutputSpec(name, node) for name, node in found.items())
+
+
+def output_names(program: ExportedProgram) -> tuple[str, ...]:
+    """Names of :func:`output_specs`."""
+    return tuple(spec.name for spec in output_specs(program))
 
 
 def _output_paths(program: ExportedProgram, count: int) -> list[Path]:
@@ -171,104 +182,6 @@ def module_path(node: torch.fx.Node) -> str:
     stack = list(node.meta.get("nn_module_stack", {}).values())
     path = str(stack[-1][0]) if stack else ""
     return path.removeprefix("L['self'].").lstrip(".")
-
-
-def dynamic_dims(program: ExportedProgram) -> tuple[DynamicDim, ...]:
-    """The symbols that appear in the inputs' shapes."""
-    found: dict[str, DynamicDim] = {}
-    examples = _example_sizes(program)
-    for size in _symbolic_sizes(program):
-        for symbol in size.node.expr.free_symbols:
-            bounds = program.range_constraints.get(symbol)
-            hint = examples.get(symbol, size.node.shape_env.backed_var_to_val.get(symbol))
-            lower = 0 if bounds is None else int(bounds.lower)
-            upper = None
-            if bounds is not None and bounds.upper.is_Integer and int(bounds.upper) < 2**31:
-                upper = int(bounds.upper)
-            found[str(symbol)] = DynamicDim(str(symbol), lower if hint is None else int(hint), lower, upper)
-    return tuple(found.values())
-
-
-def _symbolic_sizes(program: ExportedProgram) -> Iterator[torch.SymInt]:
-    for node in _tensor_placeholders(program):
-        yield from (size for size in node.meta["val"].shape if isinstance(size, torch.SymInt))
-
-
-def _example_sizes(program: ExportedProgram) -> dict[sympy.Symbol, int]:
-    """The symbols' sizes in the example inputs. Torch's own hints are lost in a file when a dim is a formula."""
-    if program.example_inputs is None:
-        return {}
-    sizes: dict[sympy.Symbol, int] = {}
-    for node, example in zip(_tensor_placeholders(program), example_inputs(program), strict=True):
-        for size, real in zip(node.meta["val"].shape, example.shape, strict=True):
-            expression = size.node.expr if isinstance(size, torch.SymInt) else sympy.Integer(size)
-            if expression.is_Symbol:
-                sizes[expression] = real
-            elif len(expression.free_symbols) == 1:
-                (symbol,) = expression.free_symbols
-                slope = expression.diff(symbol)
-                if slope.is_Integer:
-                    sizes.setdefault(symbol, int((real - expression.subs(symbol, 0)) / slope))
-    return sizes
-
-
-def size_choices(program: ExportedProgram) -> list[dict[str, int]]:
-    """Sizes per symbol: the example's and, where dims are dynamic, small ones (the lower bound, at least 1) and about
-    twice the example's, moved to where the model's conditions on sizes hold."""
-    dims = dynamic_dims(program)
-
-    def small(dim: DynamicDim, position: int) -> int:
-        size = max(1, dim.lower)
-        return size if size != dim.example else min(size + 1 + position, dim.upper or size + 1 + position)
-
-    def large(dim: DynamicDim, position: int) -> int:
-        size = 2 * dim.example + 1 + position
-        return size if dim.upper is None else min(size, dim.upper)
-
-    choices = [{dim.symbol: dim.example for dim in dims}]
-    for choose in (small, large) if dims else ():
-        wanted = {dim.symbol: choose(dim, position) for position, dim in enumerate(dims)}
-        choices.append(nearest_sizes(program, dims, wanted, choices) or wanted)
-    return choices
-
-
-def nearest_sizes(
-    program: ExportedProgram, dims: Sequence[DynamicDim], wanted: Mapping[str, int], used: Sequence[Mapping[str, int]]
-) -> dict[str, int] | None:
-    """The sizes nearest to the wanted ones at which the model's conditions on its inputs' sizes hold.
-
-    Args:
-        program: the model.
-        dims: its dynamic dims.
-        wanted: a size per symbol.
-        used: sizes that are not chosen again.
-
-    Returns:
-        A size per symbol, or None where none was found near.
-    """
-    holds = size_conditions(program)
-    ranges = [range(max(1, dim.lower), (dim.upper or _FARTHEST) + 1) for dim in dims]
-    for moved in itertools.islice(nearby([wanted[dim.symbol] for dim in dims], ranges), _TRIES):
-        sizes = {dim.symbol: size for dim, size in zip(dims, moved, strict=True)}
-        if sizes not in used and holds(shapes_at(program, sizes)):
-            return sizes
-    return None
-
-
-def shapes_at(program: ExportedProgram, sizes: Mapping[str, int]) -> list[tuple[int, ...]]:
-    """The inputs' shapes when the symbols have these sizes."""
-    shapes = []
-    for node in _placeholders(program):
-        value = node.meta["val"]
-        shapes.append(
-            tuple(
-                size
-                if isinstance(size, int)
-                else int(size.node.expr.subs({s: sizes[str(s)] for s in size.node.expr.free_symbols}))
-                for size in value.shape
-            )
-        )
-    return shapes
 
 
 def example_inputs(program: ExportedProgram) -> list[Tensor]:
@@ -297,3 +210,34 @@ def call_leaves(program: ExportedProgram, tensors: Sequence[Tensor]) -> list[Any
     fresh = iter(tensors)
     leaves = pytree.tree_leaves(program.example_inputs)
     return [next(fresh) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+
+
+def module_paths(program: ExportedProgram) -> tuple[str, ...]:
+    """Paths of the modules that compute something in a program, as ``blocks.3.attention``, in order."""
+    paths = (module_path(node) for node in program.graph.nodes if node.op == "call_function")
+    return tuple(dict.fromkeys(path for path in paths if path))
+
+
+def variants_of(program: ExportedProgram) -> tuple[Variant, ...]:
+    """The variants that a program calls, without repetition, in order of first use."""
+    found: dict[str, Variant] = {}
+    for graph in all_graphs(program.graph_module):
+        for node in graph.nodes:
+            variant = variant_of_torch_op(node.target)
+            if variant is not None:
+                found.setdefault(variant.name, variant)
+    return tuple(found.values())
+
+
+def source_hash(program: ExportedProgram) -> str:
+    """SHA-256 over the program's graph and parameters: the same model gives the same hash."""
+    digest = hashlib.sha256()
+    for name, module in program.graph_module.named_modules():
+        if isinstance(module, torch.fx.GraphModule):
+            digest.update(f"{name}:{module.code}".encode())
+    for name, tensor in sorted({**program.state_dict, **program.constants}.items()):
+        if isinstance(tensor, Tensor):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+    return digest.hexdigest()

@@ -18,9 +18,10 @@ from torch.export import ExportedProgram
 from attnexport.errors import ConversionError, InputError
 from attnexport.files.outputs import replacing
 from attnexport.models.audit import AuditedArchive, audit_pt2_bytes
-from attnexport.models.loading.dim_notes import NOTE, notes_on_fixed, write_note
+from attnexport.models.loading.dim_notes import NOTE, write_note
 from attnexport.models.loading.modules import one_line
-from attnexport.models.loading.programs import NamedProgram, export_named, load_audited
+from attnexport.models.loading.programs import export_model, load_audited
+from attnexport.models.model import Model
 from attnexport.models.program import input_specs, output_names
 
 
@@ -58,13 +59,13 @@ def save(
     target = Path(path)
     if target.suffix != ".pt2":
         raise InputError(f"{target}: expected a name that ends in .pt2")
-    named = export_named(model, args, kwargs, dynamic_shapes)
-    output_names(named.program)
-    archive = _archive(named, str(target))
-    _check_reading_back(named.program, archive, str(target))
+    exported = export_model(model, args, kwargs, dynamic_shapes)
+    output_names(exported.program)
+    archive = _archive(exported, str(target))
+    _check_reading_back(exported.program, archive, str(target))
     with replacing(target) as folder:
         (folder / target.name).write_bytes(archive.data)
-    for note in notes_on_fixed(named.program, named.fixed):
+    for note in exported.notes_on_dims:
         warnings.warn(f"{target}: {note}", UserWarning, stacklevel=2)
 
 
@@ -79,11 +80,11 @@ def _compact_examples(program: ExportedProgram) -> Iterator[None]:
         program.example_inputs = examples
 
 
-def _archive(named: NamedProgram, name: str) -> AuditedArchive:
-    buffer, note = io.BytesIO(), write_note(named.dim_names, named.fixed)
+def _archive(model: Model, name: str) -> AuditedArchive:
+    buffer, note = io.BytesIO(), write_note(model.dim_names, model.fixed)
     try:
-        with _compact_examples(named.program):
-            torch.export.save(named.program, buffer, extra_files={NOTE: note})
+        with _compact_examples(model.program):
+            torch.export.save(model.program, buffer, extra_files={NOTE: note})
     except Exception as error:
         raise ConversionError(f"{name}: torch cannot save the program: {one_line(error)}") from error
     try:

@@ -17,6 +17,7 @@ from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend, TensorInfo
 from attnexport.files.arrays import as_array
+from attnexport.models.model import Model
 from attnexport.models.program import example_inputs, input_specs, output_names
 from attnexport.models.running import ProgramRunner
 
@@ -59,12 +60,11 @@ def contender(
     program: ExportedProgram, backend: Backend, precision: str | None = None, name: str = "file"
 ) -> BackendContender:
     """The backend as a contender, of the program's own precision unless another is given."""
-    own = TorchRuns(program).own
-    return BackendContender(
-        ContenderFacts(name, "PyTorch", precision or own, "as given", f"{name}.onnx", "5e" * 32), backend, program
-    )
+    model = Model(program)
+    facts = ContenderFacts(name, "PyTorch", precision or model.precision, "as given", f"{name}.onnx", "5e" * 32)
+    return BackendContender(facts, backend, model)
 
 
 def checked(program: ExportedProgram, backend: Backend, batches: Iterable[Batch], **plan) -> CheckReport:
     """Holds one backend to the program."""
-    return check(TorchRuns(program), [contender(program, backend)], batches, Plan(**plan))
+    return check(TorchRuns(Model(program)), [contender(program, backend)], batches, Plan(**plan))

@@ -28,6 +28,7 @@ from attnexport.accuracy.recorded.manifest_json import is_recorded_set, read_man
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.accuracy.recorded.writing import Source, record
 from attnexport.errors import InputError
+from attnexport.models.model import Model
 
 WIDTH = 6
 
@@ -52,13 +53,13 @@ def exported(dtype: torch.dtype = torch.float32) -> torch.export.ExportedProgram
 
 @pytest.fixture(scope="module")
 def runs() -> TorchRuns:
-    return TorchRuns(exported())
+    return TorchRuns(Model(exported()))
 
 
 @pytest.fixture(scope="module")
 def original(runs: TorchRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recorded") / "set"
-    inputs = generated_inputs(runs.program, chosen_kinds("normal,one-hot,maximum"), seeds=2, seed=4)
+    inputs = generated_inputs(runs.model, chosen_kinds("normal,one-hot,maximum"), seeds=2, seed=4)
     record(Source(runs, "scores.pt2", "5e" * 32, seed=4), inputs, ("fp32", "fp16"), folder)
     return folder
 
@@ -88,8 +89,8 @@ def outputs_at(dtype: torch.dtype, folder: Path, target: Path) -> Path:
 
 
 def verdict_of_check(runs: TorchRuns, folder: Path, outputs: Path, precision: str) -> bool:
-    contender = RecordedContender(ContenderFacts("out", "device", precision, "as given"), outputs, runs.program)
-    return check(runs, [contender], recorded_batches(folder, runs.program, runs.source_hash)).passed
+    contender = RecordedContender(ContenderFacts("out", "device", precision, "as given"), outputs, runs.model)
+    return check(runs, [contender], recorded_batches(folder, runs.model)).passed
 
 
 def verdict_of_script(capsys, *args: object) -> tuple[int, str, str]:
@@ -101,7 +102,7 @@ def verdict_of_script(capsys, *args: object) -> tuple[int, str, str]:
 def test_set_holds_inputs_reference_and_where_it_is_from(runs, folder):
     manifest = read_manifest(folder)
     assert is_recorded_set(folder)
-    assert (manifest.model, manifest.seed, manifest.source_hash) == ("scores.pt2", 4, runs.source_hash)
+    assert (manifest.model, manifest.seed, manifest.source_hash) == ("scores.pt2", 4, runs.model.source_hash)
     assert manifest.outputs == {"logits": "float32", "chosen": "int64"}
     assert [batch.name for batch in manifest.batches] == ["normal-0", "normal-1", "one-hot-0", "one-hot-1", "maximum-0"]
     assert set(manifest.allowed) == {"fp32", "fp16"}
@@ -115,8 +116,8 @@ def test_set_holds_inputs_reference_and_where_it_is_from(runs, folder):
 
 
 def test_inputs_come_back_as_they_were(runs, folder):
-    made = list(generated_inputs(runs.program, chosen_kinds("normal,one-hot,maximum"), seeds=2, seed=4))
-    read_back = list(recorded_batches(folder, runs.program, runs.source_hash, seed=4))
+    made = list(generated_inputs(runs.model, chosen_kinds("normal,one-hot,maximum"), seeds=2, seed=4))
+    read_back = list(recorded_batches(folder, runs.model, seed=4))
     assert [(batch.name, batch.kind) for batch in read_back] == [(batch.name, batch.kind) for batch in made]
     assert all(torch.equal(a.tensors[0], b.tensors[0]) for a, b in zip(read_back, made, strict=True))
     assert read_back[-1].done == 1.0
@@ -187,7 +188,7 @@ def alter(path: Path) -> None:
 def test_set_that_was_cut_off_is_refused(runs, folder, capsys, file, damage, line):
     damage(folder / file)
     with pytest.raises(InputError) as caught:
-        next(recorded_batches(folder, runs.program, runs.source_hash))
+        next(recorded_batches(folder, runs.model))
     assert line.format(file=file) in str(caught.value)
     assert str(folder) in str(caught.value)
     code, _, err = verdict_of_script(capsys, folder, "--set", folder, "--precision", "fp32")
@@ -201,7 +202,7 @@ def test_set_that_was_cut_off_is_refused(runs, folder, capsys, file, damage, lin
 def test_manifest_that_is_none(runs, folder, capsys, text):
     (folder / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=r"manifest\.json: expected "):
-        next(recorded_batches(folder, runs.program, runs.source_hash))
+        next(recorded_batches(folder, runs.model))
     code, _, err = verdict_of_script(capsys, folder, "--set", folder, "--precision", "fp32")
     assert (code, len(err.splitlines())) == (2, 1)
 
@@ -220,7 +221,7 @@ def test_manifest_cannot_name_files_outside_the_set_or_without_a_hash(runs, fold
     manifest["batches"][0].update(change)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"manifest\.json: expected") as caught:
-        next(recorded_batches(folder, runs.program, runs.source_hash))
+        next(recorded_batches(folder, runs.model))
     assert line in str(caught.value)
     code, _, err = verdict_of_script(capsys, folder, "--set", folder, "--precision", "fp32")
     assert (code, len(err.splitlines())) == (2, 1)
@@ -228,10 +229,11 @@ def test_manifest_cannot_name_files_outside_the_set_or_without_a_hash(runs, fold
 
 
 def test_set_of_another_model_or_seed_is_refused(runs, folder):
+    other = Model(exported(torch.float64))
     with pytest.raises(InputError, match=r"recorded from another model.*given [0-9a-f]{12}… \(scores\.pt2\)"):
-        next(recorded_batches(folder, runs.program, "00" * 32))
+        next(recorded_batches(folder, other))
     with pytest.raises(InputError, match="expected a set of seed 3, given seed 4"):
-        next(recorded_batches(folder, runs.program, runs.source_hash, seed=3))
+        next(recorded_batches(folder, runs.model, seed=3))
 
 
 OUTPUTS = {"logits": np.zeros((3, 4), np.float32), "chosen": np.zeros(3, np.int64)}
@@ -274,19 +276,19 @@ def test_data_is_recorded_with_its_labels(runs, tmp_path):
     batches = [Batch("d", (x[start : start + 3],), np.arange(5)[start : start + 3], 3, name="d", first_row=start)
                for start in (0, 3)]  # fmt: skip
     record(Source(runs, "scores.pt2", "", seed=None), batches, ("fp32",), tmp_path / "set")
-    found = list(recorded_batches(tmp_path / "set", runs.program, runs.source_hash))
+    found = list(recorded_batches(tmp_path / "set", runs.model))
     assert [batch.name for batch in found] == ["d-0", "d-3"]
     assert np.array_equal(np.concatenate([batch.labels for batch in found]), np.arange(5))
     with pytest.raises(InputError, match="expected a set of seed 0, given data without a seed"):
-        next(recorded_batches(tmp_path / "set", runs.program, runs.source_hash, seed=0))
+        next(recorded_batches(tmp_path / "set", runs.model, seed=0))
 
 
 def test_bfloat16_inputs_are_recorded_as_a_device_reads_them(tmp_path):
-    runs = TorchRuns(exported(torch.bfloat16))
-    inputs = generated_inputs(runs.program, chosen_kinds("normal"), seeds=1)
+    runs = TorchRuns(Model(exported(torch.bfloat16)))
+    inputs = generated_inputs(runs.model, chosen_kinds("normal"), seeds=1)
     record(Source(runs, "half.pt2", "", seed=0), inputs, ("bf16",), tmp_path / "set")
     raw = read(tmp_path / "set" / "inputs" / "normal-0.npz")["x"]
-    (batch,) = recorded_batches(tmp_path / "set", runs.program, runs.source_hash)
+    (batch,) = recorded_batches(tmp_path / "set", runs.model)
     assert raw.dtype == np.dtype("V2")
     assert torch.equal(batch.tensors[0].view(torch.int16), torch.from_numpy(raw.view(np.int16)))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import attnexport
 from attnexport.analysis.layers import AttentionCall, visit_attention
+from attnexport.models.model import Model
 
 WIDTH = 8
 
@@ -20,7 +21,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 def calls_of(module: nn.Module, *args: Tensor, tensors: list[Tensor] | None = None) -> list[AttentionCall]:
     program = torch.export.export(module.eval(), args, strict=False)
     found: list[AttentionCall] = []
-    visit_attention(program, tensors or list(args), found.append)
+    visit_attention(Model(program), tensors or list(args), found.append)
     return found
 
 
@@ -39,7 +40,7 @@ class Softmax(nn.Module):
         return F.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2)
 
 
-class Model(nn.Module):
+class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
@@ -62,7 +63,7 @@ class Model(nn.Module):
 
 @pytest.fixture(scope="module")
 def calls() -> list[AttentionCall]:
-    return calls_of(Model(), draw(3, 7, WIDTH))
+    return calls_of(Net(), draw(3, 7, WIDTH))
 
 
 def test_every_operator_is_found_in_order_and_named_by_its_module(calls):

@@ -13,7 +13,7 @@ import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.cli import main
 from attnexport.errors import ConversionError, InputError
-from attnexport.models.loading import load_model
+from attnexport.models.loading.sources import load_model
 from attnexport.models.loading.vmapped import without_vmap
 from tests.conversion.models import Branch
 

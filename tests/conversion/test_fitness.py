@@ -13,6 +13,7 @@ import attnexport
 from attnexport.errors import ConversionError
 from attnexport.graph.corrections import refuse_wrong
 from attnexport.models.fitness import refuse_unfit
+from attnexport.models.model import Model
 
 
 class Called(nn.Module):
@@ -55,7 +56,7 @@ DRAWS = {
 @pytest.mark.parametrize("operator", DRAWS)
 def test_operator_that_draws_is_named_with_its_module(operator):
     with pytest.raises(ConversionError, match=rf"^noise \({operator}\S*\): draws random numbers"):
-        refuse_unfit(program(DRAWS[operator]))
+        refuse_unfit(Model(program(DRAWS[operator])))
 
 
 QUIET = {
@@ -69,12 +70,12 @@ QUIET = {
 
 @pytest.mark.parametrize("case", QUIET)
 def test_operator_that_does_not_draw_is_taken(case):
-    refuse_unfit(program(QUIET[case]))
+    refuse_unfit(Model(program(QUIET[case])))
 
 
 def test_recurrent_layer_with_dropout_at_inference_is_taken():
     model = nn.LSTM(4, 4, num_layers=2, dropout=0.5).eval()
-    refuse_unfit(torch.export.export(model, (torch.randn(5, 2, 4),)))
+    refuse_unfit(Model(torch.export.export(model, (torch.randn(5, 2, 4),))))
 
 
 def test_drawing_inside_a_branch_is_named():
@@ -83,7 +84,7 @@ def test_drawing_inside_a_branch_is_named():
             return torch.cond(x.sum() > 0, torch.rand_like, torch.clone, (x,))
 
     with pytest.raises(ConversionError, match="draws random numbers"):
-        refuse_unfit(torch.export.export(Branch(), (torch.randn(3, 4),)))
+        refuse_unfit(Model(torch.export.export(Branch(), (torch.randn(3, 4),))))
 
 
 def test_complex_output_is_refused_by_name(tmp_path: Path):
@@ -99,7 +100,7 @@ def test_complex_output_is_refused_by_name(tmp_path: Path):
 def test_complex_input_is_refused_by_name():
     given = program(lambda x: x.abs(), torch.randn(3, dtype=torch.complex64))
     with pytest.raises(ConversionError, match=r"input x: is complex.*view_as_complex"):
-        refuse_unfit(given)
+        refuse_unfit(Model(given))
 
 
 def test_complex_weights_inside_are_converted(tmp_path: Path):

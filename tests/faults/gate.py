@@ -17,6 +17,7 @@ from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.graph.file_precision import found_precision
 from attnexport.graph.inspection import read_model
+from attnexport.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,13 @@ def judge(program: ExportedProgram, path: Path, kinds: str | None = None) -> Ver
         path: the ONNX file.
         kinds: of inputs. Default: None, all.
     """
-    runs, backend = TorchRuns(program), OnnxRuntimeBackend(path)
+    runs, backend = TorchRuns(Model(program)), OnnxRuntimeBackend(path)
     held = found_precision(read_model(path))
     facts = ContenderFacts(str(path), backend.description, held.name, held.source, str(path))
-    contender = BackendContender(facts, backend, program)
-    report = check(runs, [contender], generated_inputs(program, chosen_kinds(kinds), seeds=1))
+    contender = BackendContender(facts, backend, runs.model)
+    report = check(runs, [contender], generated_inputs(runs.model, chosen_kinds(kinds), seeds=1))
     (result,) = report.contenders
     worst = max((output.worst_kind for output in result.outputs), key=lambda kind: kind.share)
-    batch = next(iter(generated_inputs(program, chosen_kinds(worst.kind), seeds=1)))
-    found = bisect(program, path, batch, OnnxRuntimeBackend, precision=held.name)
+    batch = next(iter(generated_inputs(runs.model, chosen_kinds(worst.kind), seeds=1)))
+    found = bisect(runs.model, path, batch, OnnxRuntimeBackend, precision=held.name)
     return Verdict(report.passed, worst.share, found.guilty)

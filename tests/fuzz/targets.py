@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from attnexport.accuracy.check.budget_file import module_paths, read_budget_file
+from attnexport.accuracy.check.budget_file import read_budget_file
 from attnexport.accuracy.contenders.cache import OutputCache
 from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.cli.console import report_errors
 from attnexport.engines.manifest_json import manifest_path
 from attnexport.files.outputs import sha256
-from attnexport.graph.metadata import source_hash
-from attnexport.models.loading import load_model
-from attnexport.models.program import output_names
+from attnexport.models.loading.reading import read_source
+from attnexport.models.loading.sources import load_model
+from attnexport.models.model import Model
 from attnexport.plugins.calling.build_info import parse_build_info
 from tests.fuzz.corpus import CACHED, exit_code
 from tests.fuzz.mutate_bytes import Mutator, cut, some_bytes
@@ -99,12 +99,12 @@ def _load(place: Place, data: bytes) -> int:
 
 def _load_checkpoint(place: Place, data: bytes) -> int:
     path = _written(place, "mutant.pt", data)
-    return _reported(lambda: load_model(path, factory=FACTORY))
+    return _reported(lambda: read_source(path, factory=FACTORY))
 
 
 def _load_weights(place: Place, data: bytes) -> int:
     path = _written(place, "mutant.safetensors", data)
-    return _reported(lambda: load_model(None, factory=FACTORY, weights=path))
+    return _reported(lambda: read_source(None, factory=FACTORY, weights=path))
 
 
 def _convert(place: Place, data: bytes) -> int:
@@ -159,13 +159,13 @@ def _set(place: Place, name: str, data: bytes) -> Path:
 
 
 @functools.cache
-def _program(corpus: Path):
-    return load_model(corpus / "model.pt2").program
+def _model(corpus: Path) -> Model:
+    return load_model(corpus / "model.pt2")
 
 
 def _read_set(place: Place, data: bytes) -> int:
-    folder, program = _set(place, "manifest.json", data), _program(place.corpus)
-    return _reported(lambda: list(recorded_batches(folder, program, source_hash(program))))
+    folder, model = _set(place, "manifest.json", data), _model(place.corpus)
+    return _reported(lambda: list(recorded_batches(folder, model)))
 
 
 def _compare_manifest(place: Place, data: bytes) -> int:
@@ -201,8 +201,8 @@ def _engine(place: Place, data: bytes) -> int:
 
 
 def _budget(place: Place, data: bytes) -> int:
-    path, program = _written(place, "mutant.toml", data), _program(place.corpus)
-    return _reported(lambda: read_budget_file(path, output_names(program), module_paths(program)))
+    path, model = _written(place, "mutant.toml", data), _model(place.corpus)
+    return _reported(lambda: read_budget_file(path, model.output_names, model.module_paths))
 
 
 def _cache(place: Place, data: bytes) -> int:

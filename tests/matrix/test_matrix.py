@@ -188,10 +188,11 @@ def test_python_takes_what_the_command_line_takes(
     folder, case = files("multiple"), CASES["multiple"]
     monkeypatch.chdir(folder)
     factory = f"{models.__name__}:{case.model.__name__}"
-    loaded = attnexport.load_model("w.pt", factory=factory, weights_key="model", strip_prefix="module.")
-    converted = attnexport.convert(loaded, case.args(), "again.onnx", dynamic_shapes=case.dims)
+    found = {"factory": factory, "weights_key": "model", "strip_prefix": "module."}
+    loaded = attnexport.load_model("w.pt", case.args(), dynamic_shapes=case.dims, **found)
+    converted = attnexport.convert(loaded, None, "again.onnx")
     assert converted.verified == tuple(case.verified)
-    for model, args, shapes in ((loaded, case.args(), case.dims), ("m.pt2", None, None)):
-        report = attnexport.check(model, ["again.onnx"], args, dynamic_shapes=shapes, kinds="normal,minimum", seeds=1)
+    for model in (loaded, "m.pt2"):
+        report = attnexport.check(model, ["again.onnx"], kinds="normal,minimum", seeds=1)
         assert report.passed
         assert [output.name for output in report.contenders[0].outputs] == list(case.outputs)

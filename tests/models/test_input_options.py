@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 from attnexport.errors import InputError
 from attnexport.models.dynamic_options import parse_dynamic
 from attnexport.models.input_options import bind_inputs, check_inputs, example_tensors, parse_inputs
+from attnexport.models.model import Model
 
 
 @pytest.mark.parametrize(
@@ -134,27 +135,27 @@ def test_bad_dynamic(texts: list[str], says: str) -> None:
     assert str(refused.value).startswith("--dynamic")
 
 
-class Model(nn.Module):
+class Net(nn.Module):
     def forward(self, x: Tensor, ids: Tensor | None = None, *, bias: Tensor, scale: float = 1.0) -> Tensor:
         return x + bias * scale + (0 if ids is None else ids.sum())
 
 
 def test_binding() -> None:
     tensors = example_tensors(INPUTS)
-    args, kwargs = bind_inputs(Model(), tensors)
+    args, kwargs = bind_inputs(Net(), tensors)
     assert [id(value) for value in args] == [id(tensors["x"]), id(tensors["ids"])]
     assert list(kwargs) == ["bias"]
-    args, kwargs = bind_inputs(Model(), {"bias": tensors["bias"], "x": tensors["x"]})
+    args, kwargs = bind_inputs(Net(), {"bias": tensors["bias"], "x": tensors["x"]})
     assert len(args) == 1
-    Model()(*args, **kwargs)
+    Net()(*args, **kwargs)
 
 
 def test_binding_refusals() -> None:
     tensors = example_tensors(INPUTS)
     with pytest.raises(InputError, match="--inputs y: the model's forward has no such input; it takes x, ids, bias"):
-        bind_inputs(Model(), {**tensors, "y": tensors["x"]})
+        bind_inputs(Net(), {**tensors, "y": tensors["x"]})
     with pytest.raises(InputError, match="needs x, given bias: add --inputs x="):
-        bind_inputs(Model(), {"bias": tensors["bias"]})
+        bind_inputs(Net(), {"bias": tensors["bias"]})
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def program() -> ExportedProgram:
 
 
 def test_inputs_that_fit(program: ExportedProgram) -> None:
-    check_inputs(program, {"x": torch.ones(2, 64, 8), "ids": torch.ones(2, 30)})
+    check_inputs(Model(program), {"x": torch.ones(2, 64, 8), "ids": torch.ones(2, 30)})
 
 
 @pytest.mark.parametrize(
@@ -192,12 +193,12 @@ def test_inputs_that_fit(program: ExportedProgram) -> None:
 )
 def test_inputs_that_do_not_fit(program: ExportedProgram, x: Tensor, ids: Tensor, says: str) -> None:
     with pytest.raises(InputError) as refused:
-        check_inputs(program, {"x": x, "ids": ids}, {"x": {0: "batch"}, "ids": {0: "batch"}})
+        check_inputs(Model(program, {"x": {0: "batch"}, "ids": {0: "batch"}}), {"x": x, "ids": ids})
     assert str(refused.value) == says
 
 
 def test_inputs_of_other_names(program: ExportedProgram) -> None:
     with pytest.raises(InputError, match="--inputs y: the model has no such input; it takes x, ids"):
-        check_inputs(program, {"x": torch.ones(2, 64, 8), "y": torch.ones(2, 3)})
+        check_inputs(Model(program), {"x": torch.ones(2, 64, 8), "y": torch.ones(2, 3)})
     with pytest.raises(InputError, match="--inputs: the model also needs ids"):
-        check_inputs(program, {"x": torch.ones(2, 64, 8)})
+        check_inputs(Model(program), {"x": torch.ones(2, 64, 8)})

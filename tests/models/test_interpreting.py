@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attnexport
-from attnexport.models.interpreting import Reference
+from attnexport.models.model import Model
 from attnexport.models.program import example_inputs
 from attnexport.models.running import ProgramRunner
 
@@ -84,7 +84,7 @@ def test_casts_factories_buffers_and_no_grad_blocks_are_widened(dtype):
     module = Casts().to(dtype)
     x, scale, mask = draw(3, 8, dtype=dtype), draw(8, seed=1, dtype=dtype), draw(3, 8, seed=2) > 1
     program = export(module, x, scale=scale, mask=mask)
-    y, order, total = Reference(program).run([x, scale, mask])
+    y, order, total = Model(program).run([x, scale, mask], dtype=torch.float64)
     wanted = in_float64(module, x, scale=scale, mask=mask)
     assert same(y, wanted["y"])
     assert same(total, wanted["total"])
@@ -97,19 +97,19 @@ def test_program_at_its_own_precision_differs_from_the_reference():
     options = {"scale": draw(8, seed=1), "mask": draw(3, 8, seed=2) > 1}
     program = export(module, x, **options)
     own = ProgramRunner(program).run(example_inputs(program))[0]
-    difference = (own.double() - Reference(program).run(example_inputs(program))[0]).abs().max()
+    difference = (own.double() - Model(program).run(example_inputs(program), dtype=torch.float64)[0]).abs().max()
     assert 1e-9 < difference < 1e-5
 
 
 def test_a_chain_of_casts_never_rounds():
     x = draw(5, 7)
-    (given,) = Reference(export(FloatCall(), x)).run([x])
+    (given,) = Model(export(FloatCall(), x)).run([x], dtype=torch.float64)
     assert same(given, x.double().exp().sin())
 
 
 def test_autocast_does_not_narrow_the_reference():
     module, x = Autocast(), draw(3, 8)
-    (given,) = Reference(export(module, x)).run([x])
+    (given,) = Model(export(module, x)).run([x], dtype=torch.float64)
     assert same(given, in_float64(module, x))
 
 
@@ -128,13 +128,13 @@ def variant(name: str) -> nn.Module:
 @pytest.mark.parametrize("name", ["krause", "hla", "ssa", "affine", "topn"])
 def test_every_variant_is_computed_in_float64(name, dtype):
     module, x = variant(name).to(dtype), draw(2, 6, 16, dtype=dtype)
-    (given,) = Reference(export(module, x)).run([x])
+    (given,) = Model(export(module, x)).run([x], dtype=torch.float64)
     assert same(given, in_float64(module.eval(), x))
 
 
 def test_default_dtype_is_restored():
     x = draw(5, 7)
-    Reference(export(FloatCall(), x)).run([x])
+    Model(export(FloatCall(), x)).run([x], dtype=torch.float64)
     assert torch.get_default_dtype() == torch.float32
 
 
@@ -148,7 +148,7 @@ def test_nested_inputs_keywords_and_constants_keep_their_order():
     program = torch.export.export(Nested(), ((a, b), {"k": k}), {"power": 2, "extra": extra}, strict=False)
     tensors = example_inputs(program)
     fresh = [tensor * 2 for tensor in tensors]
-    given = Reference(program).run(fresh)
+    given = Model(program).run(fresh, dtype=torch.float64)
     wanted = [2 * a.double() * 2 * k, 2 * b.double() + 2 * extra, (2 * k.double()) ** 2, (2 * extra.double()).sum()]
     assert len(given) == 4
     assert all(same(one, other) for one, other in zip(given, wanted, strict=True))

@@ -15,8 +15,8 @@ from torch.export import Dim
 import attnexport
 from attnexport.errors import ConversionError, InputError
 from attnexport.models.audit import audit_pt2
-from attnexport.models.loading import load_model
-from attnexport.models.loading.programs import export_named
+from attnexport.models.loading.programs import export_model
+from attnexport.models.loading.sources import load_model
 from tests.models.audit.honest import PROGRAMS, Batch, Block, Nested, Pair
 
 
@@ -99,7 +99,7 @@ def test_dim_names(tmp_path: Path) -> None:
     shapes = {"Tokens": (Dim.AUTO, tokens, None), "state": {"Keys": [{0: "k"}, {0: tokens}]}, "scale": {0: Dim.DYNAMIC}}
     kwargs = {"scale": torch.ones(6, 1)}
     expected = {"tokens": {1: "tokens"}, "state_keys_0": {0: "k"}, "state_keys_1": {0: "tokens"}}
-    assert export_named(Model(), (X, state), kwargs, shapes).dim_names == expected
+    assert export_model(Model(), (X, state), kwargs, shapes).dim_names == expected
     path = tmp_path / "model.pt2"
     attnexport.save(Model(), path, args=(X, state), kwargs=kwargs, dynamic_shapes=shapes)
     loaded = load_model(path)
@@ -118,7 +118,7 @@ def test_dim_names(tmp_path: Path) -> None:
     ],
 )
 def test_dim_names_of_plain_tensors_are_those_of_forward(shapes: Any, expected: dict[int, str]) -> None:
-    assert export_named(Model(), X, None, shapes).dim_names == {"Tokens": expected}
+    assert export_model(Model(), X, None, shapes).dim_names == {"Tokens": expected}
 
 
 def test_dim_names_can_be_given_for_a_program(tmp_path: Path) -> None:

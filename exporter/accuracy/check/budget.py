@@ -21,10 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch.export import ExportedProgram
 
-from attnexport.models.torch_graphs import all_graphs
-from attnexport.variants import ErrorFloor, Variant, variant_of_torch_op
+from attnexport.variants import ErrorFloor, Variant
 
 TORCH_ERROR_FACTOR = 2.0
 
@@ -129,17 +127,6 @@ def beyond(budget: Budget, largest_error: float, relative_l2: float) -> tuple[st
     if not budget.limit:
         return size, "is more than none allowed"
     return size, f"is {largest_error / budget.limit:.3g} times the allowed {budget.limit:.3g}"
-
-
-def variants_of(program: ExportedProgram) -> tuple[Variant, ...]:
-    """The variants that a program calls, without repetition, in order of first use."""
-    found: dict[str, Variant] = {}
-    for graph in all_graphs(program.graph_module):
-        for node in graph.nodes:
-            variant = variant_of_torch_op(node.target)
-            if variant is not None:
-                found.setdefault(variant.name, variant)
-    return tuple(found.values())
 
 
 def relative_floor(variants: Iterable[Variant], dtype: torch.dtype) -> float:

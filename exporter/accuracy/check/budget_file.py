@@ -18,11 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch.export import ExportedProgram
-
 from attnexport.accuracy.check.budget import Override
 from attnexport.errors import InputError
-from attnexport.models.program import module_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,12 +44,6 @@ class BudgetFile:
     def overrides(self) -> tuple[Override, ...]:
         """All of them, outputs first."""
         return (*self.outputs.values(), *self.layers.values())
-
-
-def module_paths(program: ExportedProgram) -> tuple[str, ...]:
-    """Paths of the modules that compute something in a program, as ``blocks.3.attention``, in order."""
-    paths = (module_path(node) for node in program.graph.nodes if node.op == "call_function")
-    return tuple(dict.fromkeys(path for path in paths if path))
 
 
 def read_budget_file(path: str | os.PathLike[str], outputs: Iterable[str], layers: Iterable[str]) -> BudgetFile:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from attnexport.accuracy.check.budget import variants_of
 from attnexport.accuracy.check.environment import environment
 from attnexport.accuracy.check.judging import Judge, Plan
 from attnexport.accuracy.check.results import CheckedModel, CheckReport, ContenderResult, DataKind, Times
@@ -74,9 +73,9 @@ def check(
         model=CheckedModel(
             name=plan.model,
             sha256=plan.model_sha256,
-            source_hash=runs.source_hash,
-            precision=runs.own,
-            variants=tuple(variant.title for variant in variants_of(runs.program)),
+            source_hash=runs.model.source_hash,
+            precision=runs.model.precision,
+            variants=tuple(variant.title for variant in runs.model.variants),
         ),
         contenders=results,
         kinds=kinds,

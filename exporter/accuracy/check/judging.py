@@ -22,7 +22,7 @@ from attnexport.accuracy.errors.sums import SpreadSums
 from attnexport.accuracy.errors.tallies import ContenderTally
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import BackendError, InputError
-from attnexport.models.program import output_names
+from attnexport.files.arrays import dtype_name
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Judge:
 
     def __init__(self, contender: Contender, plan: Plan, runs: TorchRuns) -> None:
         self._contender, self._plan, self._runs = contender, plan, runs
-        self._names = names = output_names(runs.program)
+        self._names = names = runs.model.output_names
         self._tallies: dict[tuple[str, str], ContenderTally] = {}
         self._spreads = {name: SpreadSums(name) for name in names}
         self._metrics = [MetricMeans(metric, plan.max_drop) for metric in plan.metrics]
@@ -159,10 +159,11 @@ class Judge:
 
     def _output(self, name: str, yardsticks: Yardsticks) -> OutputErrors:
         tallies = yardsticks.tallies[self.facts.precision]
+        dtypes = {output.name: dtype_name(output.dtype) for output in self._runs.model.outputs}
         kinds = (
             tally.result(kind, tallies[kind, name]) for (kind, output), tally in self._tallies.items() if output == name
         )
-        return OutputErrors(name, self._runs.output_dtype(name), tuple(kinds))
+        return OutputErrors(name, dtypes[name], tuple(kinds))
 
     def _run(self, torch: TorchOutputs) -> Outputs | None:
         """Outputs for one batch, None when the contender does not run on it."""

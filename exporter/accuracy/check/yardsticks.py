@@ -16,7 +16,6 @@ from attnexport.accuracy.errors.tallies import YardstickTally
 from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.accuracy.inputs.generated import is_extreme, title_of
 from attnexport.errors import BackendError, InputError
-from attnexport.models.program import input_specs, output_names
 
 DRAWS = 8
 """Runs with random rounding when an output is looked at again."""
@@ -67,8 +66,8 @@ class Yardsticks:
 
     def __init__(self, runs: TorchRuns, precisions: Sequence[str], budget: BudgetFile | None = None) -> None:
         self._runs, self._budget = runs, budget or BudgetFile()
-        self._names = output_names(runs.program)
-        self._inputs = tuple(spec.name for spec in input_specs(runs.program))
+        self._names = runs.model.output_names
+        self._inputs = runs.model.input_names
         self._kinds: dict[str, _Kind] = {}
         self._measured: set[tuple[str, str, str]] = set()
         self.tallies: dict[str, dict[tuple[str, str], YardstickTally]] = {name: {} for name in precisions}

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
-from torch.export import ExportedProgram
 
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
@@ -15,7 +14,7 @@ from attnexport.backends import Backend, fed
 from attnexport.errors import InputError
 from attnexport.files.arrays import as_array
 from attnexport.files.npz import open_arrays
-from attnexport.models.program import input_specs, output_names
+from attnexport.models.model import Model
 
 Outputs = dict[str, NDArray[Any]]
 
@@ -68,7 +67,7 @@ class BackendContender:
     Args:
         facts: what it is.
         backend: the loaded file.
-        program: the model.
+        model: the model.
 
     Attributes:
         profiles: shapes that the file takes, by input of the model, for files that are built for some.
@@ -79,11 +78,11 @@ class BackendContender:
 
     failures: tuple[Failure, ...] = ()
 
-    def __init__(self, facts: ContenderFacts, backend: Backend, program: ExportedProgram) -> None:
+    def __init__(self, facts: ContenderFacts, backend: Backend, model: Model) -> None:
         self.facts, self.backend = facts, backend
-        wanted = tuple(spec.name for spec in input_specs(program))
+        wanted = model.input_names
         names, about_inputs = match_names("input", wanted, backend.input_names)
-        self._outputs, about_outputs = match_names("output", output_names(program), backend.output_names)
+        self._outputs, about_outputs = match_names("output", model.output_names, backend.output_names)
         infos = {info.name: info for info in backend.inputs}
         self._inputs = [infos[names[name]] for name in wanted]
         self.profiles = {
@@ -113,13 +112,12 @@ class TorchContender:
         facts: what it is.
         runs: the model.
         precision: what runs, fp64, fp32, fp16 or bf16.
-        names: of the model's outputs.
     """
 
     failures: tuple[Failure, ...] = ()
 
-    def __init__(self, facts: ContenderFacts, runs: TorchRuns, precision: str, names: tuple[str, ...]) -> None:
-        self.facts, self._runs, self._precision, self._names = facts, runs, precision, names
+    def __init__(self, facts: ContenderFacts, runs: TorchRuns, precision: str) -> None:
+        self.facts, self._runs, self._precision = facts, runs, precision
         self.notes: tuple[str, ...] = ()
 
     def outputs(self, batch: Batch) -> Outputs:
@@ -129,7 +127,7 @@ class TorchContender:
             BackendError: PyTorch cannot run it on these inputs.
         """
         values = self._runs.compute(batch.tensors, self._precision)
-        return dict(zip(self._names, values, strict=True))
+        return dict(zip(self._runs.model.output_names, values, strict=True))
 
 
 class RecordedContender:
@@ -138,13 +136,13 @@ class RecordedContender:
     Args:
         facts: what it is.
         path: the folder, or the one file when the inputs are one file.
-        program: the model.
+        model: the model.
     """
 
     failures: tuple[Failure, ...] = ()
 
-    def __init__(self, facts: ContenderFacts, path: Path, program: ExportedProgram) -> None:
-        self.facts, self._path, self._names = facts, path, output_names(program)
+    def __init__(self, facts: ContenderFacts, path: Path, model: Model) -> None:
+        self.facts, self._path, self._names = facts, path, model.output_names
         self._noted: dict[str, None] = {}
         self._open: tuple[Path, Outputs] | None = None
 

@@ -21,7 +21,6 @@ from attnexport.graph.inspection import inspect_model, read_model
 from attnexport.graph.state import read_state
 from attnexport.graph.written_attributes import changed_attributes
 from attnexport.models.precisions import PRECISIONS, HeldPrecision
-from attnexport.models.program import input_specs, output_names, state_names
 from attnexport.models.state.choices import AS_NEEDED, IO
 
 TORCH, ORT, ORT_CUDA, ENGINE, RECORDED = "torch", "ort", "ort-cuda", "engine", "recorded"
@@ -113,15 +112,15 @@ class Opener:
             runtime = f"PyTorch {torch.__version__}"
             precision, source = self._precision(HeldPrecision(contender.argument, "as given"))
             facts = ContenderFacts(contender.text, runtime, precision, source)
-            return TorchContender(facts, self.runs, contender.argument, output_names(self.runs.program))
+            return TorchContender(facts, self.runs, contender.argument)
         path = Path(contender.argument)
         if contender.kind == RECORDED:
             if not path.exists():
                 raise InputError(f"{path}: no such file or folder")
-            precision, source = self._precision(HeldPrecision(self.runs.own, "the model's own"))
+            precision, source = self._precision(HeldPrecision(self.runs.model.precision, "the model's own"))
             digest = sha256(path) if path.is_file() else None
             facts = ContenderFacts(contender.text, "recorded outputs", precision, source, str(path), digest)
-            return RecordedContender(facts, path, self.runs.program)
+            return RecordedContender(facts, path, self.runs.model)
         return self._from_file(contender, path)
 
     def _from_file(self, contender: ContenderText, path: Path) -> Contender:
@@ -136,7 +135,7 @@ class Opener:
         self._refuse_without_state(path, backend)
         facts = ContenderFacts(contender.text, backend.description, precision, source, str(path), sha256(path))
         try:
-            opened = BackendContender(facts, backend, self.runs.program)
+            opened = BackendContender(facts, backend, self.runs.model)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         opened.notes = (*opened.notes, *([note] if note else []))
@@ -145,10 +144,10 @@ class Opener:
         return opened
 
     def _refuse_without_state(self, path: Path, backend: Backend) -> None:
-        buffers = state_names(self.runs.program)
+        buffers = self.runs.model.state_names
         named = f"the buffer{'' if len(buffers) == 1 else 's'} {', '.join(buffers)}"
         given = len(backend.input_names)
-        if buffers and given == len(input_specs(self.runs.program)) - len(buffers):
+        if buffers and given == len(self.runs.model.inputs) - len(buffers):
             raise InputError(
                 f"{path}: has no input for {named}, which the model writes and its outputs depend on: convert with "
                 "--state io"
@@ -161,7 +160,7 @@ class Opener:
     def _origin(self, path: Path) -> str:
         """A note when the file says that it was converted from another model."""
         written_for = inspect_model(path).metadata.get("source_hash")
-        if written_for is None or written_for == self.runs.source_hash:
+        if written_for is None or written_for == self.runs.model.source_hash:
             return ""
         return f"{path} was converted from another model, or from other weights"
 

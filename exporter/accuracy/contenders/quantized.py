@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from attnexport.accuracy.contenders.contenders import BackendContender, Contender
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
@@ -24,6 +23,7 @@ from attnexport.files.outputs import sha256
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.inspection import read_model
 from attnexport.graph.quantization import check_is_qdq, quantized_precision
+from attnexport.models.model import Model
 from attnexport.models.precisions import PRECISIONS
 
 
@@ -45,12 +45,12 @@ class Yardstick:
 
     Args:
         backend: the yardstick file.
-        program: the model.
+        model: the model.
     """
 
-    def __init__(self, backend: Backend, program: ExportedProgram) -> None:
+    def __init__(self, backend: Backend, model: Model) -> None:
         facts = ContenderFacts("yardstick", backend.description, "", "")
-        self._contender = BackendContender(facts, backend, program)
+        self._contender = BackendContender(facts, backend, model)
 
     def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Output tensors for the input tensors, both in the program's order.
@@ -80,7 +80,7 @@ def open_all(opener: Opener, contenders: Sequence[ContenderText], scratch: Path)
     opened = []
     for number, contender in enumerate(contenders):
         source = None if opener.precision is not None else _quantized_file(contender)
-        parts = None if source is None else take_apart(source, opener.runs.program, scratch / str(number))
+        parts = None if source is None else take_apart(source, opener.runs.model, scratch / str(number))
         if parts is None:
             opened.append(Opened(contender, opener.open(contender)))
         else:
@@ -116,7 +116,7 @@ def _quantized_file(contender: ContenderText) -> Path | None:
 
 def _with_plain(opener: Opener, contender: ContenderText, parts: QuantizedFile) -> list[Opened]:
     plain = ContenderText(f"{contender.text} without Q/DQ", ORT, str(parts.plain))
-    yardstick = Yardstick(open_backend(parts.yardstick), opener.runs.program)
+    yardstick = Yardstick(open_backend(parts.yardstick), opener.runs.model)
     floating = precision_of(read_model(parts.plain))
     precision = opener.runs.hold_to_quantized(parts.precision, sha256(parts.yardstick), yardstick, PRECISIONS[floating])
     itself = replace(opener, precision=precision, precision_source="its Q/DQ nodes").open(contender)

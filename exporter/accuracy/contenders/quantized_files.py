@@ -38,6 +38,7 @@ from attnexport.graph.quantization import (
     replace_weights,
 )
 from attnexport.graph.writing import write_model
+from attnexport.models.model import Model
 
 RECOGNISED = 0.5
 """Relative L2 difference up to which a quantized weight is taken for one of the model's: 3 bits err by about 0.2."""
@@ -73,12 +74,12 @@ class QuantizedFile:
     faults: tuple[WeightFault, ...]
 
 
-def take_apart(path: Path, program: ExportedProgram, folder: Path) -> QuantizedFile | None:
+def take_apart(path: Path, held_to: Model, folder: Path) -> QuantizedFile | None:
     """Makes the two files of a quantized one; None for a file without Q/DQ nodes.
 
     Args:
         path: the ONNX file.
-        program: the model that it was made from.
+        held_to: the model that it was made from.
         folder: where the files go.
 
     Raises:
@@ -90,7 +91,7 @@ def take_apart(path: Path, program: ExportedProgram, folder: Path) -> QuantizedF
     precision = quantized_precision(model)
     if precision is None:
         return None
-    held = list(_floating(program))
+    held = list(_floating(held_to.program))
     originals: dict[str, NDArray[Any]] = {}
     rounded: dict[str, NDArray[Any]] = {}
     faults = []

@@ -10,17 +10,14 @@ from typing import Any, Protocol
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.export import ExportedProgram
 
-from attnexport.accuracy.check.budget import relative_floor, variants_of
+from attnexport.accuracy.check.budget import relative_floor
 from attnexport.accuracy.contenders.cache import OutputCache, digest_of
 from attnexport.errors import BackendError, first_line
-from attnexport.files.arrays import as_array, dtype_name
-from attnexport.graph.metadata import source_hash
-from attnexport.models.interpreting import Evaluator
-from attnexport.models.precisions import PRECISIONS, output_dtypes, own_precision
-from attnexport.models.rounding import RandomlyRounded
-from attnexport.models.running import ProgramRunner
+from attnexport.files.arrays import as_array
+from attnexport.models.interpreting import Rounding
+from attnexport.models.model import Model
+from attnexport.models.precisions import PRECISIONS
 
 REFERENCE = "fp64"
 
@@ -39,10 +36,12 @@ class Quantized:
     Attributes:
         sha256: of the file.
         dtype: its floating type.
+        runner: runs the model with the file's fake quantization.
     """
 
     sha256: str
     dtype: torch.dtype
+    runner: Runner
 
 
 def plain_array(tensor: Tensor) -> NDArray[Any]:
@@ -51,28 +50,21 @@ def plain_array(tensor: Tensor) -> NDArray[Any]:
 
 
 class TorchRuns:
-    """Runs a program at any precision, at its own as it was exported, and keeps the outputs in a cache.
+    """Runs a model at any precision, at its own as it was exported, and keeps the outputs in a cache.
 
     Args:
-        program: the model.
+        model: the model.
         cache: where outputs are kept. Default: None, nowhere.
 
     Attributes:
-        program: the model.
+        model: the model.
         cache: where outputs are kept.
-        source_hash: of the program.
-        own: its own precision.
         seconds: that runs took, by precision.
     """
 
-    def __init__(self, program: ExportedProgram, cache: OutputCache | None = None) -> None:
-        self.program, self.cache = program, cache or OutputCache(None)
-        self._runners: dict[str, Runner] = {}
-        self._rounded: dict[str, RandomlyRounded] = {}
+    def __init__(self, model: Model, cache: OutputCache | None = None) -> None:
+        self.model, self.cache = model, cache or OutputCache(None)
         self._quantized: dict[str, Quantized] = {}
-        self._output_dtypes = output_dtypes(program)
-        self.source_hash = source_hash(program)
-        self.own = own_precision(program)
         self.seconds: dict[str, float] = {}
 
     def hold_to_quantized(self, name: str, sha256: str, runner: Runner, dtype: torch.dtype) -> str:
@@ -89,8 +81,7 @@ class TorchRuns:
         """
         taken = [other for other in self._quantized if other.partition(" ")[0] == name]
         unique = f"{name} ({len(taken) + 1})" if taken else name
-        self._quantized[unique] = Quantized(sha256, dtype)
-        self._runners[unique] = runner
+        self._quantized[unique] = Quantized(sha256, dtype, runner)
         return unique
 
     def dtype_of(self, precision: str) -> torch.dtype:
@@ -102,17 +93,13 @@ class TorchRuns:
 
         None for outputs that must be equal.
         """
-        variants = variants_of(self.program)
-        return {
-            name: relative_floor(variants, dtype if precision == self.own else self.dtype_of(precision))
-            if dtype.is_floating_point
-            else None
-            for name, dtype in self._output_dtypes.items()
-        }
+        return {output.name: self._floor(output.dtype, precision) for output in self.model.outputs}
 
-    def output_dtype(self, name: str) -> str:
-        """Type of an output, as float32."""
-        return dtype_name(self._output_dtypes[name])
+    def _floor(self, dtype: torch.dtype, precision: str) -> float | None:
+        if not dtype.is_floating_point:
+            return None
+        held = dtype if precision == self.model.precision else self.dtype_of(precision)
+        return relative_floor(self.model.variants, held)
 
     def digest(self, tensors: Sequence[Tensor]) -> str:
         """What the cache knows a batch by."""
@@ -132,7 +119,7 @@ class TorchRuns:
         start = time.perf_counter()
         try:
             key = self._quantized[precision].sha256 if precision in self._quantized else precision
-            return self.cache.outputs((self.source_hash, key, digest), lambda: self.compute(tensors, precision))
+            return self.cache.outputs((self.model.source_hash, key, digest), lambda: self.compute(tensors, precision))
         finally:
             self.seconds[precision] = self.seconds.get(precision, 0.0) + time.perf_counter() - start
 
@@ -143,20 +130,17 @@ class TorchRuns:
             BackendError: PyTorch cannot run the model on these inputs.
         """
         try:
-            return [plain_array(value) for value in self._runner(precision).run(tensors)]
+            return [plain_array(value) for value in self._run(tensors, precision)]
         except Exception as error:
             raise BackendError(f"PyTorch cannot run the model in {precision}: {first_line(error)}") from error
 
     def rounded(self, tensors: Sequence[Tensor], precision: str, seed: int) -> list[NDArray[Any]]:
         """Outputs of the float64 program with every value rounded at random to a precision."""
-        if precision not in self._rounded:
-            self._rounded[precision] = RandomlyRounded(self.program, self.dtype_of(precision))
-        return [plain_array(value) for value in self._rounded[precision].run(tensors, seed)]
+        rounding = Rounding(self.dtype_of(precision), seed)
+        return [plain_array(value) for value in self.model.run(tensors, rounding=rounding)]
 
-    def _runner(self, precision: str) -> Runner:
-        if precision not in self._runners:
-            exported = precision == self.own and precision != REFERENCE
-            self._runners[precision] = (
-                ProgramRunner(self.program) if exported else Evaluator(self.program, PRECISIONS[precision])
-            )
-        return self._runners[precision]
+    def _run(self, tensors: Sequence[Tensor], precision: str) -> list[Tensor]:
+        if precision in self._quantized:
+            return self._quantized[precision].runner.run(tensors)
+        exported = precision == self.model.precision and precision != REFERENCE
+        return self.model.run(tensors, dtype=None if exported else PRECISIONS[precision])

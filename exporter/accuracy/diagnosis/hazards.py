@@ -6,32 +6,30 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.findings import Hazard
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.models.attention_calls import OperatorCall, visit_calls
-from attnexport.models.precisions import PRECISIONS, own_precision
+from attnexport.models.model import Model
+from attnexport.models.precisions import PRECISIONS
 from attnexport.variants.hazards import Figure, ScoreSums, add_dot_products
 from attnexport.variants.visibility import visible_counts
 
 
-def find_hazards(
-    program: ExportedProgram, batches: Iterable[Batch], *, precision: str | None = None
-) -> tuple[Hazard, ...]:
+def find_hazards(model: Model, batches: Iterable[Batch], *, precision: str | None = None) -> tuple[Hazard, ...]:
     """Runs the model once a batch and measures every attention call.
 
     Scores are formed in float64 from what the model's layers give at its own precision, a few rows at a time.
 
     Args:
-        program: the model.
+        model: the model.
         batches: inputs.
         precision: fp32, fp16 or bf16, in which scores count as tied. Default: None, the model's own.
 
     Returns:
         Every figure of every layer and head, layer by layer, whether it is a hazard (``reached``) or not.
     """
-    dtype = PRECISIONS[precision or own_precision(program)]
+    dtype = PRECISIONS[precision or model.precision]
     found: dict[tuple[str, str], Figure] = {}
 
     def measure(call: OperatorCall) -> None:
@@ -40,7 +38,7 @@ def find_hazards(
             found[call.layer, figure.name] = figure if known is None else known.merged(figure)
 
     for batch in batches:
-        visit_calls(program, batch.tensors, measure)
+        visit_calls(model, batch.tensors, measure)
     return tuple(hazard for (layer, _), figure in found.items() for hazard in _hazards(layer, figure))
 
 

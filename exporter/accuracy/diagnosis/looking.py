@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from torch.export import ExportedProgram
-
 from attnexport.accuracy.check.budget import Override
 from attnexport.accuracy.check.results import CheckReport, ContenderResult
 from attnexport.accuracy.contenders.facts import Failure
@@ -20,6 +18,7 @@ from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.backends import Backend
 from attnexport.engines.building import BuildOptions, build_engine
 from attnexport.engines.opening import open_backend
+from attnexport.models.model import Model
 from attnexport.models.precisions import PRECISIONS
 
 _HAZARD_KINDS = 2
@@ -28,7 +27,7 @@ _HAZARD_KINDS = 2
 def with_guilty_layers(
     report: CheckReport,
     contenders: Sequence[ContenderText],
-    program: ExportedProgram,
+    model: Model,
     suspects: Mapping[str, Batch],
     overrides: Mapping[str, Override],
 ) -> CheckReport:
@@ -37,7 +36,7 @@ def with_guilty_layers(
     Args:
         report: of the check.
         contenders: as they were written, in the report's order.
-        program: the model.
+        model: the model.
         suspects: by name of the contender, a batch on which it was outside.
         overrides: budgets by module path.
 
@@ -56,7 +55,7 @@ def with_guilty_layers(
             note = "--bisect looks into the file without Q/DQ, where the graph's own faults show"
             results.append(replace(result, notes=(*result.notes, note)))
         else:
-            results.append(_bisected(result, contender, contender.path, program, batch, overrides))
+            results.append(_bisected(result, contender, contender.path, model, batch, overrides))
     return replace(report, contenders=tuple(results))
 
 
@@ -64,7 +63,7 @@ def _bisected(
     result: ContenderResult,
     contender: ContenderText,
     path: Path,
-    program: ExportedProgram,
+    model: Model,
     batch: Batch,
     overrides: Mapping[str, Override],
 ) -> ContenderResult:
@@ -72,7 +71,7 @@ def _bisected(
         return open_backend(copy, device=contender.device)
 
     precision = result.facts.precision
-    found = bisect(program, path, batch, open_file, precision=precision, overrides=overrides)
+    found = bisect(model, path, batch, open_file, precision=precision, overrides=overrides)
     if found.guilty is None:
         return replace(result, bisection=found)
     where, _, amount = str(found.guilty).partition(": ")
@@ -91,7 +90,7 @@ def _bisected(
     return replace(result, bisection=found, failures=(*others, failure))
 
 
-def with_hazards(report: CheckReport, program: ExportedProgram, batches: Iterable[Batch]) -> CheckReport:
+def with_hazards(report: CheckReport, model: Model, batches: Iterable[Batch]) -> CheckReport:
     """The report with the figures of every attention layer.
 
     They are measured on the first batch of data, or of the first two kinds of inputs: ordinary and large ones, unless
@@ -102,13 +101,13 @@ def with_hazards(report: CheckReport, program: ExportedProgram, batches: Iterabl
         first.setdefault(batch.kind, batch)
         if batch.kind == DATA or len(first) > _HAZARD_KINDS:
             break
-    return replace(report, hazards=find_hazards(program, list(first.values())[:_HAZARD_KINDS]))
+    return replace(report, hazards=find_hazards(model, list(first.values())[:_HAZARD_KINDS]))
 
 
 def with_rebuilds(
     report: CheckReport,
     contenders: Sequence[ContenderText],
-    program: ExportedProgram,
+    model: Model,
     batches: Iterable[Batch],
     options: BuildOptions,
     count: int,
@@ -128,9 +127,9 @@ def with_rebuilds(
     for contender, result in zip(contenders, report.contenders, strict=True):
         if contender.kind in (ORT, ORT_CUDA):
 
-            def build(engine: Path, model: Path = Path(contender.argument)) -> None:
-                build_engine(model, engine, options)
+            def build(engine: Path, file: Path = Path(contender.argument)) -> None:
+                build_engine(file, engine, options)
 
-            result = replace(result, builds=compare_builds(program, build, open_engine, batch, count))
+            result = replace(result, builds=compare_builds(model, build, open_engine, batch, count))
         results.append(result)
     return replace(report, contenders=tuple(results))

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.findings import Build
 from attnexport.accuracy.contenders.contenders import BackendContender, Outputs
@@ -17,12 +16,13 @@ from attnexport.accuracy.errors.sums import SpreadSums
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend
 from attnexport.files.outputs import sha256
+from attnexport.models.model import Model
 
 TIMED_RUNS = 20
 
 
 def compare_builds(
-    program: ExportedProgram,
+    model: Model,
     build: Callable[[Path], None],
     open_engine: Callable[[Path], Backend],
     batch: Batch,
@@ -31,7 +31,7 @@ def compare_builds(
     """Builds an engine ``count`` times and runs every build on one batch.
 
     Args:
-        program: the model.
+        model: the model.
         build: builds an engine and writes it to the path.
         open_engine: opens it.
         batch: the inputs.
@@ -53,7 +53,7 @@ def compare_builds(
             build(path)
             build_seconds = time.perf_counter() - start
             backend = open_engine(path)
-            engine = BackendContender(ContenderFacts(path.name, backend.description, "", ""), backend, program)
+            engine = BackendContender(ContenderFacts(path.name, backend.description, "", ""), backend, model)
             outputs = engine.outputs(batch)
             first = first or outputs
             spreads = []

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
 from attnexport.files.npz import StoredArray, open_arrays
-from attnexport.models.program import Size, TensorSpec, dynamic_dims, initial_state, input_specs, shapes_at
+from attnexport.models.model import Model
+from attnexport.models.program import Size, TensorSpec
 
 DATA = "data"
 LABELS = "labels"
@@ -70,31 +70,23 @@ def data_files(path: str | os.PathLike[str]) -> list[Path]:
     return [given]
 
 
-def data_batches(
-    program: ExportedProgram,
-    path: str | os.PathLike[str],
-    *,
-    dim_names: Mapping[str, Mapping[int, str]] | None = None,
-    limit: int | None = None,
-) -> Iterator[Batch]:
+def data_batches(model: Model, path: str | os.PathLike[str], *, limit: int | None = None) -> Iterator[Batch]:
     """The rows of .npz files in batches; arrays go by the inputs' names, ``labels`` beside them if present.
 
     Buffers that are inputs start from what the model came with, in every batch, unless a file has an array for them.
 
     Args:
-        program: the model.
+        model: the model.
         path: an .npz file or a folder of them.
-        dim_names: names of the dynamic dims by input and axis, for messages. Default: None, torch's symbols.
         limit: about how many rows to read; a static batch is never cut. Default: None, all.
 
     Raises:
         InputError: a file that is no .npz, lacks an input, or whose shapes, sizes or dtypes do not fit.
     """
-    specs = input_specs(program)
     left = limit
     files = data_files(path)
     for position, file in enumerate(files):
-        reader = _Reader(file, program, specs, dim_names or {})
+        reader = _Reader(file, model)
         with open_arrays(file) as stored:
             content = reader.content(stored)
         for batch in reader.batches(content, left):
@@ -105,27 +97,25 @@ def data_batches(
 
 
 def whole_file(
-    program: ExportedProgram,
+    model: Model,
     file: Path,
     *,
     labels: Path | None = None,
     kind: str = DATA,
     done: float = 1.0,
-    dim_names: Mapping[str, Mapping[int, str]] | None = None,
 ) -> Batch:
     """All rows of an .npz file as one batch.
 
     Args:
-        program: the model.
+        model: the model.
         file: arrays by the inputs' names.
         labels: a file with an array ``labels``. Default: None.
         kind, done: of the batch.
-        dim_names: as for :func:`data_batches`.
 
     Raises:
         InputError: a file that is no .npz, lacks an input, or whose shapes, sizes or dtypes do not fit.
     """
-    reader = _Reader(file, program, input_specs(program), dim_names or {})
+    reader = _Reader(file, model)
     with open_arrays(file) as stored:
         batch = reader.whole(stored)
     if labels is not None:
@@ -151,12 +141,15 @@ class _Content:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Fits one file's arrays to the program's inputs and cuts them into batches."""
+    """Fits one file's arrays to the model's inputs and cuts them into batches."""
 
     file: Path
-    program: ExportedProgram
-    specs: Sequence[TensorSpec]
-    dim_names: Mapping[str, Mapping[int, str]]
+    model: Model
+
+    @property
+    def specs(self) -> Sequence[TensorSpec]:
+        """The model's inputs."""
+        return self.model.inputs
 
     def content(self, stored: Mapping[str, StoredArray]) -> _Content:
         """The inputs and labels of an open file; other arrays are not read."""
@@ -209,7 +202,7 @@ class _Reader:
     def _fitted(self, spec: TensorSpec, stored: Mapping[str, StoredArray], batch: Size | None) -> Tensor:
         """One input's array as a tensor of its dtype; read once its rank and fixed sizes were checked."""
         if spec.is_state and spec.name not in stored:
-            return initial_state(self.program)[spec.name]
+            return self.model.initial_state[spec.name]
         if spec.name not in stored:
             raise InputError(
                 f"{self.file}: expected an array for input {spec.name}, given {', '.join(sorted(stored)) or 'none'}"
@@ -229,8 +222,7 @@ class _Reader:
             raise self._misfit(spec, f"{array.shape} {array.dtype}") from None
 
     def _misfit(self, spec: TensorSpec, given: str) -> InputError:
-        names = self.dim_names.get(spec.name, {})
-        sizes = ", ".join(names.get(axis, str(size)) for axis, size in enumerate(spec.shape))
+        sizes = ", ".join(self.model.size_name(spec, axis) for axis in range(len(spec.shape)))
         wanted = f"({sizes}) {dtype_name(spec.dtype)}"
         return InputError(f"{self.file}: input {spec.name}: expected {wanted}, given {given}")
 
@@ -249,7 +241,7 @@ class _Reader:
             for start in range(0, rows if limit is None else min(rows, max(limit, 1)), size):
                 yield start, start + size
             return
-        dim = next((dim for dim in dynamic_dims(self.program) if dim.symbol == size), None)
+        dim = next((dim for dim in self.model.dims if dim.symbol == size), None)
         uses = [str(other) for spec in self.specs for axis, other in enumerate(spec.shape) if axis or other != size]
         if dim is None or any(dim.symbol in re.findall(r"\w+", use) for use in uses):
             yield 0, rows
@@ -264,7 +256,7 @@ class _Reader:
 
     def _check_sizes(self, tensors: Sequence[Tensor]) -> None:
         """Refuses dynamic sizes outside their range, of one name and two sizes, or that do not fit a formula."""
-        limits = {dim.symbol: dim for dim in dynamic_dims(self.program)}
+        limits = {dim.symbol: dim for dim in self.model.dims}
         sizes: dict[str, int] = {}
         for spec, tensor in zip(self.specs, tensors, strict=True):
             for axis, (size, given) in enumerate(zip(spec.shape, tensor.shape, strict=True)):
@@ -273,7 +265,7 @@ class _Reader:
                     continue
                 if given < limit.lower or (limit.upper is not None and given > limit.upper):
                     upper = "or more" if limit.upper is None else f"to {limit.upper}"
-                    name = self.dim_names.get(spec.name, {}).get(axis, str(size))
+                    name = self.model.size_name(spec, axis)
                     raise InputError(
                         f"{self.file}: input {spec.name}: expected {limit.lower} {upper} for {name} (axis {axis}), "
                         f"given {given}"
@@ -281,7 +273,7 @@ class _Reader:
                 sizes.setdefault(limit.symbol, given)
         if sizes.keys() != limits.keys():
             return
-        for spec, tensor, shape in zip(self.specs, tensors, shapes_at(self.program, sizes), strict=True):
+        for spec, tensor, shape in zip(self.specs, tensors, self.model.shapes_at(sizes), strict=True):
             if tuple(tensor.shape) != shape:
                 raise InputError(
                     f"{self.file}: input {spec.name}: expected {shape} for the sizes of the other inputs, "

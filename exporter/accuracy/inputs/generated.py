@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.generation import FIRST_SEED, LONGEST, Generation, NotApplicable
@@ -16,7 +15,7 @@ from attnexport.accuracy.inputs.sizes import Profiles, SizeRange
 from attnexport.accuracy.inputs.values import is_uniform, one_hot, varied
 from attnexport.errors import InputError
 from attnexport.models.examples import generator
-from attnexport.models.program import initial_state, input_specs
+from attnexport.models.model import Model
 
 Maker = Callable[[Generation, torch.Generator], list[Tensor]]
 Batches = Callable[[Generation], list[list[Tensor]]]
@@ -50,7 +49,7 @@ class InputKind:
         Raises:
             NotApplicable: the model has no inputs of this kind.
         """
-        state = list(initial_state(generation.program).values())
+        state = list(generation.model.initial_state.values())
         for drawn in self._draw(generation):
             tensors = generation.with_state(drawn, state)
             yield tensors
@@ -92,7 +91,7 @@ def _varied(generation: Generation) -> list[list[Tensor]]:
     """A batch for each input that may vary: where all did at once, a flag could hide the others."""
     random = generator(FIRST_SEED + generation.seed)
     tensors = generation.like_examples({}, random)
-    specs = input_specs(generation.program)
+    specs = generation.model.inputs
     uniform = [index for index, tensor in enumerate(tensors) if is_uniform(tensor) and not specs[index].is_state]
     if not uniform:
         raise NotApplicable("no truths or whole numbers that are all the same")
@@ -206,7 +205,7 @@ class GeneratedInputs:
 
 
 def generated_inputs(
-    program: ExportedProgram,
+    model: Model,
     kinds: Sequence[InputKind],
     *,
     seeds: int = 3,
@@ -217,7 +216,7 @@ def generated_inputs(
     """Inputs of these kinds, the same for the same seed.
 
     Args:
-        program: the model.
+        model: the model.
         kinds: which, in order.
         seeds: batches of each kind of values. Default: 3.
         seed: of the first. Default: 0.
@@ -227,8 +226,8 @@ def generated_inputs(
     Raises:
         InputError: the program carries no example inputs.
     """
-    if program.example_inputs is None:
+    if not model.has_examples:
         raise InputError("the model carries no example inputs: give --inputs or --data")
-    if not input_specs(program):
+    if not model.inputs:
         raise InputError("the model has no tensor inputs")
-    return GeneratedInputs(Generation(program, seeds, seed, longest, engines), kinds)
+    return GeneratedInputs(Generation(model, seeds, seed, longest, engines), kinds)

@@ -8,14 +8,12 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.export import ExportedProgram
 
 from attnexport.accuracy.inputs.scaling import is_scalable, largest_scale
 from attnexport.accuracy.inputs.sizes import Profiles, SizeRange, size_ranges
 from attnexport.errors import first_line
 from attnexport.models.examples import generator, like_example
-from attnexport.models.program import example_inputs, shapes_at
-from attnexport.models.running import ProgramRunner
+from attnexport.models.model import Model
 
 LONGEST = 1024
 """Size up to which dynamic dims are generated, unless the example's is larger."""
@@ -33,14 +31,14 @@ class Generation:
     """What kinds are generated from.
 
     Attributes:
-        program: the model, with example inputs.
+        model: the model, with example inputs.
         seeds: how many batches of each kind of values.
         seed: number of the first.
         longest: size up to which dynamic dims are generated.
         engines: shapes that engines take, which sizes are kept within.
     """
 
-    program: ExportedProgram
+    model: Model
     seeds: int
     seed: int = 0
     longest: int = LONGEST
@@ -49,7 +47,7 @@ class Generation:
     @cached_property
     def ranges(self) -> tuple[SizeRange, ...]:
         """The dynamic dims."""
-        return size_ranges(self.program, self.longest, self.engines)
+        return size_ranges(self.model, self.longest, self.engines)
 
     @cached_property
     def large_scale(self) -> float:
@@ -62,16 +60,12 @@ class Generation:
         if not any(is_scalable(tensor) and tensor.any() for tensor in tensors):
             raise NotApplicable("no floating input that is not zero")
         try:
-            scale = largest_scale(self.program, tensors)
+            scale = largest_scale(self.model, tensors)
         except Exception as error:
             raise NotApplicable(f"PyTorch cannot run the model in fp64: {first_line(error)}") from error
         if scale <= 1:
             raise NotApplicable("products of the example's own values come near half's limit")
         return scale
-
-    @cached_property
-    def _runner(self) -> ProgramRunner:
-        return ProgramRunner(self.program)
 
     def with_state(self, tensors: Sequence[Tensor], state: Sequence[Tensor]) -> list[Tensor]:
         """Inputs whose last ones, the model's buffers, are these."""
@@ -86,14 +80,14 @@ class Generation:
         if not count:
             return []
         try:
-            return self._runner.run(tensors)[-count:]
+            return self.model.run(tensors)[-count:]
         except Exception as error:
             raise NotApplicable(f"PyTorch cannot run the model: {first_line(error)}") from error
 
     def takes(self, tensors: Sequence[Tensor]) -> bool:
         """Whether PyTorch can run the model on these inputs."""
         try:
-            self._runner.run(tensors)
+            self.model.run(tensors)
         except Exception:
             return False
         return True
@@ -101,6 +95,6 @@ class Generation:
     def like_examples(self, sizes: Mapping[str, int], random: torch.Generator) -> list[Tensor]:
         """Inputs with values like the example's; dynamic dims that are not in ``sizes`` have the example's."""
         chosen = {**{size.symbol: size.example for size in self.ranges}, **sizes}
-        shapes = shapes_at(self.program, chosen)
-        pairs = zip(example_inputs(self.program), shapes, strict=True)
+        shapes = self.model.shapes_at(chosen)
+        pairs = zip(self.model.examples, shapes, strict=True)
         return [like_example(example, shape, random) for example, shape in pairs]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from torch.export import ExportedProgram
-
 from attnexport.errors import InputError
-from attnexport.models.program import dynamic_dims, input_specs
+from attnexport.models.model import Model
 from attnexport.plugins.runtime.request import Profile
 
 LARGEST_BATCH = 64
@@ -43,26 +41,26 @@ class SizeRange:
         return (self.smallest + self.largest) // 2
 
 
-def size_ranges(program: ExportedProgram, longest: int, engines: Iterable[Profiles] = ()) -> tuple[SizeRange, ...]:
-    """The dynamic dims of a program.
+def size_ranges(model: Model, longest: int, engines: Iterable[Profiles] = ()) -> tuple[SizeRange, ...]:
+    """The dynamic dims of a model.
 
     Args:
-        program: the model.
+        model: the model.
         longest: size up to which dims go, unless the example's is larger; batches go up to LARGEST_BATCH.
         engines: shapes that engines take, which the sizes are kept within. Default: none.
 
     Raises:
         InputError: two engines, or an engine and the model, that have no size in common.
     """
-    leading = {str(spec.shape[0]) for spec in input_specs(program) if spec.shape}
-    taken = _taken(program, engines)
+    leading = {str(spec.shape[0]) for spec in model.inputs if spec.shape}
+    taken = _taken(model, engines)
     ranges = []
-    for dim in dynamic_dims(program):
+    for dim in model.dims:
         lower, upper = max(1, dim.lower), dim.upper
         for least, most in taken.get(dim.symbol, []):
             lower, upper = max(lower, least), most if upper is None else min(upper, most)
         if upper is not None and lower > upper:
-            place = _place(program, dim.symbol)
+            place = _place(model, dim.symbol)
             raise InputError(f"{place}: no size that the model and every engine take: {lower} is more than {upper}")
         is_batch = dim.symbol in leading
         example = max(lower, dim.example if upper is None else min(dim.example, upper))
@@ -72,22 +70,22 @@ def size_ranges(program: ExportedProgram, longest: int, engines: Iterable[Profil
     return tuple(ranges)
 
 
-def _place(program: ExportedProgram, symbol: str) -> str:
+def _place(model: Model, symbol: str) -> str:
     """The first input and axis of this size."""
     places = (
         f"input {spec.name} axis {axis}"
-        for spec in input_specs(program)
+        for spec in model.inputs
         for axis, size in enumerate(spec.shape)
         if str(size) == symbol
     )
     return next(places, f"size {symbol}")
 
 
-def _taken(program: ExportedProgram, engines: Iterable[Profiles]) -> dict[str, list[tuple[int, int]]]:
+def _taken(model: Model, engines: Iterable[Profiles]) -> dict[str, list[tuple[int, int]]]:
     """Ranges of engines by symbol, where a symbol is a size itself and not part of a formula."""
     found: dict[str, list[tuple[int, int]]] = {}
     for profiles in engines:
-        for spec in input_specs(program):
+        for spec in model.inputs:
             profile = profiles.get(spec.name)
             for axis, size in enumerate(spec.shape if profile is not None else ()):
                 assert profile is not None

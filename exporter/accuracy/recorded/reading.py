@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-
-from torch.export import ExportedProgram
 
 from attnexport.accuracy.inputs.files import Batch, whole_file
 from attnexport.accuracy.recorded.manifest_json import read_manifest
 from attnexport.errors import InputError
+from attnexport.models.model import Model
 
 
-def recorded_batches(
-    folder: Path,
-    program: ExportedProgram,
-    source_hash: str,
-    *,
-    seed: int | None = None,
-    dim_names: Mapping[str, Mapping[int, str]] | None = None,
-) -> Iterator[Batch]:
+def recorded_batches(folder: Path, model: Model, *, seed: int | None = None) -> Iterator[Batch]:
     """The batches of a set, after every file of it was checked.
 
     Args:
         folder: the set.
-        program: the model.
-        source_hash: of the model.
+        model: the model.
         seed: that the set must be of. Default: None, any.
-        dim_names: names of the dynamic dims by input and axis, for messages. Default: None, torch's symbols.
 
     Raises:
         InputError: a set that was cut off or altered, or is from another model or seed.
     """
     manifest = read_manifest(folder)
-    if manifest.source_hash != source_hash:
+    if manifest.source_hash != model.source_hash:
         raise InputError(
             f"{folder}: recorded from another model, or from other weights: expected source hash "
-            f"{source_hash[:12]}…, given {manifest.source_hash[:12]}… ({manifest.model})"
+            f"{model.source_hash[:12]}…, given {manifest.source_hash[:12]}… ({manifest.model})"
         )
     if seed is not None and seed != manifest.seed:
         given = "data without a seed" if manifest.seed is None else f"seed {manifest.seed}"
@@ -45,10 +35,9 @@ def recorded_batches(
         inputs = folder / "inputs" / f"{batch.name}.npz"
         labels = f"labels/{batch.name}.npz"
         yield whole_file(
-            program,
+            model,
             inputs,
             labels=folder / labels if labels in batch.files else None,
             kind=batch.kind,
             done=position / len(manifest.batches),
-            dim_names=dim_names,
         )

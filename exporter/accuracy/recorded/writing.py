@@ -22,10 +22,9 @@ from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.manifest import Allowed, RecordedBatch, SetManifest
 from attnexport.accuracy.recorded.manifest_json import write_manifest
 from attnexport.errors import InputError
-from attnexport.files.arrays import as_array
+from attnexport.files.arrays import as_array, dtype_name
 from attnexport.files.npz import write_arrays
 from attnexport.files.outputs import replacing, sha256
-from attnexport.models.program import input_specs, output_names
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,9 @@ def record(
         manifest = SetManifest(
             model=source.model,
             model_sha256=source.model_sha256,
-            source_hash=runs.source_hash,
+            source_hash=runs.model.source_hash,
             seed=source.seed,
-            outputs={name: runs.output_dtype(name) for name in output_names(runs.program)},
+            outputs={output.name: dtype_name(output.dtype) for output in runs.model.outputs},
             batches=tuple(recorded),
             allowed={precision: _allowed(yardsticks.tallies[precision]) for precision in precisions},
             environment=environment(),
@@ -109,7 +108,7 @@ def record(
 
 def _write_batch(folder: Path, runs: TorchRuns, batch: Batch, outputs: TorchOutputs) -> RecordedBatch:
     name = f"{batch.name}-{batch.first_row}" if batch.kind == DATA else batch.name
-    inputs = {spec.name: _raw(tensor) for spec, tensor in zip(input_specs(runs.program), batch.tensors, strict=True)}
+    inputs = {spec.name: _raw(tensor) for spec, tensor in zip(runs.model.inputs, batch.tensors, strict=True)}
     parts: dict[str, Mapping[str, NDArray[Any]]] = {"inputs": inputs, "reference": outputs.exact}
     if batch.labels is not None:
         parts["labels"] = {LABELS: batch.labels}

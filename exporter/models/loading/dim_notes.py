@@ -10,13 +10,10 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from attnexport.errors import InputError
-from attnexport.models.loading.dim_texts import symbol_named
+from attnexport.models.dim_names import DimNames, FixedDims
 from attnexport.models.loading.dynamic_shapes import InputLeaf
 from attnexport.models.program import TensorSpec, input_specs
 from attnexport.version import __version__
-
-DimNames = dict[str, dict[int, str]]
-FixedDims = dict[str, tuple[int, ...]]
 
 NOTE = "attnexport.json"
 # Also what Dim("n") * 2 + 1 is called. The names come from untrusted files: treat them as text.
@@ -47,29 +44,6 @@ def fixed_dims(program: ExportedProgram, leaves: Sequence[InputLeaf]) -> FixedDi
 def _pairs(program: ExportedProgram, leaves: Sequence[InputLeaf]) -> Iterator[tuple[TensorSpec, InputLeaf]]:
     """Each tensor input with what the caller said of it; both are in torch.export's order."""
     return zip(input_specs(program), (leaf for leaf in leaves if isinstance(leaf.value, Tensor)), strict=True)
-
-
-def notes_on_fixed(program: ExportedProgram, fixed: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
-    """A sentence for each dim that is static although it was declared as Dim.AUTO."""
-    shapes = {spec.name: spec.shape for spec in input_specs(program)}
-    return tuple(
-        f"{name} axis {axis}: declared as AUTO, and torch fixed it at {shapes[name][axis]}: the example's size is 0 or "
-        "1, or the model's code needs this size"
-        for name, axes in fixed.items()
-        for axis in axes
-        if axis < len(shapes.get(name, ())) and isinstance(shapes[name][axis], int)
-    )
-
-
-def symbol_names(program: ExportedProgram, dim_names: Mapping[str, Mapping[int, str]]) -> dict[str, str]:
-    """Symbol to declared name: ``s0`` to n where an input's size is ``s0`` and called n, or ``2*s0`` and ``2*n``."""
-    names: dict[str, str] = {}
-    for spec in input_specs(program):
-        for axis, name in (dim_names.get(spec.name) or dim_names.get(spec.placeholder) or {}).items():
-            pair = symbol_named(str(spec.shape[int(axis)]), name) if int(axis) < len(spec.shape) else None
-            if pair is not None:
-                names.setdefault(*pair)
-    return names
 
 
 def write_note(names: DimNames, fixed: FixedDims) -> str:

@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from attnexport.errors import ConversionError, InputError
 from attnexport.models.audit import AuditedArchive
 from attnexport.models.audit.payloads import registered_inputs
 from attnexport.models.loading.containers import containers_known
-from attnexport.models.loading.dim_notes import DimNames, FixedDims, dim_names_of, fixed_dims
+from attnexport.models.loading.dim_notes import dim_names_of, fixed_dims
 from attnexport.models.loading.dynamic_shapes import (
     InputLeaf,
     check_example,
@@ -35,6 +34,7 @@ from attnexport.models.loading.plain_programs import plain_program
 from attnexport.models.loading.unwrapping import bare
 from attnexport.models.loading.vmapped import without_vmap
 from attnexport.models.loading.weights_ready import check_weights
+from attnexport.models.model import Model
 from attnexport.models.state.assigned import assignments_kept
 
 
@@ -55,27 +55,12 @@ def load_audited(archive: AuditedArchive, name: str) -> ExportedProgram:
         ) from None
 
 
-@dataclass(frozen=True)
-class NamedProgram:
-    """A program and what its caller called its dims.
-
-    Attributes:
-        program: its inputs and outputs nest in tuples, lists and dicts alone.
-        dim_names: {input: {axis: name}}, without dims that have no name (Dim.AUTO); a derived dim's is ``2*n``.
-        fixed: {input: axes} that were declared dynamic with Dim.AUTO, and that torch made static.
-    """
-
-    program: ExportedProgram
-    dim_names: DimNames
-    fixed: FixedDims
-
-
-def export_named(
+def export_model(
     model: object,
     args: Sequence[Any] | Tensor | None = None,
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
-) -> NamedProgram:
+) -> Model:
     """Exports a module in eval mode (strict=False); the module is as before afterwards.
 
     Args:
@@ -103,7 +88,7 @@ def export_named(
         check_example(leaves)
         shapes = complete_dynamic_shapes(module, args, kwargs, shapes)
         program = plain_program(_exported(module, args, kwargs, shapes, leaves))
-    return NamedProgram(program, dim_names_of(program, leaves), fixed_dims(program, leaves))
+    return Model(program, dim_names_of(program, leaves), fixed_dims(program, leaves))
 
 
 def _named(
@@ -111,25 +96,15 @@ def _named(
     args: Sequence[Any] | Tensor | None,
     kwargs: Mapping[str, Any] | None,
     dynamic_shapes: Any,
-) -> NamedProgram:
+) -> Model:
     program = plain_program(without_vmap(program))
     if dynamic_shapes is None:
-        return NamedProgram(program, {}, {})
+        return Model(program)
     args, kwargs = as_inputs(args, kwargs)
     if not args and not kwargs and program.example_inputs is not None:
         args, kwargs = as_inputs(*program.example_inputs)
     leaves = input_leaves(program, args, kwargs, resolve_dynamic_shapes(dynamic_shapes, program, args, kwargs))
-    return NamedProgram(program, dim_names_of(program, leaves), {})
-
-
-def export_module(
-    model: object,
-    args: Sequence[Any] | Tensor | None = None,
-    kwargs: Mapping[str, Any] | None = None,
-    dynamic_shapes: Any = None,
-) -> ExportedProgram:
-    """As :func:`export_named`, the program alone."""
-    return export_named(model, args, kwargs, dynamic_shapes).program
+    return Model(program, dim_names_of(program, leaves))
 
 
 def _exported(

@@ -10,8 +10,9 @@ from torch import nn
 
 import attnexport
 from attnexport.accuracy.check.budget import Budget, Override
-from attnexport.accuracy.check.budget_file import module_paths, read_budget_file
+from attnexport.accuracy.check.budget_file import read_budget_file
 from attnexport.errors import InputError
+from attnexport.models.program import module_paths
 
 RIGHT = """
 [outputs.logits]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 import attnexport
-from attnexport.accuracy.check.budget import Budget, Override, relative_floor, variants_of
+from attnexport.accuracy.check.budget import Budget, Override, relative_floor
 from attnexport.accuracy.check.budget_file import BudgetFile
 from attnexport.accuracy.check.check import check
 from attnexport.accuracy.check.judging import Plan
@@ -22,6 +22,8 @@ from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.reports.json_report import as_json
 from attnexport.accuracy.reports.terminal import contender_table, result_lines
 from attnexport.errors import BackendError, InputError
+from attnexport.models.model import Model
+from attnexport.models.program import variants_of
 from attnexport.variants import all_variants
 from attnexport.variants.spec import ErrorFloor
 from tests.accuracy.backend import TorchBackend, checked, contender
@@ -333,7 +335,7 @@ def test_each_contender_is_held_to_pytorch_at_its_own_precision(program):
 
     backend = TorchBackend(program, halved)
     contenders = [contender(program, backend, precision, precision) for precision in ("fp16", "fp32", "bf16")]
-    report = check(TorchRuns(program), contenders, batches_of(2))
+    report = check(TorchRuns(Model(program)), contenders, batches_of(2))
     limits = [result.outputs[0].worst_kind.budget.limit for result in report.contenders]
     assert [result.passed for result in report.contenders] == [True, False, True]
     assert limits[1] < limits[0] / 100 < limits[2] / 100
@@ -355,7 +357,7 @@ def zeros_for_what_cancels() -> tuple[ExportedProgram, BackendContender]:
 
 def test_file_does_not_pass_because_pytorch_is_bad_itself():
     program, zeros = zeros_for_what_cancels()
-    result = check(TorchRuns(program), [zeros], batches_of(1)).contenders[0]
+    result = check(TorchRuns(Model(program)), [zeros], batches_of(1)).contenders[0]
     (failure,) = result.failures
     assert "relative L2 error 1 is 100 times the 0.01 that instability excuses" in str(failure)
     assert "--budget file, with its reason" in failure.advice
@@ -366,9 +368,11 @@ def test_file_does_not_pass_because_pytorch_is_bad_itself():
 def test_error_that_pytorch_makes_too_is_not_excused_on_ordinary_inputs():
     """Twice PyTorch's own error, where that is a fifth of the values, is no proof."""
     program = export(Cancelling(), draw())
-    plain = TorchRuns(program).run([draw()], "fp16", "")[0]
+    plain = TorchRuns(Model(program)).run([draw()], "fp16", "")[0]
     as_bad = TorchBackend(program, lambda outputs: {"output": plain})
-    result = check(TorchRuns(program), [contender(program, as_bad, precision="fp16")], batches_of(1)).contenders[0]
+    result = check(TorchRuns(Model(program)), [contender(program, as_bad, precision="fp16")], batches_of(1)).contenders[
+        0
+    ]
     (failure,) = result.failures
     assert "that PyTorch's own error excuses" in str(failure)
 
@@ -376,20 +380,20 @@ def test_error_that_pytorch_makes_too_is_not_excused_on_ordinary_inputs():
 def test_reason_in_the_budget_file_lets_it_pass():
     program, zeros = zeros_for_what_cancels()
     budget = BudgetFile({"output": Override("output", "differences of this size are not used", limit=100.0)})
-    assert check(TorchRuns(program), [zeros], batches_of(1), Plan(budget=budget)).passed
+    assert check(TorchRuns(Model(program)), [zeros], batches_of(1), Plan(budget=budget)).passed
 
 
 def test_output_that_no_kind_of_inputs_says_anything_about_does_not_pass():
     program, zeros = zeros_for_what_cancels()
     line = "output output: expected inputs on which PyTorch at fp16 keeps its digits, given large alone"
     with pytest.raises(InputError, match=line):
-        check(TorchRuns(program), [zeros], batches_of(1, kind="large"))
+        check(TorchRuns(Model(program)), [zeros], batches_of(1, kind="large"))
 
 
 def test_inputs_that_were_not_judged_are_in_the_verdict():
     program = export(Cancelling(), draw())
     result = check(
-        TorchRuns(program),
+        TorchRuns(Model(program)),
         [contender(program, TorchBackend(program), precision="fp16")],
         batches_of(1, kind="large") + batches_of(1, kind="normal"),
     ).contenders[0]
@@ -451,7 +455,7 @@ def test_pytorch_runs_at_the_precision_only_as_often_as_the_verdict_needs():
     program = export(Rounded(), exact)
     batches = [Batch("exact", (exact,)), Batch("exact again", (exact,)), Batch("lossy", (lossy,))]
     backend = TorchBackend(program)
-    runs = TorchRuns(program)
+    runs = TorchRuns(Model(program))
     ran: list[str] = []
     runs.run = counting(runs.run, ran)
     (result,) = check(runs, [contender(program, backend)], batches).contenders
@@ -472,9 +476,9 @@ def test_verdict_is_that_of_all_batches():
 
     backend = TorchBackend(program, off)
     suspects: dict[str, Batch] = {}
-    assert check(TorchRuns(program), [contender(program, backend)], batches, suspects=suspects).passed
+    assert check(TorchRuns(Model(program)), [contender(program, backend)], batches, suspects=suspects).passed
     assert not suspects
-    assert not check(TorchRuns(program), [contender(program, backend)], batches[:1], suspects=suspects).passed
+    assert not check(TorchRuns(Model(program)), [contender(program, backend)], batches[:1], suspects=suspects).passed
     assert suspects["file"].source == "exact"
 
 
@@ -498,7 +502,7 @@ def test_precision_that_pytorch_cannot_run_the_model_at_is_said():
         "PyTorch cannot run the model in fp16: value cannot be converted to type .*; choose another precision to hold"
     )
     with pytest.raises(BackendError, match=wanted):
-        check(TorchRuns(program), [half], batches_of(1))
+        check(TorchRuns(Model(program)), [half], batches_of(1))
 
 
 class TopOfTies(nn.Module):
@@ -512,19 +516,19 @@ class TopOfTies(nn.Module):
 def test_selection_that_rounding_alone_decides_is_not_blamed_on_the_file():
     """PyTorch happens to choose as the reference does, the file the other way."""
     program, backend = chooses_the_other_way(0.01)
-    result = check(TorchRuns(program), [backend], [Batch("tie", (tied(0.01),))]).contenders[0]
+    result = check(TorchRuns(Model(program)), [backend], [Batch("tie", (tied(0.01),))]).contenders[0]
     assert result.passed
     assert result.verdict == "within its budget; excused as unstable: output on data"
     assert result.outputs[0].worst_kind.budget.rounding_error == pytest.approx(0.02)
     assert "the model is unstable there: random rounding to fp32 moves it by 0.02 (relative L2 0.0" in result.notes[0]
     apart = tied(0.01)
     apart[0, 1] = 2.9
-    assert not check(TorchRuns(program), [backend], [Batch("apart", (apart,))]).passed
+    assert not check(TorchRuns(Model(program)), [backend], [Batch("apart", (apart,))]).passed
 
 
 def test_instability_excuses_errors_of_a_hundredth_and_no_more():
     program, backend = chooses_the_other_way(0.1)
-    result = check(TorchRuns(program), [backend], [Batch("tie", (tied(0.1),))]).contenders[0]
+    result = check(TorchRuns(Model(program)), [backend], [Batch("tie", (tied(0.1),))]).contenders[0]
     (failure,) = result.failures
     assert re.search(r"relative L2 error 0\.02\d+ is 2\.\d+ times the 0\.01 that instability excuses", str(failure))
     assert "--budget file" in failure.advice
@@ -548,13 +552,13 @@ def test_first_batch_that_is_outside_is_handed_on(program):
         {**right(inputs), "norm": np.float32(0)} if np.array_equal(inputs["x"], draw(seed=2)) else right(inputs)
     )
     suspects: dict[str, Batch] = {}
-    check(TorchRuns(program), [contender(program, backend)], batches_of(4), suspects=suspects)
+    check(TorchRuns(Model(program)), [contender(program, backend)], batches_of(4), suspects=suspects)
     assert suspects["file"].source == "batch 2"
 
 
 def test_progress_follows_every_batch(program):
     seen: list[str] = []
-    runs = TorchRuns(program)
+    runs = TorchRuns(Model(program))
     check(
         runs,
         [contender(program, TorchBackend(program))],

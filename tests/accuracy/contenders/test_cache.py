@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from attnexport.accuracy.contenders.cache import OutputCache, default_folder, digest_of
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
+from attnexport.models.model import Model
 
 OUTPUTS = [np.arange(6.0).reshape(2, 3), np.array(3), np.zeros((0, 2), np.float32), np.array([True, False])]
 
@@ -195,7 +196,7 @@ def test_another_model_input_or_precision_is_another_entry(tmp_path):
     x = torch.tensor([1.0, 2.0])
     programs = [torch.export.export(Scale(factor), (x,)) for factor in (2.0, 3.0)]
     for program, factor in zip(programs, (2.0, 3.0), strict=True):
-        runs = TorchRuns(program, OutputCache(tmp_path))
+        runs = TorchRuns(Model(program), OutputCache(tmp_path))
         for values in (x, x + 1):
             for precision in ("fp64", "bf16"):
                 (given,) = runs.run([values], precision, runs.digest([values]))

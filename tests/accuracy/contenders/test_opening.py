@@ -20,6 +20,7 @@ from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import BackendError, InputError
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.inspection import read_model
+from attnexport.models.model import Model
 
 WIDTH = 6
 
@@ -85,7 +86,7 @@ def test_torch_at_no_precision():
 
 
 def opened(program, text, **options):
-    return Opener(TorchRuns(program), **options).open(parse_contender(str(text)))
+    return Opener(TorchRuns(Model(program)), **options).open(parse_contender(str(text)))
 
 
 def test_precision_is_that_of_the_weights(program, converted, half):
@@ -98,13 +99,13 @@ def test_precision_is_that_of_the_weights(program, converted, half):
 def test_half_file_is_fed_half_and_held_to_half(program, half):
     """Inputs are given in the file's type, and its error is of half precision."""
     batch = Batch("one", (torch.randn(3, WIDTH),))
-    result = check(TorchRuns(program), [opened(program, half)], [batch]).contenders[0]
+    result = check(TorchRuns(Model(program)), [opened(program, half)], [batch]).contenders[0]
     (kind,) = result.outputs[0].kinds
     assert result.passed
     assert 1e-5 < kind.largest_error <= kind.budget.limit < 1e-1
     assert len(result.notes) == 2
     assert result.notes[0] == "inputs were matched by position: input in the model, pixels in the file"
-    strict = check(TorchRuns(program), [opened(program, half, precision="fp32")], [batch]).contenders[0]
+    strict = check(TorchRuns(Model(program)), [opened(program, half, precision="fp32")], [batch]).contenders[0]
     assert not strict.passed
 
 
@@ -138,7 +139,7 @@ def test_onnx_runtime_without_cuda(program, converted):
 
 def test_torch_contender_runs_anew_each_time(program, tmp_path):
     """Repetitions say nothing when they come from a cache."""
-    runs = TorchRuns(program)
+    runs = TorchRuns(Model(program))
     contender = Opener(runs).open(parse_contender("torch:fp32"))
     batch = Batch("one", (torch.randn(3, WIDTH),))
     first = contender.outputs(batch)["output"]

@@ -23,6 +23,7 @@ from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.errors import InputError
 from attnexport.graph.inspection import read_model
 from attnexport.graph.torch_values import TORCH_VALUES
+from attnexport.models.model import Model
 from attnexport.models.program import example_inputs
 from tests.faults.edits import change_weight, insert, nodes_of
 
@@ -41,7 +42,7 @@ class Block(nn.Module):
         return x + self.mlp(x)
 
 
-class Model(nn.Module):
+class Net(nn.Module):
     """A value that is changed in place, and an integer output."""
 
     def __init__(self) -> None:
@@ -63,7 +64,7 @@ class Model(nn.Module):
 @pytest.fixture(scope="module")
 def program():
     shapes = {"x": {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}}
-    return torch.export.export(Model().eval(), (torch.randn(2, 6, WIDTH),), dynamic_shapes=shapes, strict=False)
+    return torch.export.export(Net().eval(), (torch.randn(2, 6, WIDTH),), dynamic_shapes=shapes, strict=False)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def without_notes(model: ir.Model) -> None:
 def every_error(program, path: Path, batch: Batch) -> list[LayerError]:
     taps, notes = file_taps(program, read_model(path))
     assert notes == []
-    comparison = Comparison(program, path, (), batch, OnnxRuntimeBackend, None, {}, TAP_BYTES)
+    comparison = Comparison(Model(program), path, (), batch, OnnxRuntimeBackend, None, {}, TAP_BYTES)
     return comparison.errors([tap for tap in taps if comparison.can_compare(tap)])
 
 
@@ -142,7 +143,7 @@ def test_weights_and_inputs_that_are_named_like_calls(tmp_path):
 
 
 def test_within_budget_nobody_is_guilty(program, file, batch):
-    found = bisect(program, file, batch, OnnxRuntimeBackend)
+    found = bisect(Model(program), file, batch, OnnxRuntimeBackend)
     assert found.guilty is None
     assert [(error.layer, error.op) for error in found.layers] == [
         ("", "aten.add.Tensor"),
@@ -162,7 +163,7 @@ def test_within_budget_nobody_is_guilty(program, file, batch):
 )
 def test_the_first_wrong_layer_is_named(program, file, batch, tmp_path, module, tap_bytes):
     path = edited(file, tmp_path, wrong_weight(module), wrong_weight("blocks.2.mlp.2"))
-    found = bisect(program, path, batch, OnnxRuntimeBackend, tap_bytes=tap_bytes)
+    found = bisect(Model(program), path, batch, OnnxRuntimeBackend, tap_bytes=tap_bytes)
     assert found.guilty is not None
     assert (found.guilty.layer, found.guilty.op) == (module, "aten.linear")
     position = found.layers.index(found.guilty)
@@ -178,13 +179,13 @@ def test_taps_are_opened_in_groups_of_their_bytes(program, file, batch):
         return OnnxRuntimeBackend(path)
 
     one = 2 * 6 * WIDTH * 4
-    bisect(program, file, batch, open_file, tap_bytes=3 * one)
+    bisect(Model(program), file, batch, open_file, tap_bytes=3 * one)
     assert tapped == [0, 3, 3, 1]
 
 
 def test_error_of_an_output_alone(program, file, batch, tmp_path):
     path = edited(file, tmp_path, wrong_weight("head"))
-    found = bisect(program, path, batch, OnnxRuntimeBackend)
+    found = bisect(Model(program), path, batch, OnnxRuntimeBackend)
     assert found.guilty == found.layers[-1]
     assert (found.guilty.layer, found.guilty.tensor) == ("head", "logits")
     assert found.notes[0] == "every tensor before the outputs is within its budget"
@@ -201,7 +202,7 @@ class ChangedByTaps(OnnxRuntimeBackend):
 
 
 def test_taps_that_change_the_outputs_are_said(program, file, batch):
-    found = bisect(program, file, batch, ChangedByTaps)
+    found = bisect(Model(program), file, batch, ChangedByTaps)
     assert found.guilty.tensor == "logits"
     assert found.notes == (
         "every tensor before the outputs is within its budget",
@@ -216,7 +217,7 @@ def test_nan_is_found_where_it_starts(program, file, batch, tmp_path):
         return weight
 
     path = edited(file, tmp_path, lambda model: change_weight(model, "blocks.1.attention.v_proj", poison))
-    found = bisect(program, path, batch, OnnxRuntimeBackend)
+    found = bisect(Model(program), path, batch, OnnxRuntimeBackend)
     assert str(found.guilty) == (
         f"blocks.1.attention.v_proj (aten.linear, tensor {found.guilty.tensor}): 12 values are NaN or infinite"
     )
@@ -227,7 +228,7 @@ def test_tensor_of_another_shape(program, file, batch, tmp_path):
         (product,) = nodes_of(model, "head", "MatMul")
         insert(model, product, 0, "Gather", np.arange(5), axis=1)
 
-    found = bisect(program, edited(file, tmp_path, cut), batch, OnnxRuntimeBackend)
+    found = bisect(Model(program), edited(file, tmp_path, cut), batch, OnnxRuntimeBackend)
     assert str(found.guilty) == "head (aten.linear, tensor logits): expected shape (2, 6, 4), given (2, 5, 4)"
 
 
@@ -237,8 +238,8 @@ def test_budget_of_a_layer_can_be_overridden(program, file, batch, tmp_path):
         layer: Override(layer, "known", limit=0.1)
         for layer in ("blocks.0.attention.out_proj", "blocks.0", "blocks.0.mlp.0", "blocks.0.mlp.1", "blocks.0.mlp.2")
     }
-    assert bisect(program, path, batch, OnnxRuntimeBackend).guilty.layer == "blocks.0.attention.out_proj"
-    found = bisect(program, path, batch, OnnxRuntimeBackend, overrides=allowed)
+    assert bisect(Model(program), path, batch, OnnxRuntimeBackend).guilty.layer == "blocks.0.attention.out_proj"
+    found = bisect(Model(program), path, batch, OnnxRuntimeBackend, overrides=allowed)
     assert found.guilty.layer == "blocks.1.norm"
 
 
@@ -247,13 +248,13 @@ def test_precision_sets_the_yardstick(program, file, batch, tmp_path):
         return weight.astype(np.float16)
 
     path = edited(file, tmp_path, lambda model: change_weight(model, "blocks.1.mlp.0", rounded))
-    assert bisect(program, path, batch, OnnxRuntimeBackend, precision="fp32").guilty.layer == "blocks.1.mlp.0"
-    assert bisect(program, path, batch, OnnxRuntimeBackend, precision="fp16").guilty is None
+    assert bisect(Model(program), path, batch, OnnxRuntimeBackend, precision="fp32").guilty.layer == "blocks.1.mlp.0"
+    assert bisect(Model(program), path, batch, OnnxRuntimeBackend, precision="fp16").guilty is None
 
 
 def test_file_without_notes_is_compared_at_its_attention(program, file, batch, tmp_path):
     path = edited(file, tmp_path, without_notes, wrong_weight("blocks.1.attention.v_proj"))
-    found = bisect(program, path, batch, OnnxRuntimeBackend)
+    found = bisect(Model(program), path, batch, OnnxRuntimeBackend)
     assert found.guilty.layer == "blocks.1.attention"
     assert [error.layer for error in found.layers if error.op.startswith("attnexport.")] == [
         f"blocks.{number}.attention" for number in range(3)
@@ -262,19 +263,19 @@ def test_file_without_notes_is_compared_at_its_attention(program, file, batch, t
 
 
 def test_file_that_names_nothing_of_the_model_is_compared_at_its_outputs(file, batch, tmp_path):
-    other = torch.export.export(Model().blocks.eval(), batch.tensors, strict=False)
+    other = torch.export.export(Net().blocks.eval(), batch.tensors, strict=False)
     path = edited(file, tmp_path, without_notes, lambda model: model.graph.outputs.pop())
-    found = bisect(other, path, batch, OnnxRuntimeBackend)
+    found = bisect(Model(other), path, batch, OnnxRuntimeBackend)
     assert found.guilty is not None
     with pytest.raises(InputError, match="outputs: expected 1"):
-        bisect(other, file, batch, OnnxRuntimeBackend)
+        bisect(Model(other), file, batch, OnnxRuntimeBackend)
 
 
 def test_half_precision_model(tmp_path, batch):
     half = Batch("half", tuple(tensor.half() for tensor in batch.tensors))
-    program = torch.export.export(Model().half().eval(), half.tensors, strict=False)
+    program = torch.export.export(Net().half().eval(), half.tensors, strict=False)
     attnexport.convert(program, None, tmp_path / "model.onnx")
-    assert bisect(program, tmp_path / "model.onnx", half, OnnxRuntimeBackend).guilty is None
+    assert bisect(Model(program), tmp_path / "model.onnx", half, OnnxRuntimeBackend).guilty is None
 
 
 def test_weights_beside_the_file_are_not_copied_and_nothing_is_left(program, file, batch, tmp_path):
@@ -287,7 +288,7 @@ def test_weights_beside_the_file_are_not_copied_and_nothing_is_left(program, fil
         copies.append((path.parent / "weights/model.data").stat().st_ino)
         return OnnxRuntimeBackend(path)
 
-    found = bisect(program, tmp_path / "model.onnx", batch, open_file)
+    found = bisect(Model(program), tmp_path / "model.onnx", batch, open_file)
     assert found.guilty is None
     assert len(copies) > 1
     assert set(copies) == {(tmp_path / "weights/model.data").stat().st_ino}
@@ -303,7 +304,7 @@ def test_nothing_is_left_after_an_error(program, file, batch, tmp_path):
         return OnnxRuntimeBackend(opened)
 
     with pytest.raises(InputError, match="refused"):
-        bisect(program, path, batch, open_file)
+        bisect(Model(program), path, batch, open_file)
     assert [left.name for left in tmp_path.iterdir()] == ["edited.onnx"]
 
 
@@ -335,7 +336,7 @@ def test_nobody_is_blamed_where_pytorch_was_lucky(tmp_path):
     unstable = 0
     for seed in range(60, 100):
         batch = Batch("few elements", (2 * torch.randn(2, 8, generator=torch.Generator().manual_seed(seed)),))
-        found = bisect(program, tmp_path / "wave.onnx", batch, OnnxRuntimeBackend)
+        found = bisect(Model(program), tmp_path / "wave.onnx", batch, OnnxRuntimeBackend)
         assert found.guilty is None
         unstable += any(error.budget.unstable for error in found.layers)
     assert unstable > 0

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import attnexport
 from attnexport.accuracy.diagnosis.hazards import find_hazards
 from attnexport.accuracy.inputs.files import Batch
+from attnexport.models.model import Model
 from attnexport.variants import all_variants
 from attnexport.variants.hazards import Figure
 from tests.variants.cases import CASES, ONE_PER_VARIANT, SHAPES, VISIBILITIES, Case, Shape, int32, largest_allocation
@@ -153,7 +154,7 @@ class Softmax(nn.Module):
         return F.scaled_dot_product_attention(heads, heads, heads, is_causal=True).transpose(1, 2).flatten(2)
 
 
-class Model(nn.Module):
+class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
@@ -171,7 +172,7 @@ class Model(nn.Module):
 
 @pytest.fixture(scope="module")
 def program():
-    return torch.export.export(Model().eval(), (torch.randn(2, 5, WIDTH),), strict=False)
+    return torch.export.export(Net().eval(), (torch.randn(2, 5, WIDTH),), strict=False)
 
 
 def batch(seed: int, factor: float = 1.0) -> Batch:
@@ -179,7 +180,7 @@ def batch(seed: int, factor: float = 1.0) -> Batch:
 
 
 def test_layer_and_head_are_named(program):
-    reached = [hazard for hazard in find_hazards(program, [batch(0)]) if hazard.reached]
+    reached = [hazard for hazard in find_hazards(Model(program), [batch(0)]) if hazard.reached]
     assert [(hazard.layer, hazard.head, hazard.name) for hazard in reached] == [("blocks.2", 1, "largest |score|")]
     assert str(reached[0]).startswith("blocks.2, head 1: largest |score| ")
     assert str(reached[0]).endswith(
@@ -188,7 +189,7 @@ def test_layer_and_head_are_named(program):
 
 
 def test_every_figure_of_every_layer_is_reported_once(program):
-    found = find_hazards(program, [batch(0), batch(1)])
+    found = find_hazards(Model(program), [batch(0), batch(1)])
     own = [("largest |score|", 0), ("largest |score|", 1), ("share of rows that see no key", None)]
     own += [("share of rows with a tie at the last kept score", head) for head in range(2)]
     wanted = {"blocks.0": own, "blocks.1": own[:2], "blocks.2": own}
@@ -199,7 +200,9 @@ def test_every_figure_of_every_layer_is_reported_once(program):
 
 def test_batches_are_taken_together(program):
     def values(*batches: Batch) -> dict[tuple[str, str, int | None], float]:
-        return {(hazard.layer, hazard.name, hazard.head): hazard.value for hazard in find_hazards(program, batches)}
+        return {
+            (hazard.layer, hazard.name, hazard.head): hazard.value for hazard in find_hazards(Model(program), batches)
+        }
 
     same = Batch("equal tokens", (torch.ones(2, 5, WIDTH),))
     first, second, both = values(batch(0, 3.0)), values(same), values(batch(0, 3.0), same)
@@ -211,8 +214,8 @@ def test_batches_are_taken_together(program):
 
 def test_scores_of_softmax_attention(program):
     (x,) = batch(0).tensors
-    after = x + Model().blocks[0](x)
+    after = x + Net().blocks[0](x)
     heads = after.unflatten(-1, (2, -1)).transpose(1, 2).double()
     scores = (heads @ heads.mT / 2).tril().abs().amax((0, 2, 3))
-    found = [hazard.value for hazard in find_hazards(program, [batch(0)]) if hazard.layer == "blocks.1"]
+    found = [hazard.value for hazard in find_hazards(Model(program), [batch(0)]) if hazard.layer == "blocks.1"]
     assert found == pytest.approx(scores.tolist(), rel=1e-4)

@@ -15,6 +15,7 @@ from attnexport.accuracy.diagnosis.rebuilds import compare_builds
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.reports.terminal import result_lines
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.models.model import Model
 
 
 def linear(seed: int) -> nn.Module:
@@ -37,7 +38,7 @@ def built(batch: Batch, seeds: list[int]):
         attnexport.convert(linear(next(left)), batch.tensors, onnx)
         onnx.rename(path)
 
-    return compare_builds(program, build, OnnxRuntimeBackend, batch, len(seeds))
+    return compare_builds(Model(program), build, OnnxRuntimeBackend, batch, len(seeds))
 
 
 def test_equal_builds_have_no_spread(batch):

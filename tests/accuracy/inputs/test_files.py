@@ -10,6 +10,7 @@ from torch.export import Dim
 
 from attnexport.accuracy.inputs.files import BATCH, data_batches, data_files, whole_file
 from attnexport.errors import InputError
+from attnexport.models.model import Model
 
 DIM_NAMES = {"x": {0: "batch", 1: "tokens"}, "lengths": {0: "batch"}}
 
@@ -73,7 +74,7 @@ def sizes_of(batches) -> list[int]:
 def test_dynamic_batch_runs_in_pieces_of_64(dynamic, tmp_path, rows, sizes):
     content = arrays(rows, 7)
     labels = np.arange(rows)
-    batches = list(data_batches(dynamic, saved(tmp_path, labels=labels, **content)))
+    batches = list(data_batches(Model(dynamic), saved(tmp_path, labels=labels, **content)))
     assert sizes_of(batches) == sizes
     assert np.array_equal(np.concatenate([batch.tensors[0] for batch in batches]), content["x"])
     assert np.array_equal(np.concatenate([batch.tensors[1] for batch in batches]), content["lengths"])
@@ -84,30 +85,30 @@ def test_dynamic_batch_runs_in_pieces_of_64(dynamic, tmp_path, rows, sizes):
 
 def test_pieces_respect_the_declared_range(tmp_path):
     program = sum_program(Dim("batch", min=3, max=10))
-    assert sizes_of(data_batches(program, saved(tmp_path, **arrays(25)))) == [10, 10, 5]
-    assert sizes_of(data_batches(program, saved(tmp_path, **arrays(21)))) == [7, 7, 7]
+    assert sizes_of(data_batches(Model(program), saved(tmp_path, **arrays(25)))) == [10, 10, 5]
+    assert sizes_of(data_batches(Model(program), saved(tmp_path, **arrays(21)))) == [7, 7, 7]
     with pytest.raises(InputError, match=r"input x: expected 3 to 10 for batch \(axis 0\), given 2"):
-        list(data_batches(program, saved(tmp_path, **arrays(2)), dim_names=DIM_NAMES))
+        list(data_batches(Model(program, DIM_NAMES), saved(tmp_path, **arrays(2))))
 
 
 def test_static_batch_runs_at_its_size(static, tmp_path):
-    batches = list(data_batches(static, saved(tmp_path, **arrays(12))))
+    batches = list(data_batches(Model(static), saved(tmp_path, **arrays(12))))
     assert sizes_of(batches) == [4, 4, 4]
     assert all(batch.tensors[2].shape == (3, 2) for batch in batches)
     with pytest.raises(InputError, match=r"input x: expected \(4, 5\) float32, given \(10, 5\) float32"):
-        list(data_batches(static, saved(tmp_path, **arrays(10))))
+        list(data_batches(Model(static), saved(tmp_path, **arrays(10))))
 
 
 def test_only_the_shared_batch_may_hold_several_times_its_size(static, tmp_path):
     content = arrays(8) | {"table": np.ones((6, 2), np.float32)}
     with pytest.raises(InputError, match=r"input table: expected \(3, 2\) float32, given \(6, 2\)"):
-        list(data_batches(static, saved(tmp_path, **content)))
+        list(data_batches(Model(static), saved(tmp_path, **content)))
 
 
 def test_inputs_before_the_batched_one_do_not_set_the_batch(tmp_path):
     program = export(Scaled(), torch.ones(3), torch.ones(2, 3), scale=None, x={0: Dim("batch")})
     content = {"scale": np.ones(3, np.float32), "x": np.ones((100, 3), np.float32), "labels": np.zeros(100, np.int64)}
-    batches = list(data_batches(program, saved(tmp_path, **content)))
+    batches = list(data_batches(Model(program), saved(tmp_path, **content)))
     assert sizes_of(batches) == [64, 36]
     assert [batch.tensors[0].shape for batch in batches] == [(3,), (3,)]
     assert [len(batch.labels) for batch in batches] == [64, 36]
@@ -115,7 +116,7 @@ def test_inputs_before_the_batched_one_do_not_set_the_batch(tmp_path):
 
 def test_scalar_inputs_stay_scalars(tmp_path):
     program = export(Scaled(), torch.tensor(2.0), torch.ones(2, 3), scale=None, x={0: Dim("batch")})
-    (batch,) = data_batches(program, saved(tmp_path, scale=np.float32(3.0), x=np.ones((5, 3), np.float32)))
+    (batch,) = data_batches(Model(program), saved(tmp_path, scale=np.float32(3.0), x=np.ones((5, 3), np.float32)))
     assert batch.tensors[0].shape == ()
     assert batch.tensors[0] == 3.0
 
@@ -124,17 +125,17 @@ def test_batch_that_is_not_only_rows_is_not_cut(tmp_path):
     rows = Dim("rows")
     program = export(Cross(), torch.ones(2, 2), torch.ones(4, 2), x={0: rows, 1: rows}, y={0: 2 * rows, 1: rows})
     content = {"x": np.ones((80, 80), np.float32), "y": np.ones((160, 80), np.float32)}
-    assert sizes_of(data_batches(program, saved(tmp_path, **content))) == [80]
+    assert sizes_of(data_batches(Model(program), saved(tmp_path, **content))) == [80]
     content["y"] = np.ones((159, 80), np.float32)
     with pytest.raises(InputError, match=r"input y: expected \(160, 80\) for the sizes of the other inputs"):
-        list(data_batches(program, saved(tmp_path, **content)))
+        list(data_batches(Model(program), saved(tmp_path, **content)))
 
 
 def test_limit_cuts_the_rows_across_files(dynamic, tmp_path):
     for name in ("a.npz", "b.npz", "c.npz"):
         saved(tmp_path, name, **arrays(70))
-    assert sizes_of(data_batches(dynamic, tmp_path, limit=100)) == [64, 6, 30]
-    assert sizes_of(data_batches(dynamic, tmp_path, limit=3)) == [3]
+    assert sizes_of(data_batches(Model(dynamic), tmp_path, limit=100)) == [64, 6, 30]
+    assert sizes_of(data_batches(Model(dynamic), tmp_path, limit=3)) == [3]
 
 
 def test_folder_is_read_in_order_and_other_files_are_left(tmp_path):
@@ -147,13 +148,13 @@ def test_folder_is_read_in_order_and_other_files_are_left(tmp_path):
 def test_rows_must_agree_between_inputs(dynamic, tmp_path):
     content = arrays(8) | {"lengths": np.ones(7, np.int64)}
     with pytest.raises(InputError, match="input lengths: expected 8 rows as in x, given 7"):
-        list(data_batches(dynamic, saved(tmp_path, **content)))
+        list(data_batches(Model(dynamic), saved(tmp_path, **content)))
 
 
 def test_messages_use_the_declared_names_of_dims(dynamic, tmp_path):
     content = arrays(8) | {"x": np.ones((8, 5, 1), np.float32)}
     with pytest.raises(InputError, match=r"expected \(batch, tokens\) float32, given \(8, 5, 1\) float32"):
-        list(data_batches(dynamic, saved(tmp_path, **content), dim_names=DIM_NAMES))
+        list(data_batches(Model(dynamic, DIM_NAMES), saved(tmp_path, **content)))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_other_floats_become_the_inputs_dtype(dynamic, tmp_path, x, dtype):
     content = arrays(3)
     content["x"] = np.round(content["x"], 1).astype(x)
     content["lengths"] = content["lengths"].astype(np.uint8)
-    (batch,) = data_batches(dynamic, saved(tmp_path, **content))
+    (batch,) = data_batches(Model(dynamic), saved(tmp_path, **content))
     assert [tensor.dtype for tensor in batch.tensors] == [dtype, torch.int64, torch.float16]
     assert np.array_equal(batch.tensors[0], content["x"].astype(np.float32))
 
@@ -173,13 +174,13 @@ def test_other_floats_become_the_inputs_dtype(dynamic, tmp_path, x, dtype):
 def test_arrays_of_another_kind_are_refused(dynamic, tmp_path, kind):
     content = arrays(3) | {"lengths": np.zeros(3, kind)}
     with pytest.raises(InputError, match=r"data\.npz"):
-        list(data_batches(dynamic, saved(tmp_path, **content)))
+        list(data_batches(Model(dynamic), saved(tmp_path, **content)))
 
 
 def test_batches_say_where_in_their_file_they_are_and_how_much_is_done(dynamic, tmp_path):
     for name in ("a.npz", "b.npz"):
         saved(tmp_path, name, **arrays(100))
-    batches = list(data_batches(dynamic, tmp_path))
+    batches = list(data_batches(Model(dynamic), tmp_path))
     places = [(batch.name, batch.first_row, batch.file_rows, batch.kind) for batch in batches]
     assert places == [("a", 0, 100, "data"), ("a", 64, 100, "data"), ("b", 0, 100, "data"), ("b", 64, 100, "data")]
     assert [batch.done for batch in batches] == pytest.approx([0.32, 0.5, 0.82, 1.0])
@@ -187,15 +188,15 @@ def test_batches_say_where_in_their_file_they_are_and_how_much_is_done(dynamic, 
 
 def test_whole_file_is_one_batch(dynamic, tmp_path):
     content = arrays(150)
-    batch = whole_file(dynamic, saved(tmp_path, **content), kind="normal", done=0.5)
+    batch = whole_file(Model(dynamic), saved(tmp_path, **content), kind="normal", done=0.5)
     assert np.array_equal(batch.tensors[0], content["x"])
     assert (batch.name, batch.kind, batch.done) == ("data", "normal", 0.5)
     with pytest.raises(InputError, match=r"input x: expected .* given \(3, 5, 1\) float32"):
-        whole_file(dynamic, saved(tmp_path, **arrays(3) | {"x": np.ones((3, 5, 1), np.float32)}))
+        whole_file(Model(dynamic), saved(tmp_path, **arrays(3) | {"x": np.ones((3, 5, 1), np.float32)}))
 
 
 def test_bfloat16_comes_as_two_raw_bytes(dynamic, tmp_path):
     content = arrays(3)
     bits = torch.from_numpy(content["x"]).bfloat16().view(torch.int16).numpy().view("V2")
-    (batch,) = data_batches(dynamic, saved(tmp_path, **content | {"x": bits}))
+    (batch,) = data_batches(Model(dynamic), saved(tmp_path, **content | {"x": bits}))
     assert torch.equal(batch.tensors[0], torch.from_numpy(content["x"]).bfloat16().float())

@@ -14,6 +14,7 @@ from attnexport.accuracy.inputs.generated import KINDS, GeneratedInputs, chosen_
 from attnexport.accuracy.inputs.scaling import HALF_LIMIT
 from attnexport.accuracy.inputs.sizes import size_ranges
 from attnexport.errors import InputError
+from attnexport.models.model import Model
 from attnexport.plugins.runtime.request import Profile
 
 LENGTHS = torch.tensor([1, 2, 3, 4])
@@ -52,7 +53,7 @@ def program() -> torch.export.ExportedProgram:
 
 
 def made(program: torch.export.ExportedProgram, kind: str, **options) -> list[Batch]:
-    return list(generated_inputs(program, chosen_kinds(kind), **options))
+    return list(generated_inputs(Model(program), chosen_kinds(kind), **options))
 
 
 def shapes(batches: list[Batch]) -> list[tuple[int, ...]]:
@@ -60,13 +61,13 @@ def shapes(batches: list[Batch]) -> list[tuple[int, ...]]:
 
 
 def reason(program: torch.export.ExportedProgram, kind: str) -> str:
-    inputs = generated_inputs(program, chosen_kinds(kind))
+    inputs = generated_inputs(Model(program), chosen_kinds(kind))
     assert not list(inputs)
     return inputs.left_out[kind]
 
 
 def test_every_kind_keeps_types_and_valid_integers(program):
-    batches = list(generated_inputs(program, chosen_kinds(None)))
+    batches = list(generated_inputs(Model(program), chosen_kinds(None)))
     assert {batch.kind for batch in batches} == set(KINDS) - {"varied"}
     for batch in batches:
         x, lengths, table = batch.tensors
@@ -78,7 +79,7 @@ def test_every_kind_keeps_types_and_valid_integers(program):
 
 
 def test_batches_are_named_by_kind_and_number_and_end_at_all_done(program):
-    batches = list(generated_inputs(program, chosen_kinds("normal,one-hot"), seeds=2))
+    batches = list(generated_inputs(Model(program), chosen_kinds("normal,one-hot"), seeds=2))
     assert [batch.name for batch in batches] == ["normal-0", "normal-1", "one-hot-0", "one-hot-1"]
     assert [batch.done for batch in batches] == [0.25, 0.5, 0.75, 1.0]
 
@@ -154,7 +155,7 @@ def test_sizes_go_to_the_ends_of_the_declared_ranges(program):
 
 def test_sizes_stay_in_the_declared_ranges():
     narrow = sum_program(Dim("batch", min=3, max=6), Dim("tokens", min=2, max=7))
-    found = shapes(list(generated_inputs(narrow, chosen_kinds(None))))
+    found = shapes(list(generated_inputs(Model(narrow), chosen_kinds(None))))
     assert {rows for rows, _ in found} == {3, 4, 6}
     assert {tokens for _, tokens in found} == {2, 4, 5, 7}
 
@@ -165,27 +166,27 @@ def test_sizes_without_an_upper_bound_go_a_little_beyond_the_example():
 
 
 def test_shapes_run_once(program):
-    inputs = generated_inputs(program, chosen_kinds("length-1,minimum,long,maximum"))
+    inputs = generated_inputs(Model(program), chosen_kinds("length-1,minimum,long,maximum"))
     assert shapes(list(inputs)) == [(4, 1), (2, 5), (4, 1024), (64, 5)]
     assert inputs.left_out == {}
     repeated = generated_inputs(
-        sum_program(Dim("batch"), Dim("tokens", min=5, max=9)), chosen_kinds("length-1,minimum")
+        Model(sum_program(Dim("batch"), Dim("tokens", min=5, max=9))), chosen_kinds("length-1,minimum")
     )
     assert list(map(len, [list(repeated)])) == [2]
 
 
 def test_sizes_stay_within_what_an_engine_takes(program):
     engine = {"x": Profile((4, 3, 3), (8, 16, 3), (8, 200, 3)), "kv_lengths": Profile((4,), (8,), (8,))}
-    found = shapes(list(generated_inputs(program, chosen_kinds(None), engines=[engine])))
+    found = shapes(list(generated_inputs(Model(program), chosen_kinds(None), engines=[engine])))
     assert {rows for rows, _ in found} == {4, 6, 8}
     assert {tokens for _, tokens in found} == {3, 5, 101, 200}
     other = {"x": Profile((1, 300, 3), (1, 300, 3), (8, 300, 3))}
     with pytest.raises(
         InputError, match=r"input x axis 1: no size that the model and every engine take: 300 is more than 200"
     ):
-        size_ranges(program, 1024, [engine, other])
+        size_ranges(Model(program), 1024, [engine, other])
     far = {"x": Profile((16, 1, 3), (16, 1, 3), (16, 9, 3))}
-    assert {size.example for size in size_ranges(program, 1024, [far]) if size.is_batch} == {16}
+    assert {size.example for size in size_ranges(Model(program), 1024, [far]) if size.is_batch} == {16}
 
 
 @pytest.mark.parametrize(
@@ -215,10 +216,10 @@ def test_program_without_examples_asks_for_inputs():
     bare = sum_program()
     bare.example_inputs = None
     with pytest.raises(InputError, match="carries no example inputs: give --inputs or --data"):
-        generated_inputs(bare, chosen_kinds(None))
+        generated_inputs(Model(bare), chosen_kinds(None))
 
 
 def test_inputs_can_be_made_again():
-    inputs: GeneratedInputs = generated_inputs(sum_program(), chosen_kinds("normal"))
+    inputs: GeneratedInputs = generated_inputs(Model(sum_program()), chosen_kinds("normal"))
     first, second = ([batch.tensors[0].numpy() for batch in inputs] for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

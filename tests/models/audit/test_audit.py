@@ -20,7 +20,7 @@ from attnexport.models.audit.guards import guard_code
 from attnexport.models.audit.operators import operator_target
 from attnexport.models.audit.shapes import Refusal
 from attnexport.models.audit.size_expressions import sympy_expression
-from attnexport.models.loading import load_model
+from attnexport.models.loading.sources import load_model
 from attnexport.models.loading.vmapped import without_vmap
 from tests.models.audit.attacks import ATTACKS, Attack, Stage, touch
 from tests.models.audit.honest import PROGRAMS, Batch, Pair

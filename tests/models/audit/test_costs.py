@@ -13,7 +13,7 @@ from attnexport.errors import InputError
 from attnexport.models.audit.guards import guard_code
 from attnexport.models.audit.shapes import Refusal
 from attnexport.models.audit.size_expressions import sympy_expression
-from attnexport.models.loading import load_model
+from attnexport.models.loading.sources import load_model
 from tests.models.audit.pt2_edits import (
     EXAMPLES,
     Records,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attnexport.errors import InputError
 from attnexport.models.audit.operators import listed_operators, operator_of, operator_target
 from attnexport.models.audit.shapes import Refusal, words
-from attnexport.models.loading import load_model
+from attnexport.models.loading.sources import load_model
 from tests.models.audit import operator_list
 from tests.models.audit.pt2_edits import PROGRAM, Records, call, edited, graph, victim_records, with_node, write_archive
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from attnexport.models.loading import load_model
+from attnexport.models.loading.sources import load_model
 from tests.models.loading.architectures import ARCHITECTURES, Model
 
 

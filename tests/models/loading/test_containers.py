@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 import attnexport
 from attnexport.errors import ConversionError, InputError
-from attnexport.models.loading import load_model
+from attnexport.models.loading.sources import load_model
 from attnexport.models.program import input_specs, output_names
 
 X = torch.randn(2, 3)

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +22,8 @@ from torch.export import Dim
 
 import attnexport
 from attnexport.errors import ConversionError, InputError
-from attnexport.models.loading import as_program, load_model
+from attnexport.models.loading.reading import ReadModule, read_source
+from attnexport.models.loading.sources import load_model
 
 CODE = """
 import torch
@@ -93,15 +95,18 @@ def expect_line(path: object, *parts: str, **options: object) -> str:
     return line
 
 
+def module_of(path: str | None, **options: Any) -> ReadModule:
+    read = read_source(path, **options)
+    assert isinstance(read, ReadModule)
+    return read
+
+
 # What works
 
 
 def test_program(net: nn.Module, folder: Path) -> None:
     attnexport.save(net, "net.pt2", args=X, dynamic_shapes={"x": {0: "batch"}})
     loaded = load_model("net.pt2")
-    assert loaded.module is None
-    assert loaded.program is not None
-    assert as_program(loaded) is loaded.program
     assert loaded.dim_names == {"x": {0: "batch"}}
     assert loaded.path == Path("net.pt2")
     assert loaded.sha256 == hashlib.sha256(Path("net.pt2").read_bytes()).hexdigest()
@@ -115,8 +120,7 @@ def test_program(net: nn.Module, folder: Path) -> None:
 def test_state_dict_and_checkpoint(net: nn.Module, wrap: object, prefix: str) -> None:
     state = {prefix + name: value for name, value in net.state_dict().items()}
     torch.save(wrap(state), "net.pt")
-    loaded = load_model("net.pt", factory="toy_models:build")
-    assert loaded.module is not None
+    loaded = module_of("net.pt", factory="toy_models:build")
     assert not loaded.module.training
     assert torch.equal(loaded.module(X), net.eval()(X))
     assert os.getcwd() not in sys.path
@@ -124,20 +128,20 @@ def test_state_dict_and_checkpoint(net: nn.Module, wrap: object, prefix: str) ->
 
 def test_old_torch_save_format(net: nn.Module) -> None:
     torch.save(net.state_dict(), "net.pt", _use_new_zipfile_serialization=False)
-    assert load_model("net.pt", factory="toy_models:build").module is not None
+    assert module_of("net.pt", factory="toy_models:build").module is not None
 
 
 def test_factory_alone_and_with_weights(net: nn.Module) -> None:
     state = {name: value + 1 for name, value in net.state_dict().items()}
     torch.save(state, "w.pth")
     save_file(state, "w.safetensors")
-    alone = load_model(None, factory="toy_models:build")
+    alone = module_of(None, factory="toy_models:build")
     assert alone.path is None
     assert alone.sha256 == hashlib.sha256(Path("toy_models.py").read_bytes()).hexdigest()
     assert alone.module is not None
     assert torch.equal(alone.module(X), net.eval()(X))
     for weights in ("w.pth", "w.safetensors"):
-        filled = load_model(None, factory="toy_models:build", weights=weights)
+        filled = module_of(None, factory="toy_models:build", weights=weights)
         assert filled.module is not None
         assert all(torch.equal(value, state[name]) for name, value in filled.module.state_dict().items())
         assert filled.sha256 != alone.sha256
@@ -145,24 +149,24 @@ def test_factory_alone_and_with_weights(net: nn.Module) -> None:
 
 def test_factory_may_be_a_class_or_a_method() -> None:
     for factory in ("toy_models:Net", "toy_models:Net.wide"):
-        assert isinstance(load_model(None, factory=factory).module, nn.Module)
+        assert isinstance(module_of(None, factory=factory).module, nn.Module)
 
 
 def test_pickled_module_with_trust(net: nn.Module) -> None:
     torch.save(net, "net.pt")
     with pytest.warns(UserWarning, match="can run any code on this machine") as warned:
-        loaded = load_model("net.pt", trust_pickle=True)
+        loaded = module_of("net.pt", trust_pickle=True)
     assert "toy_models.Net" in str(warned[0].message)
     assert loaded.module is not None
     assert not loaded.module.training
     heard: list[str] = []
-    load_model("net.pt", trust_pickle=True, warn=heard.append)
+    read_source("net.pt", trust_pickle=True, warn=heard.append)
     assert len(heard) == 1
 
 
 def test_trust_is_not_needed_for_weights(net: nn.Module, recwarn: pytest.WarningsRecorder) -> None:
     torch.save(net.state_dict(), "net.pt")
-    load_model("net.pt", factory="toy_models:build", trust_pickle=True)
+    read_source("net.pt", factory="toy_models:build", trust_pickle=True)
     assert not [entry for entry in recwarn if "unpickling" in str(entry.message)]
 
 
@@ -173,8 +177,8 @@ def test_the_content_decides_not_the_suffix(net: nn.Module) -> None:
 
 
 def test_module_becomes_a_program(net: nn.Module) -> None:
-    loaded = load_model(None, factory="toy_models:build")
-    program = as_program(loaded, (X,), None, {"x": {0: "batch"}})
+    model = load_model(None, (X,), factory="toy_models:build", dynamic_shapes={"x": {0: "batch"}})
+    program = model.program
     assert torch.equal(program.module()(torch.ones(7, 4)), net.eval()(torch.ones(7, 4)))
 
 
@@ -465,7 +469,7 @@ def test_inputs_that_do_not_fit(args: tuple[Tensor, ...] | None, shapes: object,
 
 def test_a_failing_export_writes_nothing_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConversionError):
-        as_program(load_model(None, factory="toy_models:build"), (torch.ones(2, 9),))
+        load_model(None, (torch.ones(2, 9),), factory="toy_models:build")
     with pytest.raises(ConversionError):
         attnexport.save(Chooses(), "out.pt2", args=TWO)
     assert capfd.readouterr() == ("", "")

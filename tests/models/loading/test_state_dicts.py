@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from attnexport.cli import main
 from attnexport.errors import InputError
-from attnexport.models.loading import load_model
+from attnexport.models.loading.reading import read_source
 
 CODE = """
 import torch
@@ -80,8 +80,7 @@ def compiled_block(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def loads(expected: nn.Module, **given: Any) -> None:
-    module = load_model(None, **{"factory": "nets:build", "weights": "w.pt", **given}).module
-    assert module is not None
+    module = read_source(None, **{"factory": "nets:build", "weights": "w.pt", **given}).module
     for name, value in expected.state_dict().items():
         assert torch.equal(module.state_dict()[name], value), name
 
@@ -122,8 +121,7 @@ def test_averages_of_torch(net: nn.Module) -> None:
 @pytest.mark.parametrize("factory", ["nets:compiled", "nets:compiled_part", "nets:meta", "nets:lazy"])
 def test_factories_of_wrapped_meta_and_lazy_modules(factory: str, net: nn.Module) -> None:
     torch.save(net.state_dict(), "w.pt")
-    module = load_model(None, factory=factory, weights="w.pt").module
-    assert module is not None
+    module = read_source(None, factory=factory, weights="w.pt").module
     assert type(module).__name__ == "Net"
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(module.parameters(), net.parameters(), strict=True))
 
@@ -133,7 +131,7 @@ def test_factories_of_wrapped_meta_and_lazy_modules(factory: str, net: nn.Module
 )
 def test_factories_that_need_weights_are_refused_without(factory: str, says: str) -> None:
     with pytest.raises(InputError, match=f"--model {factory}: .*{says}"):
-        load_model(None, factory=factory)
+        read_source(None, factory=factory)
 
 
 def test_safetensors_with_a_prefix_and_shared_weights_once(net: nn.Module) -> None:
@@ -189,7 +187,7 @@ def test_the_refusal_says_what_would_fit(net: nn.Module) -> None:
 
 def test_options_without_weights_are_refused(net: nn.Module) -> None:
     with pytest.raises(InputError, match="--weights-key, --strip-prefix: expected beside a file of weights"):
-        load_model(None, factory="nets:build", weights_key="ema")
+        read_source(None, factory="nets:build", weights_key="ema")
 
 
 def test_the_command_line_takes_the_options(net: nn.Module) -> None:

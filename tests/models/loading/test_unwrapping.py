@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import attnexport
 from attnexport.errors import InputError
-from attnexport.models.loading import load_model
+from attnexport.models.loading.sources import load_model
 
 X = torch.randn(2, 4)
 

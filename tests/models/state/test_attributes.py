@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attnexport.errors import ConversionError
-from attnexport.models.loading import export_module
+from attnexport.models.loading.programs import export_model
 from tests.models.state.models import Writes, example
 
 
@@ -85,7 +85,7 @@ class KeepsTheLargest(Keeps):
 )
 def test_what_calls_depend_on_is_refused_by_name(model: nn.Module):
     with pytest.raises(ConversionError, match=r"attribute memory.kept: .*register_buffer"):
-        export_module(model, (example(),))
+        export_model(model, (example(),))
 
 
 def test_tables_made_once_and_logs_are_no_state():
@@ -98,7 +98,7 @@ def test_tables_made_once_and_logs_are_no_state():
             return self.attention(x) * self.memory.kept["table"][:, None]
 
     model = MakesItsTable({"table": None, "calls": 0, "inputs": []})
-    program = export_module(model, (example(),))
+    program = export_model(model, (example(),)).program
     assert torch.equal(program.module()(example()), model(example()))
 
 
@@ -109,7 +109,7 @@ def test_model_that_cannot_be_copied_is_exported():
                 self.memory.kept["calls"] += 1
             return self.attention(x)
 
-    export_module(Locks({"lock": threading.Lock(), "calls": 0}), (example(),))
+    export_model(Locks({"lock": threading.Lock(), "calls": 0}), (example(),))
 
 
 def test_random_numbers_are_no_state():
@@ -118,7 +118,7 @@ def test_random_numbers_are_no_state():
             self.memory.kept = torch.randn_like(x)
             return self.attention(x + self.memory.kept)
 
-    export_module(Noisy(), (example(),))
+    export_model(Noisy(), (example(),))
 
 
 def test_buffer_that_forward_makes_is_refused_by_name():
@@ -133,5 +133,5 @@ def test_buffer_that_forward_makes_is_refused_by_name():
 
     model = Makes()
     with pytest.raises(ConversionError, match=r"buffer memory.last: forward makes it, given None"):
-        export_module(model, (example(),))
+        export_model(model, (example(),))
     assert model.memory.last is None

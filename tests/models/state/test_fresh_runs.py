@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,77 +11,70 @@ import torch
 from torch.export import ExportedProgram
 
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
+from attnexport.accuracy.diagnosis.bisect.values_inside import visit_values
 from attnexport.accuracy.diagnosis.hazards import find_hazards
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.scaling import largest_scale
 from attnexport.analysis.layers import visit_attention
-from attnexport.models.interpreting import Evaluator, Reference
-from attnexport.models.loading import export_module
-from attnexport.models.rounding import RandomlyRounded
+from attnexport.models.interpreting import Rounding
+from attnexport.models.loading.programs import export_model
+from attnexport.models.model import Model
 from attnexport.models.running import ProgramRunner
-from attnexport.models.values_inside import WatchedProgram
 from tests.models.state.models import WritesEverything, example
 
 Tensors = list[torch.Tensor]
 
 
-def _watched(program: ExportedProgram, tensors: Tensors, dtype: torch.dtype | None) -> list[np.ndarray]:
-    watched, seen = WatchedProgram(program), []
-    for _ in range(2):
-        watched.run(tensors, dtype, watched.nodes, lambda _, value: seen.append(np.array(value.detach().clone())))
-    return seen
-
-
-def _watched_rounding(program: ExportedProgram, tensors: Tensors) -> list[np.ndarray]:
-    watched, seen = WatchedProgram(program), []
+def _inside(model: Model, tensors: Tensors, **options: Any) -> list[np.ndarray]:
+    seen: list[np.ndarray] = []
     for _ in range(2):
         keep = lambda _, value: seen.append(np.array(value.detach().clone()))  # noqa: E731
-        watched.run_rounded(tensors, torch.float16, 0, watched.nodes, keep)
+        visit_values(model, tensors, model.runner.calls, keep, **options)
     return seen
 
 
-def _attention(program: ExportedProgram, tensors: Tensors) -> list[np.ndarray]:
+def _attention(model: Model, tensors: Tensors) -> list[np.ndarray]:
     weights: list[np.ndarray] = []
     for _ in range(2):
-        visit_attention(program, tensors, lambda call: weights.append(call.weights.numpy().copy()))
+        visit_attention(model, tensors, lambda call: weights.append(call.weights.numpy().copy()))
     return weights
 
 
-def _twice(run: Callable[..., list], *args: object) -> list[np.ndarray]:
-    return [np.asarray(value) for _ in range(2) for value in run(*args)]
+def _twice(run: Callable[..., list], *args: object, **options: object) -> list[np.ndarray]:
+    return [np.asarray(value) for _ in range(2) for value in run(*args, **options)]
 
 
-def _hazards(program: ExportedProgram, tensors: Tensors) -> list[float]:
-    return [hazard.value for hazard in find_hazards(program, [Batch("b", tuple(tensors))])]
+def _hazards(model: Model, tensors: Tensors) -> list[float]:
+    return [hazard.value for hazard in find_hazards(model, [Batch("b", tuple(tensors))])]
 
 
 USERS = {
-    "as exported": lambda program, x: _twice(ProgramRunner(program).run, x),
-    "reference": lambda program, x: _twice(Reference(program).run, x),
-    "yardstick": lambda program, x: _twice(Evaluator(program, torch.float16).run, x),
-    "random rounding": lambda program, x: _twice(RandomlyRounded(program, torch.float16).run, x, 0),
-    "check, own precision": lambda program, x: _twice(TorchRuns(program).compute, x, "fp32"),
-    "check, float64": lambda program, x: _twice(TorchRuns(program).compute, x, "fp64"),
-    "check, rounded": lambda program, x: _twice(TorchRuns(program).rounded, x, "fp16", 0),
-    "bisect": lambda program, x: _watched(program, x, None),
-    "bisect, float64": lambda program, x: _watched(program, x, torch.float64),
-    "bisect, rounded": _watched_rounding,
-    "scale of large inputs": lambda program, x: _twice(lambda: [largest_scale(program, x)]),
+    "as exported": lambda model, x: _twice(model.run, x),
+    "reference": lambda model, x: _twice(model.run, x, dtype=torch.float64),
+    "yardstick": lambda model, x: _twice(model.run, x, dtype=torch.float16),
+    "random rounding": lambda model, x: _twice(model.run, x, rounding=Rounding(torch.float16, 0)),
+    "check, own precision": lambda model, x: _twice(TorchRuns(model).compute, x, "fp32"),
+    "check, float64": lambda model, x: _twice(TorchRuns(model).compute, x, "fp64"),
+    "check, rounded": lambda model, x: _twice(TorchRuns(model).rounded, x, "fp16", 0),
+    "bisect": _inside,
+    "bisect, float64": lambda model, x: _inside(model, x, dtype=torch.float64),
+    "bisect, rounded": lambda model, x: _inside(model, x, rounding=Rounding(torch.float16, 0)),
+    "scale of large inputs": lambda model, x: _twice(lambda: [largest_scale(model, x)]),
     "analysis": _attention,
-    "hazards": lambda program, x: _twice(_hazards, program, x),
+    "hazards": lambda model, x: _twice(_hazards, model, x),
 }
 
 
 @pytest.fixture(scope="module")
 def program() -> ExportedProgram:
-    return export_module(WritesEverything(), (example(),))
+    return export_model(WritesEverything(), (example(),)).program
 
 
 @pytest.mark.parametrize("user", USERS)
 def test_two_runs_give_equal_bits_and_leave_no_trace(program: ExportedProgram, user: str):
     held = {name: tensor.clone() for name, tensor in {**program.state_dict, **program.constants}.items()}
     x = example()
-    values = USERS[user](program, [x])
+    values = USERS[user](Model(program), [x])
     assert values
     first, second = values[: len(values) // 2], values[len(values) // 2 :]
     assert all(one.tobytes() == other.tobytes() for one, other in zip(first, second, strict=True))

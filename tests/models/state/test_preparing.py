@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attnexport.errors import ConversionError, InputError
-from attnexport.models.loading import export_module
+from attnexport.models.loading.programs import export_model
 from attnexport.models.program import example_inputs, initial_state, input_specs, output_names
 from attnexport.models.running import ProgramRunner
 from attnexport.models.state.choices import AS_NEEDED
@@ -18,7 +18,7 @@ CALLS = 3
 
 
 def export(model: nn.Module):
-    return export_module(model, (example(),))
+    return export_model(model, (example(),)).program
 
 
 @pytest.mark.parametrize("model", STATEFUL)
@@ -102,7 +102,7 @@ def test_state_keeps_its_type_and_an_input_of_its_name_gets_another():
 
 
 def test_model_that_writes_nothing_comes_back_as_it_is():
-    program = export_module(nn.Linear(4, 4), (torch.randn(2, 4),))
+    program = export_model(nn.Linear(4, 4), (torch.randn(2, 4),)).program
     assert without_state(program, "io").program is program
 
 

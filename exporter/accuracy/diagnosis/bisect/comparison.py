@@ -11,10 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.export import ExportedProgram
-from torch.export.graph_signature import OutputKind, TensorArgument
 
-from attnexport.accuracy.check.budget import Override, relative_floor, variants_of
+from attnexport.accuracy.check.budget import Override, relative_floor
 from attnexport.accuracy.check.findings import LayerError
 from attnexport.accuracy.check.yardsticks import DRAWS
 from attnexport.accuracy.contenders.contenders import match_names
@@ -22,13 +20,14 @@ from attnexport.accuracy.contenders.torch_runs import plain_array
 from attnexport.accuracy.diagnosis.bisect.errors import largest_difference, layer_error
 from attnexport.accuracy.diagnosis.bisect.tapped_files import TensorStore, scratch_folder, tapped_copy
 from attnexport.accuracy.diagnosis.bisect.taps import Tap, tap_at
+from attnexport.accuracy.diagnosis.bisect.values_inside import VisitValue, visit_values
 from attnexport.accuracy.errors.distance import largest_distance
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend, fed
 from attnexport.files.arrays import as_array
-from attnexport.models.precisions import PRECISIONS, own_precision
-from attnexport.models.program import input_specs, output_names
-from attnexport.models.values_inside import WatchedProgram
+from attnexport.models.interpreting import Rounding
+from attnexport.models.model import Model
+from attnexport.models.precisions import PRECISIONS
 from attnexport.variants import Variant, variant_of_torch_op
 
 OpenFile = Callable[[Path], Backend]
@@ -41,7 +40,7 @@ class Comparison:
     """A file beside its program on one batch. Making one runs the file as it is.
 
     Args:
-        program: the model.
+        model: the model.
         path: the ONNX file.
         external: files that hold its weights, relative to its folder.
         batch: inputs.
@@ -61,7 +60,7 @@ class Comparison:
 
     def __init__(
         self,
-        program: ExportedProgram,
+        model: Model,
         path: Path,
         external: Sequence[str],
         batch: Batch,
@@ -70,21 +69,19 @@ class Comparison:
         overrides: Mapping[str, Override],
         tap_bytes: int,
     ) -> None:
-        self._program, self._path, self._external, self._batch = program, path, external, batch
+        self._model, self._path, self._external, self._batch = model, path, external, batch
         self._open_file, self._overrides, self._tap_bytes = open_file, overrides, tap_bytes
-        own = own_precision(program)
-        self._precision = precision or own
-        self._dtype = None if self._precision == own else PRECISIONS[self._precision]
-        self._watched = WatchedProgram(program)
-        self._variants = _variants_up_to(program)
+        self._precision = precision or model.precision
+        self._dtype = None if self._precision == model.precision else PRECISIONS[self._precision]
+        self._variants = _variants_up_to(model)
         self.largest_change = 0.0
         self._plain = self._run_file(path)
-        outputs = _output_taps(program, tuple(self._plain))
-        self.outputs = [tap for tap in outputs if tap.node in self._watched.nodes]
+        outputs = _output_taps(model, tuple(self._plain))
+        self.outputs = [tap for tap in outputs if tap.node in model.runner.calls]
 
     def can_compare(self, tap: Tap) -> bool:
         """Whether PyTorch's value can be seen and the tensor is not one of the file's outputs."""
-        return tap.node in self._watched.nodes and tap.tensor not in self._plain
+        return tap.node in self._model.runner.calls and tap.tensor not in self._plain
 
     def errors(self, taps: Sequence[Tap]) -> list[LayerError]:
         """Errors of these taps, in order; the file's own outputs may be among them.
@@ -110,7 +107,7 @@ class Comparison:
                     ours, torchs = given.take(tap.tensor), plain.take(node)
                     found[tap.tensor] = layer_error(tap, ours, torchs, exact, floors[node], override)
 
-            self._watched.run(self._batch.tensors, torch.float64, by_node, compare)
+            self._visit(by_node, compare, dtype=torch.float64)
         return [found[tap.tensor] for tap in taps]
 
     def look_again(self, taps: Sequence[Tap], errors: Sequence[LayerError]) -> list[LayerError]:
@@ -134,12 +131,12 @@ class Comparison:
                 def keep(node: str, value: Tensor, seed: int = seed) -> None:
                     store.put(f"{node} {seed}", as_array(value))
 
-                self._watched.run_rounded(self._batch.tensors, PRECISIONS[self._precision], seed, nodes, keep)
+                self._visit(nodes, keep, rounding=Rounding(PRECISIONS[self._precision], seed))
 
             def compare(node: str, exact: Tensor) -> None:
                 moved[node] = max(largest_difference(store.take(f"{node} {seed}"), exact) for seed in range(DRAWS))
 
-            self._watched.run(self._batch.tensors, torch.float64, nodes, compare)
+            self._visit(nodes, compare, dtype=torch.float64)
         return moved
 
     def _run_at_own_precision(
@@ -154,8 +151,18 @@ class Comparison:
             floors[node] = relative_floor(self._variants[node], value.dtype)
             sizes[node] = value.nbytes
 
-        self._watched.run(self._batch.tensors, self._dtype, wanted, keep)
+        self._visit(wanted, keep, dtype=self._dtype)
         return floors, sizes
+
+    def _visit(
+        self,
+        wanted: Collection[str],
+        visit: VisitValue,
+        *,
+        dtype: torch.dtype | None = None,
+        rounding: Rounding | None = None,
+    ) -> None:
+        visit_values(self._model, self._batch.tensors, wanted, visit, dtype=dtype, rounding=rounding)
 
     def _run_with(self, taps: Sequence[Tap], store: TensorStore) -> None:
         """Keeps what a copy of the file gives for these taps, and notes what they did to its outputs."""
@@ -168,10 +175,10 @@ class Comparison:
 
     def _run_file(self, path: Path) -> Arrays:
         backend = self._open_file(path)
-        specs, infos = input_specs(self._program), {info.name: info for info in backend.inputs}
-        names, _ = match_names("input", tuple(spec.name for spec in specs), backend.input_names)
-        pairs = zip(specs, self._batch.tensors, strict=True)
-        return backend.run({names[spec.name]: fed(as_array(value), infos[names[spec.name]]) for spec, value in pairs})
+        infos = {info.name: info for info in backend.inputs}
+        names, _ = match_names("input", self._model.input_names, backend.input_names)
+        pairs = zip(self._model.input_names, self._batch.tensors, strict=True)
+        return backend.run({names[name]: fed(as_array(value), infos[names[name]]) for name, value in pairs})
 
 
 def _groups(taps: Sequence[Tap], sizes: Mapping[str, int], limit: int) -> Iterator[list[Tap]]:
@@ -188,25 +195,20 @@ def _groups(taps: Sequence[Tap], sizes: Mapping[str, int], limit: int) -> Iterat
         yield group
 
 
-def _variants_up_to(program: ExportedProgram) -> dict[str, Sequence[Variant]]:
+def _variants_up_to(model: Model) -> dict[str, Sequence[Variant]]:
     """For each node the variants that its value may depend on: those called up to it, or all if any call is nested."""
     found: list[Variant] = []
     up_to: dict[str, Sequence[Variant]] = {}
-    for node in program.graph.nodes:
+    for node in model.program.graph.nodes:
         variant = variant_of_torch_op(node.target)
         if variant is not None:
             found.append(variant)
         up_to[node.name] = tuple(found)
-    every = variants_of(program)
+    every = model.variants
     return up_to if set(every) == set(found) else dict.fromkeys(up_to, every)
 
 
-def _output_taps(program: ExportedProgram, given: tuple[str, ...]) -> list[Tap]:
-    """Taps of the program's floating outputs, by the file's names for them."""
-    nodes = {node.name: node for node in program.graph.nodes}
-    specs = [spec for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
-    values = [nodes[spec.arg.name] for spec in specs if isinstance(spec.arg, TensorArgument)]
-    names = output_names(program)
-    matched, _ = match_names("output", names, given)
-    pairs = zip(names, values, strict=True)
-    return [tap_at(matched[name], node) for name, node in pairs if node.meta["val"].is_floating_point()]
+def _output_taps(model: Model, given: tuple[str, ...]) -> list[Tap]:
+    """Taps of the model's floating outputs, by the file's names for them."""
+    matched, _ = match_names("output", model.output_names, given)
+    return [tap_at(matched[spec.name], spec.node) for spec in model.outputs if spec.dtype.is_floating_point]

@@ -11,21 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch.export import ExportedProgram
-
 from attnexport.accuracy.check.budget import Override
 from attnexport.accuracy.check.findings import Bisection, LayerError
 from attnexport.accuracy.diagnosis.bisect.comparison import Comparison, OpenFile
 from attnexport.accuracy.diagnosis.bisect.taps import Tap, file_taps, layer_ends
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.graph.inspection import external_data, read_model
+from attnexport.models.model import Model
 
 TAP_BYTES = 64 * 2**20
 """Bytes of a file's tensors that are in memory at once."""
 
 
 def bisect(
-    program: ExportedProgram,
+    model: Model,
     path: Path,
     batch: Batch,
     open_file: OpenFile,
@@ -40,7 +39,7 @@ def bisect(
     compared with PyTorch in float64, and with PyTorch at the file's precision for the budget.
 
     Args:
-        program: the model.
+        model: the model.
         path: the ONNX file that was checked, or that the engine was built from.
         batch: inputs on which it was off.
         open_file: loads a copy of the file, or builds an engine from it.
@@ -55,11 +54,11 @@ def bisect(
         InputError: a file that is no ONNX model, or whose inputs or outputs are not the program's.
         BackendError: a copy does not load or run.
     """
-    model = read_model(path)
-    taps, notes = file_taps(program, model)
-    external = external_data(model)
-    del model
-    comparison = Comparison(program, path, external, batch, open_file, precision, overrides or {}, tap_bytes)
+    file = read_model(path)
+    taps, notes = file_taps(model.program, file)
+    external = external_data(file)
+    del file
+    comparison = Comparison(model, path, external, batch, open_file, precision, overrides or {}, tap_bytes)
     taps = [tap for tap in taps if comparison.can_compare(tap)]
 
     search = _Search(comparison, [*taps, *comparison.outputs])

@@ -1,0 +1,156 @@
+"""MODEL on the command line or in Python: a file or a factory is read, safely, as a program or a module."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from attnexport.errors import InputError
+from attnexport.models.audit import audit_pt2_bytes
+from attnexport.models.loading.checkpoints import fill_weights, read_checkpoint
+from attnexport.models.loading.dim_notes import read_note
+from attnexport.models.loading.kinds import Kind, read_model_file, recognise
+from attnexport.models.loading.modules import module_from_factory
+from attnexport.models.loading.programs import load_audited
+from attnexport.models.loading.state_dicts import StateDict
+from attnexport.models.loading.weights_ready import check_weights
+from attnexport.models.model import Model
+from attnexport.printable import printable_line
+
+
+@dataclass(frozen=True)
+class ReadModule:
+    """A module in eval mode, which becomes a program with example inputs.
+
+    Attributes:
+        module: from a factory or a trusted pickle.
+        path: the file of MODEL; None when a factory stands in its place.
+        sha256: hex digest of the file. Of several (weights, the file that defines the factory) the digest of
+            their digests in this order.
+    """
+
+    module: nn.Module
+    path: Path | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class WeightsPlace:
+    """Where in a file the weights are: under which key, behind which prefix; None for whichever fits."""
+
+    key: str | None = None
+    prefix: str | None = None
+
+
+def _warn(message: str) -> None:
+    warnings.warn(printable_line(message), UserWarning, stacklevel=4)
+
+
+def read_source(
+    path: str | os.PathLike[str] | None,
+    *,
+    factory: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    weights_key: str | None = None,
+    strip_prefix: str | None = None,
+    trust_pickle: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> Model | ReadModule:
+    """Reads MODEL: a program, or the module that stands behind it; the arguments are those of :func:`load_model`.
+
+    Raises:
+        InputError: one line that names the file, what was expected and what was given.
+    """
+    place, warn = WeightsPlace(weights_key, strip_prefix), warn or _warn
+    path, weights = _as_path(path), _as_path(weights)
+    if path is None:
+        if factory is None:
+            raise InputError("no MODEL: give a .pt2, .pt or .pth file, or --model pkg.module:factory")
+        return _from_factory(None, factory, weights, place, trust_pickle, warn)
+    data = read_model_file(path)
+    kind = recognise(path, data)
+    if kind == "program":
+        if factory is not None or weights is not None:
+            raise InputError(
+                f"{path}: is a torch.export archive, which holds model and weights: leave out --model and --weights"
+            )
+        if place != WeightsPlace():
+            raise InputError(f"{path}: is a torch.export archive: leave out --weights-key and --strip-prefix")
+        archive = audit_pt2_bytes(data, str(path))
+        del data
+        names, fixed = read_note(archive.notes, str(path))
+        return Model(load_audited(archive, str(path)), names, fixed, path, archive.sha256)
+    if weights is not None:
+        raise InputError(f"{path} and --weights {weights} both hold weights: give one of them")
+    if kind == "safetensors":
+        wanted = f"give it as --weights {path} with --model pkg.module:factory"
+        raise InputError(f"{path}: is a safetensors file, which holds weights but no model: {wanted}")
+    if factory is not None:
+        return _from_factory(path, factory, None, place, trust_pickle, warn)
+    loaded = read_checkpoint(path, data, trust_pickle=trust_pickle, warn=warn)
+    if isinstance(loaded, nn.Module):
+        return ReadModule(loaded, path, hashlib.sha256(data).hexdigest())
+    first = loaded[0].entries
+    raise InputError(
+        f"{path}: holds weights only ({len(first)} tensors, the first is {next(iter(first))}): add --model "
+        "pkg.module:factory, a function that builds their nn.Module"
+    )
+
+
+def _as_path(path: str | os.PathLike[str] | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _from_factory(
+    path: Path | None,
+    factory: str,
+    weights: Path | None,
+    place: WeightsPlace,
+    trust_pickle: bool,
+    warn: Callable[[str], None],
+) -> ReadModule:
+    source = path or weights
+    digests, state = [], None
+    if source is not None:
+        data = read_model_file(source)
+        state = _weights(source, data, recognise(source, data), trust_pickle, warn)
+        digests.append(hashlib.sha256(data).hexdigest())
+    module, code = module_from_factory(factory)
+    if state is not None:
+        fill_weights(module, state, str(source), key=place.key, prefix=place.prefix)
+    elif place != WeightsPlace():
+        raise InputError("--weights-key, --strip-prefix: expected beside a file of weights, given none")
+    try:
+        check_weights(module)
+    except InputError as error:
+        raise InputError(f"--model {factory}: {error}") from None
+    if code is not None:
+        digests.append(hashlib.sha256(Path(code).read_bytes()).hexdigest())
+    return ReadModule(module, path, _combined(digests))
+
+
+def _combined(digests: Sequence[str]) -> str:
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _weights(path: Path, data: bytes, kind: Kind, trust_pickle: bool, warn: Callable[[str], None]) -> list[StateDict]:
+    if kind == "program":
+        raise InputError(
+            f"{path}: is a torch.export archive, expected weights (.pt, .pth or .safetensors): give it as MODEL"
+        )
+    if kind == "safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            return [StateDict("", load(data))]
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: the safetensors file is truncated or damaged: {error}") from None
+    loaded = read_checkpoint(path, data, trust_pickle=trust_pickle, warn=warn)
+    return [StateDict("", loaded.state_dict())] if isinstance(loaded, nn.Module) else loaded
