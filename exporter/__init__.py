@@ -12,12 +12,24 @@ from typing import TYPE_CHECKING, Any
 from attnexport.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from attnexport.accuracy.check.results import CheckReport as CheckReport
     from attnexport.accuracy.checking import check as check
+    from attnexport.accuracy.recorded.recording import RecordedSet as RecordedSet
+    from attnexport.accuracy.recorded.recording import record as record
+    from attnexport.analysis.analyzing import Analysis as Analysis
+    from attnexport.analysis.analyzing import analyze as analyze
     from attnexport.conversion.converting import Conversion as Conversion
     from attnexport.conversion.converting import convert as convert
+    from attnexport.engines.building import build as build
+    from attnexport.engines.manifest import Manifest as Manifest
+    from attnexport.engines.running import Run as Run
+    from attnexport.engines.running import run as run
     from attnexport.errors import AttnexportError as AttnexportError
+    from attnexport.errors import BackendError as BackendError
     from attnexport.errors import ConversionError as ConversionError
     from attnexport.errors import InputError as InputError
+    from attnexport.graph.inspection import Inspection as Inspection
+    from attnexport.graph.inspection import inspect as inspect
     from attnexport.models.loading.sources import load_model as load_model
     from attnexport.models.model import Model as Model
     from attnexport.models.saving import save as save
@@ -30,16 +42,28 @@ if TYPE_CHECKING:
     from attnexport.variants.topn import *
 
 _HOME = {
+    "Analysis": "analysis.analyzing",
     "AttentionGeometry": "variants.geometry",
     "AttnexportError": "errors",
+    "BackendError": "errors",
+    "CheckReport": "accuracy.check.results",
     "Conversion": "conversion.converting",
     "ConversionError": "errors",
     "InputError": "errors",
+    "Inspection": "graph.inspection",
+    "Manifest": "engines.manifest",
     "Model": "models.model",
+    "RecordedSet": "accuracy.recorded.recording",
+    "Run": "engines.running",
+    "analyze": "analysis.analyzing",
     "attention_geometry": "variants.geometry",
+    "build": "engines.building",
     "check": "accuracy.checking",
     "convert": "conversion.converting",
+    "inspect": "graph.inspection",
     "load_model": "models.loading.sources",
+    "record": "accuracy.recorded.recording",
+    "run": "engines.running",
     "save": "models.saving",
 }
 

@@ -8,26 +8,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from attnexport.accuracy.check.check import check
-from attnexport.accuracy.check.judging import Plan
-from attnexport.accuracy.check.results import ContenderResult
-from attnexport.accuracy.contenders.opening import Opener, parse_contender
-from attnexport.accuracy.contenders.torch_runs import TorchRuns
-from attnexport.accuracy.inputs.files import data_batches
-from attnexport.conversion.converting import Conversion, convert
-from attnexport.models.loading.sources import load_model
+import attnexport
 
 SAMPLES = Path(__file__).parent
 
 
-def convert_and_check(model: Path, output: Path) -> tuple[Conversion, ContenderResult]:
+def convert_and_check(model: Path, output: Path) -> tuple[attnexport.Conversion, attnexport.CheckReport]:
     """One sample, with the test data beside it."""
-    loaded = load_model(model)
-    conversion = convert(loaded, None, output)
-    batches = data_batches(loaded, model.parent / "test.npz")
-    runs = TorchRuns(loaded)
-    contender = Opener(runs).open(parse_contender(str(output)))
-    return conversion, check(runs, [contender], batches, Plan(predictions=True)).contenders[0]
+    loaded = attnexport.load_model(model)
+    conversion = attnexport.convert(loaded, None, output)
+    return conversion, attnexport.check(loaded, [output], data=model.parent / "test.npz")
 
 
 def main(folder: Path) -> int:
@@ -45,7 +35,8 @@ def main(folder: Path) -> int:
         name = f"{model.parent.name}/{model.stem}"
         with console.status(f"{name}: converting and checking"):
             output = folder / f"{model.parent.name}-{model.stem}.onnx"
-            conversion, checked = convert_and_check(model, output)
+            conversion, report = convert_and_check(model, output)
+        (checked,) = report.contenders
         result, task = checked.outputs[0].worst_kind, checked.predictions
         passed &= checked.passed
         table.add_row(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from attnexport.cli.console import debug_option, out, report_errors, write_json
-from attnexport.cli.model import load, model_options, options_of
+from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.model import ModelOptions, load, model_options
+from attnexport.cli.options import grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
-from attnexport.files.outputs import check_output, replacing
-from attnexport.models.state.choices import AS_NEEDED
+from attnexport.files.outputs import check_output, write_json
 
 
 def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -37,8 +36,9 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @debug_option
 @report_errors
 @strangers_in_a_child
+@grouped(source=ModelOptions)
 def command(
-    model: Path,
+    source: ModelOptions,
     data: Path,
     sizes: tuple[int, ...],
     rows: int,
@@ -46,38 +46,23 @@ def command(
     distance: str,
     json_path: Path | None,
     png_path: Path | None,
-    **given: Any,
 ) -> None:
     """Geometry of top-N selections per layer and head.
 
     Precision, recall, F and margin of the N most attended keys in value space (arXiv 2602.01893, as restated in
     2609.37879), beside random selections of the same size, and each head's regime by a rule of ours.
     """
-    from attnexport.accuracy.inputs.files import data_batches
-    from attnexport.analysis.heads import HeadStatistics
-    from attnexport.analysis.json_report import as_json
-    from attnexport.analysis.layers import visit_attention
-    from attnexport.analysis.report import RULE_NOTE, draw_heat_map, table
-    from attnexport.errors import InputError
+    from attnexport.analysis.analyzing import analyze
+    from attnexport.analysis.report import RULE_NOTE, table
 
     check_output(json_path)
     check_output(png_path)
-    loaded = load(options_of(model, given)).without_state(AS_NEEDED)
-    statistics = HeadStatistics(sizes, rows=rows, distance=distance)
-    read = 0
+    loaded = load(source)
     with out().status("running"):
-        for batch in data_batches(loaded, data, limit=samples):
-            visit_attention(loaded, batch.tensors, statistics.add)
-            read += batch.rows
-    reports = statistics.reports()
-    if not reports:
-        raise InputError(
-            f"{model}: expected attention layers (attnexport's or scaled_dot_product_attention), found none"
-        )
-    out().print(table(reports))
-    out().print(f"{read} samples. {RULE_NOTE}")
+        found = analyze(loaded, data, sizes=sizes, rows=rows, samples=samples, distance=distance)
+    out().print(table(found.heads))
+    out().print(f"{found.samples} samples. {RULE_NOTE}")
     if json_path is not None:
-        write_json(json_path, as_json(reports, samples=read, distance=distance))
+        write_json(json_path, found.as_json())
     if png_path is not None:
-        with replacing(png_path) as staging:
-            draw_heat_map(reports, sizes[len(sizes) // 2], staging / png_path.name)
+        found.draw(png_path)

@@ -49,26 +49,20 @@ def command(
     first, so that what cannot be built is said by its cause. The manifest beside it, OUT.engine.json, holds hashes,
     versions, shapes and the precision of every layer.
     """
-    from attnexport.engines.building import BuildOptions, build_engine
-    from attnexport.engines.shapes import parse_shapes
-    from attnexport.errors import InputError
-    from attnexport.plugins.runtime.request import EngineOptions
+    from attnexport.engines.building import build
 
-    if embed_plugins and plugins is None:
-        raise InputError("--embed-plugins: expected a library in --plugins, given none")
-    options = BuildOptions(
-        target=target,
-        engine=EngineOptions(
-            profiles=parse_shapes(shapes),
-            precision=precision,
+    with out().status("building"):
+        manifest = build(
+            model,
+            output,
+            target=target,
             plugins=plugins,
+            shapes=shapes,
+            precision=precision,
             embed_plugins=embed_plugins,
             timing_cache=timing_cache,
-        ),
-        backend=backend,
-    )
-    with out().status("building"):
-        manifest = build_engine(model, output, options)
+            backend=backend,
+        )
     out().print(_table(output, manifest))
     for note in manifest.notes:
         out().print(f"note: {note}")

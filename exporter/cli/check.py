@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, say
-from attnexport.cli.inputs import chosen_inputs, input_options, options_of_inputs, progress_bar
-from attnexport.cli.model import load, model_options, options_of
-from attnexport.cli.reports import report_options, report_paths, write_reports
+from attnexport.cli.inputs import InputOptions, input_options, progress_bar
+from attnexport.cli.model import ModelOptions, load, model_options
+from attnexport.cli.options import grouped
+from attnexport.cli.reports import ReportOptions, report_options
 from attnexport.cli.untrusted import strangers_in_a_child
-from attnexport.errors import InputError
 
 if TYPE_CHECKING:
-    from attnexport.accuracy.check.judging import Plan
     from attnexport.accuracy.check.results import CheckReport
-    from attnexport.accuracy.contenders.opening import ContenderText
-    from attnexport.models.model import Model
 
 _PRECISIONS = click.Choice(["fp64", "fp32", "fp16", "bf16"])
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What the command line says of the check itself."""
+
+    precision: str | None
+    plugins: Path | None
+    budget: Path | None
+    metrics: tuple[str, ...]
+    max_drop: float | None
+    repeat: int
+    bisect: bool
+    hazards: bool
+    rebuild: int | None
+    target: str | None
+    shapes: tuple[str, ...]
 
 
 @click.command(name="check")
@@ -48,7 +61,17 @@ _PRECISIONS = click.Choice(["fp64", "fp32", "fp16", "bf16"])
 @debug_option
 @report_errors
 @strangers_in_a_child
-def command(model: Path, contenders: tuple[str, ...], **given: Any) -> None:
+@grouped(source=ModelOptions, inputs=InputOptions, reports=ReportOptions, options=_Options)
+def command(
+    contenders: tuple[str, ...],
+    source: ModelOptions,
+    inputs: InputOptions,
+    reports: ReportOptions,
+    options: _Options,
+    cache: Path | None,
+    no_cache: bool,
+    warn_only: bool,
+) -> None:
     """Hold model files to their PyTorch reference.
 
     A CONTENDER is an .onnx file (ONNX Runtime on the CPU; ort-cuda:FILE on a GPU), an engine, recorded outputs (an
@@ -57,102 +80,50 @@ def command(model: Path, contenders: tuple[str, ...], **given: Any) -> None:
 
     Exit codes: 0 within budget, 1 outside it, 2 unusable input.
     """
+    from attnexport.accuracy.checking import check, refuse_unfit_options
+    from attnexport.accuracy.contenders.cache import default_folder
     from attnexport.accuracy.contenders.opening import parse_contender
 
-    parsed = [parse_contender(text) for text in contenders]
-    files = (contender.path for contender in parsed)
-    paths = report_paths(given, model, given["data"], given["weights"], given["budget"], *files)
-    with tempfile.TemporaryDirectory() as scratch:
-        report = _checked(model, parsed, Path(scratch), given)
-    _show(report)
-    write_reports(report, paths)
-    for failure in report.failures:
-        say(str(failure))
-    if not report.passed and not given["warn_only"]:
-        raise SystemExit(1)
-
-
-def _checked(model: Path, contenders: list[ContenderText], scratch: Path, given: dict[str, Any]) -> CheckReport:
-    """Loads everything, runs it and compares."""
-    from attnexport.accuracy.check.check import check
-    from attnexport.accuracy.contenders.cache import OutputCache, default_folder
-    from attnexport.accuracy.contenders.opening import Opener, state_for
-    from attnexport.accuracy.contenders.quantized import open_all, profiles_of
-    from attnexport.accuracy.contenders.torch_runs import TorchRuns
-    from attnexport.accuracy.diagnosis.looking import with_guilty_layers, with_hazards, with_rebuilds
-    from attnexport.accuracy.inputs.files import Batch
-    from attnexport.engines.building import BuildOptions
-    from attnexport.engines.shapes import parse_shapes
-    from attnexport.models.fitness import refuse_unfit
-    from attnexport.plugins.runtime.request import EngineOptions
-
-    _refuse_unfit_options(contenders, given)
-    loaded = load(options_of(model, given)).without_state(state_for(contenders))
-    refuse_unfit(loaded)
-    folder = None if given["no_cache"] else given["cache"] or default_folder()
-    runs = TorchRuns(loaded, OutputCache(folder))
-    plan = _plan(str(model), loaded, given)
-    opener = Opener(runs, given["precision"], given["plugins"])
-    opened = open_all(opener, contenders, scratch)
-    contenders = [one.text for one in opened]
-    inputs = chosen_inputs(loaded, options_of_inputs(given), profiles_of(opened))
-    suspects: dict[str, Batch] = {}
-    with progress_bar("checking") as progress:
+    refuse_unfit_options(
+        contenders,
+        data=inputs.data,
+        metrics=options.metrics,
+        max_drop=options.max_drop,
+        rebuild=options.rebuild,
+        target=options.target,
+        shapes=options.shapes,
+    )
+    files = (parse_contender(text).path for text in contenders)
+    reports.check(source.model, inputs.data, source.weights, options.budget, *files)
+    with progress_bar() as progress:
         report = check(
-            runs,
-            [one.contender for one in opened],
-            inputs.batches,
-            plan,
-            left_out=inputs.left_out,
-            suspects=suspects,
+            load(source),
+            contenders,
+            data=inputs.data,
+            kinds=inputs.kinds,
+            seeds=inputs.seeds,
+            seed=inputs.seed,
+            longest=inputs.longest,
+            precision=options.precision,
+            plugins=options.plugins,
+            metrics=options.metrics,
+            max_drop=options.max_drop,
+            repeat=options.repeat,
+            budget=options.budget,
+            bisect=options.bisect,
+            hazards=options.hazards,
+            rebuild=options.rebuild,
+            target=options.target,
+            shapes=options.shapes,
+            cache=None if no_cache else cache or default_folder(),
             progress=progress,
         )
-    report = replace(report, notes=(*loaded.notes, *report.notes))
-    runs.cache.trim()
-    with out().status("looking into layers"):
-        if given["bisect"]:
-            report = with_guilty_layers(report, contenders, loaded, suspects, plan.budget.layers)
-        if given["hazards"]:
-            report = with_hazards(report, loaded, inputs.batches)
-        if given["rebuild"]:
-            options = BuildOptions(
-                given["target"], EngineOptions(parse_shapes(given["shapes"]), plugins=given["plugins"])
-            )
-            report = with_rebuilds(report, contenders, loaded, inputs.batches, options, given["rebuild"])
-    return report
-
-
-def _refuse_unfit_options(contenders: list[ContenderText], given: dict[str, Any]) -> None:
-    from attnexport.accuracy.contenders.opening import RECORDED
-
-    if (given["rebuild"] is None) != (given["target"] is None):
-        raise InputError("--rebuild: expected together with --target, given one of them")
-    if given["shapes"] and given["rebuild"] is None:
-        raise InputError("--shapes: expected beside --rebuild, given without")
-    if given["max_drop"] is not None and not given["metrics"]:
-        raise InputError("--max-drop: expected beside --metric, given without")
-    for contender in contenders:
-        if contender.kind == RECORDED and given["data"] is None:
-            raise InputError(f"{contender.text}: recorded outputs: expected the inputs that they are of in --data")
-
-
-def _plan(model: str, loaded: Model, given: dict[str, Any]) -> Plan:
-    from attnexport.accuracy.check.budget_file import BudgetFile, read_budget_file
-    from attnexport.accuracy.check.judging import Plan
-    from attnexport.accuracy.errors.metrics import find_metric
-
-    budget = BudgetFile()
-    if given["budget"] is not None:
-        budget = read_budget_file(given["budget"], loaded.output_names, loaded.module_paths)
-    return Plan(
-        model=model,
-        model_sha256=loaded.sha256,
-        predictions=given["data"] is not None,
-        metrics=tuple(find_metric(name) for name in given["metrics"]),
-        max_drop=given["max_drop"],
-        repeat=given["repeat"],
-        budget=budget,
-    )
+    _show(report)
+    reports.write(report)
+    for failure in report.failures:
+        say(str(failure))
+    if not report.passed and not warn_only:
+        raise SystemExit(1)
 
 
 def _show(report: CheckReport) -> None:

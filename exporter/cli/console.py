@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import logging
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -20,7 +18,6 @@ from rich.status import Status
 from rich.text import Text
 
 from attnexport.errors import AttnexportError
-from attnexport.files.outputs import replacing
 from attnexport.printable import printable, printable_line
 
 P = ParamSpec("P")
@@ -93,9 +90,3 @@ def _silent_libraries() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON whole or not at all."""
-    with replacing(path) as staging:
-        (staging / path.name).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.table import Table
 
 from attnexport.cli.console import debug_option, out, report_errors
-from attnexport.cli.model import load, model_options, options_of
+from attnexport.cli.model import ModelOptions, load, model_options
+from attnexport.cli.options import grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output
 from attnexport.models.state.choices import REFUSE, STATE_CHOICES
@@ -40,8 +40,9 @@ from attnexport.models.state.choices import REFUSE, STATE_CHOICES
 @debug_option
 @report_errors
 @strangers_in_a_child
+@grouped(source=ModelOptions)
 def command(
-    model: Path | None,
+    source: ModelOptions,
     output: Path,
     opset: int | None,
     target: str | None,
@@ -49,7 +50,6 @@ def command(
     state: str,
     keep_failed: Path | None,
     unproven: bool,
-    **given: Any,
 ) -> None:
     """Convert a PyTorch model to ONNX and prove the file by running it.
 
@@ -61,9 +61,9 @@ def command(
 
     for path in (output, keep_failed):
         check_output(path)
-        check_not_same(path, model, given["weights"])
+        check_not_same(path, source.model, source.weights)
     check_not_twice(output, keep_failed)
-    loaded = load(options_of(model, given))
+    loaded = load(source)
     with out().status("converting"):
         result = convert(
             loaded,

@@ -16,9 +16,9 @@ from attnexport.cli.console import debug_option, out, report_errors
 @report_errors
 def command(onnx_file: Path) -> None:
     """Show what is in an ONNX file: variants, plugin nodes, opset, precision, inputs, dynamic dims, size, SHA-256."""
-    from attnexport.graph.inspection import inspect_model
+    from attnexport.graph.inspection import inspect
 
-    facts = inspect_model(onnx_file)
+    facts = inspect(onnx_file)
     summary = Table(show_header=False, box=None)
     summary.add_column(style="bold")
     summary.add_column(overflow="fold")

@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class ModelOptions:
     """What the command line says of a model."""
 
-    path: Path | None
+    model: Path | None
     factory: str | None
     weights: Path | None
     weights_key: str | None
@@ -33,7 +33,7 @@ class ModelOptions:
 
 
 def model_options(command: F) -> F:
-    """Adds MODEL's options to a command; they arrive as keyword arguments for :func:`options_of`, and the child's."""
+    """Adds MODEL's options to a command; they are the fields of ModelOptions, and the child's."""
     for option in (
         click.option("--trust-pickle", is_flag=True, help="Unpickle a whole module: it can run any code."),
         click.option(
@@ -61,20 +61,6 @@ def model_options(command: F) -> F:
     return child_options(command)
 
 
-def options_of(path: Path | None, given: dict[str, Any]) -> ModelOptions:
-    """The options that :func:`model_options` added, from a command's keyword arguments."""
-    return ModelOptions(
-        path=path,
-        factory=given["factory"],
-        weights=given["weights"],
-        weights_key=given["weights_key"],
-        strip_prefix=given["strip_prefix"],
-        inputs=given["inputs"],
-        dynamic=given["dynamic"],
-        trust_pickle=given["trust_pickle"],
-    )
-
-
 def load(options: ModelOptions) -> Model:
     """Loads MODEL, exporting a module with the example inputs given.
 
@@ -88,7 +74,7 @@ def load(options: ModelOptions) -> Model:
 
     wanted = parse_inputs(options.inputs)
     return load_model(
-        options.path,
+        options.model,
         inputs=example_tensors(wanted),
         dynamic_shapes=parse_dynamic(options.dynamic, wanted),
         factory=options.factory,

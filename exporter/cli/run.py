@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from attnexport.cli.console import debug_option, out, report_errors, write_json
-from attnexport.files.outputs import check_not_same, check_not_twice, check_output
+from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.files.outputs import check_not_same, check_not_twice, check_output, write_json
 
 
 @click.command(name="run")
@@ -37,13 +37,17 @@ def command(
     engine or a plugin library runs their code: give none that you did not build.
     """
     from attnexport.engines.run_json import as_json
-    from attnexport.engines.running import run_file
+    from attnexport.engines.running import run
 
-    check_output(json_path)
-    check_not_same(json_path, model, data, plugins)
+    for path in (output, json_path):
+        check_output(path)
+        check_not_same(path, model, data, plugins)
     check_not_twice(output, json_path)
     with out().status("running"):
-        report = run_file(model, data, output, plugins=plugins, device=device, repeats=repeats or 0)
+        done = run(model, data, plugins=plugins, device=device, repeats=repeats or 0)
+    report = done.report
+    if output is not None:
+        done.save(output)
     table = Table(show_header=False, box=None)
     table.add_column(style="bold")
     table.add_column(overflow="fold")

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from attnexport.errors import InputError
 
-P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,7 +69,11 @@ def child_options(command: F) -> F:
     return command
 
 
-def strangers_in_a_child(command: Callable[P, R]) -> Callable[P, R]:
+def _without_child_options(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name not in ("trust_model", "max_memory", "max_cpu_time")}
+
+
+def strangers_in_a_child(command: Callable[..., R]) -> Callable[..., R]:
     """Runs the command in a child that can harm little, where its MODEL is a file that brings its own program.
 
     Only where the process is the command line's own: ``main(["convert", …])`` called from Python runs in the caller's
@@ -78,17 +81,17 @@ def strangers_in_a_child(command: Callable[P, R]) -> Callable[P, R]:
     """
 
     @functools.wraps(command)
-    def wrapped(*args: P.args, **given: P.kwargs) -> R:
+    def wrapped(**given: Any) -> R:
         context = click.get_current_context()
         process = context.find_root().obj
         if isinstance(process, Child):
             if "cache" in given:
                 given["cache"] = process.cache
             with _said_what_is_out_of_reach():
-                return command(*args, **given)
+                return command(**_without_child_options(given))
         if process is Process.OF_THE_COMMAND_LINE and sys.platform == "linux" and _is_strangers(given):
             raise SystemExit(_in_a_child(context, given))
-        return command(*args, **given)
+        return command(**_without_child_options(given))
 
     return wrapped
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from attnexport.engines.opening import ENGINE_SUFFIXES
 from attnexport.engines.outcome import check_outcome
 from attnexport.engines.preflight import check_files, check_nodes
 from attnexport.engines.preflight.operators import every_operator, suspects
-from attnexport.engines.shapes import profiles_for
+from attnexport.engines.shapes import parse_shapes, profiles_for
 from attnexport.errors import BackendError, InputError
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output, replacing, sha256
 from attnexport.graph.file_precision import precision_of
@@ -56,6 +58,50 @@ class BuildOptions:
     target: str
     engine: EngineOptions = field(default_factory=EngineOptions)
     backend: str | None = None
+
+
+def build(
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    target: str,
+    plugins: str | os.PathLike[str] | None = None,
+    shapes: Sequence[str] = (),
+    precision: str | None = None,
+    embed_plugins: bool = False,
+    timing_cache: str | os.PathLike[str] | None = None,
+    backend: str | None = None,
+) -> Manifest:
+    """Builds an engine from an ONNX file and writes it, with its manifest beside it, or writes nothing.
+
+    Targets of TensorRT-RTX are built for ahead of time, without a GPU; others on the device. The file is looked at
+    first, so that what cannot be built is said by its cause.
+
+    Args:
+        model: the ONNX file.
+        output: the engine to write: an .engine, .plan or .trt.
+        target: a name of ``attnexport.targets.TARGETS``.
+        plugins: the plugin library. Default: None, attention nodes run through their bodies.
+        shapes: of inputs, as ``x=1x16x64:8x128x64:32x1024x64``. Default: those that the ranges in the file give.
+        precision: fp32, fp16 or bf16. Default: None, what the file holds.
+        embed_plugins: put the library into the engine. Default: False.
+        timing_cache: a file that is read if it is there and written afterwards. Default: None.
+        backend: tensorrt, tensorrt_rtx or native. Default: None, the target's.
+
+    Raises:
+        InputError: what cannot be built, by its cause.
+        BackendError: the builder is not installed or fails, or what it built is not what was asked for.
+    """
+    if embed_plugins and plugins is None:
+        raise InputError("--embed-plugins: expected a library in --plugins, given none")
+    engine = EngineOptions(
+        profiles=parse_shapes(shapes),
+        precision=precision,
+        plugins=None if plugins is None else Path(plugins),
+        embed_plugins=embed_plugins,
+        timing_cache=None if timing_cache is None else Path(timing_cache),
+    )
+    return build_engine(Path(model), Path(output), BuildOptions(target, engine, backend))
 
 
 def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:

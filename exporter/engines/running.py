@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ from attnexport.engines.manifest_json import read_manifest
 from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
 from attnexport.errors import InputError
 from attnexport.files.npz import open_arrays, write_arrays
-from attnexport.files.outputs import check_not_same, check_output
 from attnexport.graph.file_precision import precision_name
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
@@ -67,31 +67,53 @@ class RunReport:
     notes: tuple[str, ...]
 
 
-def run_file(
-    path: Path,
-    data: Path,
-    output: Path | None = None,
+@dataclass(frozen=True)
+class Run:
+    """A run of a model file.
+
+    Attributes:
+        outputs: arrays by name.
+        report: what was run, and how long it took.
+    """
+
+    outputs: Arrays
+    report: RunReport
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the outputs into an .npz.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        write_arrays(Path(path), self.outputs)
+
+
+def run(
+    path: str | os.PathLike[str],
+    data: str | os.PathLike[str],
     *,
-    plugins: Path | None = None,
+    plugins: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     repeats: int = 0,
-) -> RunReport:
-    """Runs a model file once on the arrays of an .npz file.
+) -> Run:
+    """Runs a model file once on the arrays of an .npz file, and times it.
+
+    An engine runs on the GPU that it was built for, with the TensorRT that built it, as its manifest says. Opening an
+    engine or a plugin library runs their code: give none that you did not build.
 
     Args:
         path: an engine or an ONNX file.
         data: an .npz with an array for each input.
-        output: the .npz to write the outputs into. Default: None, they are not kept.
         plugins: an engine's plugin library. Default: None.
         device: where ONNX Runtime runs, cpu or cuda. Default: cpu.
-        repeats: how many runs to time. Default: 0, none.
+        repeats: how many more runs to time. Default: 0, none.
 
     Raises:
-        InputError: arrays that do not fit, or a file that cannot be read or written.
+        InputError: arrays that do not fit, or a file that cannot be read.
         BackendError: the file cannot be run here.
     """
-    check_output(output)
-    check_not_same(output, path, data, plugins)
+    path, data = Path(path), Path(data)
+    plugins = None if plugins is None else Path(plugins)
     if plugins is not None and path.suffix not in ENGINE_SUFFIXES:
         raise InputError(f"--plugins: engines alone use a plugin library, {path} runs through its bodies")
     initial = _initial_state(path)
@@ -105,9 +127,7 @@ def run_file(
     outputs = backend.run(inputs)
     timing = _timing(backend, inputs, repeats) if repeats else None
     attention, precision = _what_ran(path)
-    if output is not None:
-        write_arrays(output, outputs)
-    return RunReport(
+    report = RunReport(
         ran_by=backend.description,
         attention=attention,
         precision=precision,
@@ -120,6 +140,7 @@ def run_file(
             *(f"input {info.name} starts from what the file holds: {data} has no such array" for info in started),
         ),
     )
+    return Run(outputs, report)
 
 
 def _initial_state(path: Path) -> dict[str, NDArray[Any]]:

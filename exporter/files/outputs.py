@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from attnexport.errors import InputError
 from attnexport.files.staging import staging_folder
@@ -41,6 +43,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if error.filename is not None and not _below(error.filename, folder):
             raise
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 whole or not at all."""
+    with replacing(path) as staging:
+        (staging / path.name).write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def check_not_same(output: Path | None, *inputs: Path | None) -> None:

@@ -55,7 +55,7 @@ class PluginNode:
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class Inspection:
     """What an ONNX file holds.
 
     Attributes:
@@ -116,7 +116,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def inspect_model(path: str | os.PathLike[str]) -> ModelFacts:
+def inspect(path: str | os.PathLike[str]) -> Inspection:
     """Reads the facts of an ONNX file.
 
     Raises:
@@ -139,7 +139,7 @@ def inspect_model(path: str | os.PathLike[str]) -> ModelFacts:
             )
         )
     external = external_data(model)
-    return ModelFacts(
+    return Inspection(
         path=path,
         bytes=path.stat().st_size + sum(_size_beside(path, name) for name in external),
         sha256=sha256(path),

@@ -53,6 +53,11 @@ class Model:
     sha256: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """What reports call it: its file, as it was given."""
+        return str(self.path) if self.path is not None else "the model"
+
     @cached_property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The tensor inputs in order."""

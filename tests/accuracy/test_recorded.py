@@ -26,7 +26,7 @@ from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.manifest_json import is_recorded_set, read_manifest
 from attnexport.accuracy.recorded.reading import recorded_batches
-from attnexport.accuracy.recorded.writing import Source, record
+from attnexport.accuracy.recorded.writing import write_set
 from attnexport.errors import InputError
 from attnexport.models.model import Model
 
@@ -53,14 +53,14 @@ def exported(dtype: torch.dtype = torch.float32) -> torch.export.ExportedProgram
 
 @pytest.fixture(scope="module")
 def runs() -> TorchRuns:
-    return TorchRuns(Model(exported()))
+    return TorchRuns(Model(exported(), path=Path("scores.pt2"), sha256="5e" * 32))
 
 
 @pytest.fixture(scope="module")
 def original(runs: TorchRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recorded") / "set"
     inputs = generated_inputs(runs.model, chosen_kinds("normal,one-hot,maximum"), seeds=2, seed=4)
-    record(Source(runs, "scores.pt2", "5e" * 32, seed=4), inputs, ("fp32", "fp16"), folder)
+    write_set(runs, inputs, ("fp32", "fp16"), folder, seed=4)
     return folder
 
 
@@ -275,7 +275,7 @@ def test_data_is_recorded_with_its_labels(runs, tmp_path):
     x = torch.randn(5, WIDTH)
     batches = [Batch("d", (x[start : start + 3],), np.arange(5)[start : start + 3], 3, name="d", first_row=start)
                for start in (0, 3)]  # fmt: skip
-    record(Source(runs, "scores.pt2", "", seed=None), batches, ("fp32",), tmp_path / "set")
+    write_set(runs, batches, ("fp32",), tmp_path / "set")
     found = list(recorded_batches(tmp_path / "set", runs.model))
     assert [batch.name for batch in found] == ["d-0", "d-3"]
     assert np.array_equal(np.concatenate([batch.labels for batch in found]), np.arange(5))
@@ -286,7 +286,7 @@ def test_data_is_recorded_with_its_labels(runs, tmp_path):
 def test_bfloat16_inputs_are_recorded_as_a_device_reads_them(tmp_path):
     runs = TorchRuns(Model(exported(torch.bfloat16)))
     inputs = generated_inputs(runs.model, chosen_kinds("normal"), seeds=1)
-    record(Source(runs, "half.pt2", "", seed=0), inputs, ("bf16",), tmp_path / "set")
+    write_set(runs, inputs, ("bf16",), tmp_path / "set", seed=0)
     raw = read(tmp_path / "set" / "inputs" / "normal-0.npz")["x"]
     (batch,) = recorded_batches(tmp_path / "set", runs.model)
     assert raw.dtype == np.dtype("V2")
@@ -296,7 +296,7 @@ def test_bfloat16_inputs_are_recorded_as_a_device_reads_them(tmp_path):
 def test_failed_recording_leaves_nothing(runs, tmp_path):
     batches = [Batch("d", (torch.randn(3, WIDTH),)), Batch("e", (torch.full((3, WIDTH), torch.nan),))]
     with pytest.raises(InputError, match="e: output logits: the float64 reference is not finite"):
-        record(Source(runs, "scores.pt2", "", seed=None), batches, ("fp32",), tmp_path / "set")
+        write_set(runs, batches, ("fp32",), tmp_path / "set")
     assert not list(tmp_path.iterdir())
 
 

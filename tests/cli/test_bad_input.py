@@ -188,7 +188,7 @@ def test_write_that_fails_half_way(refuse: Refuse, tmp_path: Path, monkeypatch: 
 
 
 def test_report_that_fails_half_way(refuse: Refuse, saved: Path, converted: Path, tmp_path: Path, monkeypatch):
-    def fail(path: Path, text: str) -> None:
+    def fail(path: Path, text: str, encoding: str) -> None:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

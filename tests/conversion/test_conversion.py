@@ -10,7 +10,6 @@ from torch import nn
 
 import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
-from attnexport.graph.inspection import inspect_model
 from attnexport.variants import all_variants
 from tests.conversion.models import DYNAMIC, WIDTH, Stack, WithLengths, every_variant, example
 
@@ -56,14 +55,14 @@ def test_file_computes_the_model_at_other_sizes(converted):
 
 def test_dims_and_outputs_have_their_declared_names(converted):
     _, result = converted
-    facts = inspect_model(result.path)
+    facts = attnexport.inspect(result.path)
     assert facts.inputs == {"x": f"(batch, tokens, {WIDTH}) float"}
     assert facts.outputs == {"output": "(batch, tokens, 5) float"}
 
 
 def test_metadata_names_versions_variants_and_source(converted):
     _, result = converted
-    metadata = inspect_model(result.path).metadata
+    metadata = attnexport.inspect(result.path).metadata
     assert metadata["version"] == attnexport.__version__
     assert metadata["torch_version"] == torch.__version__
     assert metadata["variants"].count(":1") == len(all_variants())
@@ -86,14 +85,14 @@ def test_equal_models_are_equal_files_and_other_weights_are_not(converted, tmp_p
     with torch.no_grad():
         other.head.bias.add_(1.0)
     changed = attnexport.convert(other, (example(),), tmp_path / "other.onnx", dynamic_shapes=DYNAMIC)
-    hashes = {inspect_model(path).metadata["source_hash"] for path in (result.path, again.path, changed.path)}
+    hashes = {attnexport.inspect(path).metadata["source_hash"] for path in (result.path, again.path, changed.path)}
     assert len(hashes) == 2
 
 
 def test_opset_17_keeps_nodes_and_bodies(tmp_path):
     model = every_variant(causal=False)
     result = attnexport.convert(model, (example(),), tmp_path / "m.onnx", dynamic_shapes=DYNAMIC, opset=17)
-    facts = inspect_model(result.path)
+    facts = attnexport.inspect(result.path)
     assert (facts.opset, facts.ir_version, len(facts.nodes)) == (17, 8, 5)
     onnx.checker.check_model(onnx.load(result.path), full_check=True)
     assert error_at(model, result.path, example(3, 40)) < 1e-5
@@ -118,7 +117,7 @@ def test_layers_that_differ_in_values_share_a_body(tmp_path):
     model = Stack(*(attnexport.KrauseAttention(WIDTH, 2, grid=grid, top_k=k) for k in (2, 3, 4)))
     x = example(2, grid.tokens)
     result = attnexport.convert(model, (x,), tmp_path / "m.onnx", dynamic_shapes={"x": {0: "batch"}})
-    facts = inspect_model(result.path)
+    facts = attnexport.inspect(result.path)
     assert [node.attributes["top_k"] for node in facts.nodes] == [2, 3, 4]
     assert not any("body" in node.attributes for node in facts.nodes)
     assert error_at(model, result.path, example(5, grid.tokens)) < 1e-5
@@ -133,7 +132,7 @@ def test_layers_that_differ_in_structure_choose_their_body(tmp_path):
         attnexport.KrauseAttention(WIDTH, 2, top_k=2),
     )
     result = attnexport.convert(model, (example(),), tmp_path / "m.onnx", dynamic_shapes=DYNAMIC)
-    facts = inspect_model(result.path)
+    facts = attnexport.inspect(result.path)
     assert [node.attributes["body"] for node in facts.nodes] == [0, 1, 0, 2]
     assert error_at(model, result.path, example(3, 40)) < 1e-5
 
@@ -144,7 +143,7 @@ def test_a_target_without_local_functions_keeps_nodes_for_the_plugin_library_whe
     result = attnexport.convert(
         model, (example(),), path, dynamic_shapes=DYNAMIC, target="jetson-orin-jp6.0", nodes="plugin"
     )
-    facts = inspect_model(path)
+    facts = attnexport.inspect(path)
     assert (facts.opset, len(facts.nodes)) == (17, 5)
     assert all(node.has_body for node in facts.nodes)
     assert any("no body to fall back to" in note for note in result.notes)
@@ -218,7 +217,7 @@ def test_saved_program_converts_to_the_same_numbers_and_names(tmp_path):
     attnexport.save(model, tmp_path / "m.pt2", args=(example(),), dynamic_shapes=DYNAMIC)
     loaded = attnexport.load_model(tmp_path / "m.pt2")
     result = attnexport.convert(loaded.program, None, tmp_path / "m.onnx", dim_names=loaded.dim_names)
-    assert inspect_model(result.path).inputs == {"x": f"(batch, tokens, {WIDTH}) float"}
+    assert attnexport.inspect(result.path).inputs == {"x": f"(batch, tokens, {WIDTH}) float"}
     assert error_at(model, result.path, example(4, 21)) < 1e-5
 
 

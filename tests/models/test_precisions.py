@@ -12,10 +12,9 @@ from torch import nn
 import attnexport
 from attnexport.accuracy.contenders.opening import Opener, parse_contender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
-from attnexport.engines.running import run_file
 from attnexport.errors import InputError
 from attnexport.graph.file_precision import precision_of
-from attnexport.graph.inspection import inspect_model, read_model
+from attnexport.graph.inspection import read_model
 from attnexport.models.precisions import chosen_precisions, own_precision
 from tests.faults.edits import through_half
 
@@ -56,12 +55,12 @@ def test_every_command_names_one_precision_of_a_mixed_file(
     program = torch.export.export(Mixed(attention, head).eval(), (torch.randn(2, TOKENS, WIDTH),))
     path = tmp_path / "mixed.onnx"
     attnexport.convert(program, None, path)
-    runs = TorchRuns(program)
-    assert runs.own == precision
-    assert Opener(runs).open(parse_contender(str(path))).facts.precision == precision
-    assert inspect_model(path).precision == precision
+    model = attnexport.Model(program)
+    assert model.precision == precision
+    assert Opener(TorchRuns(model)).open(parse_contender(str(path))).facts.precision == precision
+    assert attnexport.inspect(path).precision == precision
     np.savez(tmp_path / "x.npz", x=np.ones((2, TOKENS, WIDTH), np.float32))
-    assert run_file(path, tmp_path / "x.npz").precision == precision
+    assert attnexport.run(path, tmp_path / "x.npz").report.precision == precision
 
 
 def test_a_stray_cast_is_no_precision(tmp_path: Path):

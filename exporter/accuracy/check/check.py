@@ -71,8 +71,8 @@ def check(
         )
     return CheckReport(
         model=CheckedModel(
-            name=plan.model,
-            sha256=plan.model_sha256,
+            name=runs.model.name,
+            sha256=runs.model.sha256,
             source_hash=runs.model.source_hash,
             precision=runs.model.precision,
             variants=tuple(variant.title for variant in runs.model.variants),

@@ -30,7 +30,6 @@ class Plan:
     """How a check is made.
 
     Attributes:
-        model, model_sha256: name and file hash of the model, for the report.
         predictions: compare predictions, of the first output of scores that the labels fit. Default: False.
         metrics: to compute. Default: none.
         max_drop: how much worse a contender's metrics may be. Default: None, they are shown only.
@@ -38,8 +37,6 @@ class Plan:
         budget: overrides. Default: none.
     """
 
-    model: str = ""
-    model_sha256: str = ""
     predictions: bool = False
     metrics: tuple[MetricSpec, ...] = ()
     max_drop: float | None = None

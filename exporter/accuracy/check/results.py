@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -152,3 +153,19 @@ class CheckReport:
     def failures(self) -> tuple[Failure, ...]:
         """What is wrong, contender by contender."""
         return tuple(failure for contender in self.contenders for failure in contender.failures)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the report as HTML, JSON, Markdown or JUnit XML, by the name's end: .html, .json, .md or .xml.
+
+        Raises:
+            InputError: another ending, or a file that cannot be written.
+        """
+        from attnexport.accuracy.reports.saving import save_report
+
+        save_report(self, path)
+
+    def __str__(self) -> str:
+        """Verdicts, failures and tables, as Markdown."""
+        from attnexport.accuracy.reports.markdown import render
+
+        return render(self)

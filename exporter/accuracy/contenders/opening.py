@@ -17,7 +17,7 @@ from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
 from attnexport.graph.file_precision import found_precision
-from attnexport.graph.inspection import inspect_model, read_model
+from attnexport.graph.inspection import inspect, read_model
 from attnexport.graph.state import read_state
 from attnexport.graph.written_attributes import changed_attributes
 from attnexport.models.precisions import PRECISIONS, HeldPrecision
@@ -159,7 +159,7 @@ class Opener:
 
     def _origin(self, path: Path) -> str:
         """A note when the file says that it was converted from another model."""
-        written_for = inspect_model(path).metadata.get("source_hash")
+        written_for = inspect(path).metadata.get("source_hash")
         if written_for is None or written_for == self.runs.model.source_hash:
             return ""
         return f"{path} was converted from another model, or from other weights"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attnexport.accuracy.check.budget import Override
@@ -22,6 +22,47 @@ from attnexport.models.model import Model
 from attnexport.models.precisions import PRECISIONS
 
 _HAZARD_KINDS = 2
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a check looks into.
+
+    Attributes:
+        bisect: the guilty layer of every ONNX file outside its budget. Default: False.
+        hazards: attention's own hazards. Default: False.
+        builds: how many engines are built from every ONNX file. Default: 0.
+        build: how they are built; needed for builds. Default: None.
+    """
+
+    bisect: bool = False
+    hazards: bool = False
+    builds: int = 0
+    build: BuildOptions | None = None
+
+
+def look_into(
+    report: CheckReport,
+    contenders: Sequence[ContenderText],
+    model: Model,
+    batches: Iterable[Batch],
+    suspects: Mapping[str, Batch],
+    diagnosis: Diagnosis,
+    overrides: Mapping[str, Override],
+) -> CheckReport:
+    """The report with everything that was asked for; the arguments are those of the functions below.
+
+    Raises:
+        InputError: a file that cannot be built.
+        BackendError: a copy of a file does not run, a build fails, or an engine does not run on this machine.
+    """
+    if diagnosis.bisect:
+        report = with_guilty_layers(report, contenders, model, suspects, overrides)
+    if diagnosis.hazards:
+        report = with_hazards(report, model, batches)
+    if diagnosis.build is not None:
+        report = with_rebuilds(report, contenders, model, batches, diagnosis.build, diagnosis.builds)
+    return report
 
 
 def with_guilty_layers(

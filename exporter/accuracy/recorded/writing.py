@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,38 +26,24 @@ from attnexport.files.npz import write_arrays
 from attnexport.files.outputs import replacing, sha256
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a set is recorded from.
-
-    Attributes:
-        runs: the model in PyTorch.
-        model, model_sha256: name and hash of its file.
-        seed: of generated inputs; None for data that the user gave.
-    """
-
-    runs: TorchRuns
-    model: str
-    model_sha256: str
-    seed: int | None
-
-
-def record(
-    source: Source,
+def write_set(
+    runs: TorchRuns,
     batches: Iterable[Batch],
     precisions: Sequence[str],
     folder: Path,
     *,
+    seed: int | None = None,
     left_out: Mapping[str, str] | None = None,
     progress: Callable[[Batch], None] | None = None,
 ) -> tuple[DataKind, ...]:
     """Writes inputs, reference outputs, budgets and the script that compares, whole or not at all.
 
     Args:
-        source: the model.
+        runs: the model in PyTorch.
         batches: its inputs.
         precisions: to give budgets for.
         folder: the set, which must not exist yet.
+        seed: of generated inputs. Default: None, for data that the user gave.
         left_out: why, for kinds of inputs that the model has none of; read at the end. Default: None.
         progress: called after each batch. Default: None.
 
@@ -70,7 +55,6 @@ def record(
             that the user gave.
         BackendError: PyTorch cannot run the model at one of the precisions.
     """
-    runs = source.runs
     yardsticks = Yardsticks(runs, precisions)
     with replacing(folder) as staging:
         target = staging / folder.name
@@ -93,10 +77,10 @@ def record(
             raise InputError(f"expected outputs with values to record, given none: {empty}")
         (target / "compare.py").write_bytes(Path(compare.__file__).read_bytes())
         manifest = SetManifest(
-            model=source.model,
-            model_sha256=source.model_sha256,
+            model=Path(runs.model.name).name,
+            model_sha256=runs.model.sha256,
             source_hash=runs.model.source_hash,
-            seed=source.seed,
+            seed=seed,
             outputs={output.name: dtype_name(output.dtype) for output in runs.model.outputs},
             batches=tuple(recorded),
             allowed={precision: _allowed(yardsticks.tallies[precision]) for precision in precisions},

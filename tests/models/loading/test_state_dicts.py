@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from attnexport.cli import main
 from attnexport.errors import InputError
-from attnexport.models.loading.reading import read_source
+from attnexport.models.loading.reading import ReadModule, read_source
 
 CODE = """
 import torch
@@ -79,8 +79,14 @@ def compiled_block(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.replace("block.", "block._orig_mod."): value for name, value in state.items()}
 
 
+def module_of(**given: Any) -> nn.Module:
+    read = read_source(None, **given)
+    assert isinstance(read, ReadModule)
+    return read.module
+
+
 def loads(expected: nn.Module, **given: Any) -> None:
-    module = read_source(None, **{"factory": "nets:build", "weights": "w.pt", **given}).module
+    module = module_of(**{"factory": "nets:build", "weights": "w.pt", **given})
     for name, value in expected.state_dict().items():
         assert torch.equal(module.state_dict()[name], value), name
 
@@ -121,7 +127,7 @@ def test_averages_of_torch(net: nn.Module) -> None:
 @pytest.mark.parametrize("factory", ["nets:compiled", "nets:compiled_part", "nets:meta", "nets:lazy"])
 def test_factories_of_wrapped_meta_and_lazy_modules(factory: str, net: nn.Module) -> None:
     torch.save(net.state_dict(), "w.pt")
-    module = read_source(None, factory=factory, weights="w.pt").module
+    module = module_of(factory=factory, weights="w.pt")
     assert type(module).__name__ == "Net"
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(module.parameters(), net.parameters(), strict=True))
 
