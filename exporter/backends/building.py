@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from attnexport.errors import InputError
+from attnexport.files.outputs import replacing
 from attnexport.plugins.runtime.request import EngineOptions
+
+
+@dataclass(frozen=True)
+class Creator:
+    """A plugin creator of a registry."""
+
+    name: str
+    version: str
+    namespace: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace or '(no namespace)'}::{self.name} version {self.version}"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a TensorRT says before it parses a file.
+
+    Attributes:
+        creators: plugins that it finds with the library loaded.
+        unknown_operators: of those asked about, the operators that its parser does not take.
+        capabilities: compute capabilities, as 86, that it builds for ahead of time; empty where it builds for the
+            GPU it runs on.
+    """
+
+    creators: tuple[Creator, ...]
+    unknown_operators: frozenset[str]
+    capabilities: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -40,6 +71,7 @@ class BuiltEngine:
         layers_from: "engine" or "network", what ``layers`` describe. Default: "engine".
         peak_bytes: largest resident size of the building process. Default: None, not measured.
         unknown: what is not known of the layers, a sentence. Default: None, all is known.
+        notes: what did not work beside the engine, one sentence each. Default: none.
     """
 
     engine: bytes
@@ -50,6 +82,7 @@ class BuiltEngine:
     layers_from: str = "engine"
     peak_bytes: int | None = None
     unknown: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class EngineBuilder(Protocol):
@@ -71,9 +104,26 @@ class EngineBuilder(Protocol):
     def strongly_typed(self) -> bool:
         """Whether precision is that of the ONNX file, and no option."""
 
+    def survey(self, plugins: Path | None, operators: Sequence[str]) -> Survey | None:
+        """What it says of a plugin library and of operators before it parses a file; None where it cannot be asked.
+
+        Raises:
+            BackendError: the library cannot be loaded.
+        """
+
     def build(self, model: Path, options: EngineOptions) -> BuiltEngine:
         """Builds an engine of an ONNX file; a strongly typed builder takes the precision from the file.
 
         Raises:
             BackendError: the builder fails, with its own words.
         """
+
+
+def keep_timing_cache(path: Path, content: bytes) -> tuple[str, ...]:
+    """Writes what a builder timed for the next build. Where that fails a note says so: the engine is built already."""
+    try:
+        with replacing(path) as staging:
+            (staging / path.name).write_bytes(content)
+    except (InputError, OSError) as error:
+        return (f"the timing cache was not kept, and the next build times every layer again: {error}",)
+    return ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, TensorInfo
-from attnexport.backends.building import BuiltEngine
+from attnexport.backends.building import BuiltEngine, Survey, keep_timing_cache
 from attnexport.backends.engine_layers import EngineLayers, read_layers
 from attnexport.errors import BackendError, InputError
-from attnexport.files.outputs import replacing
 from attnexport.plugins.runtime.engine import EngineTensor, Times
 from attnexport.plugins.runtime.request import EngineOptions
 from attnexport.plugins.runtime.runtime import Runtime, find_runtime
@@ -61,21 +60,23 @@ class NativeBuilder:
         """Whether precision is that of the ONNX file: from TensorRT 10 on."""
         return self._tensorrt.strongly_typed
 
+    def survey(self, plugins: Path | None, operators: Sequence[str]) -> Survey | None:
+        """None: attnrt has no call for it."""
+        return None
+
     def build(self, model: Path, options: EngineOptions) -> BuiltEngine:
         """Builds an engine of an ONNX file. Its float32 is float32: TF32 is off.
 
         Raises:
             BackendError: the builder fails, with its own words.
-            InputError: a timing cache that cannot be read or written.
+            InputError: a timing cache that cannot be read.
         """
         if options.precision == "bf16" and not self.strongly_typed:
             raise BackendError(f"precision bf16: expected fp32 or fp16 for TensorRT {self.version}")
         start = time.perf_counter()
         built = self._tensorrt.build(model, options)
         seconds = time.perf_counter() - start
-        if options.timing_cache is not None:
-            with replacing(options.timing_cache) as staging:
-                (staging / options.timing_cache.name).write_bytes(built.timing_cache)
+        cache = options.timing_cache
         found = self._layers(built.engine, options)
         return BuiltEngine(
             engine=built.engine,
@@ -85,6 +86,7 @@ class NativeBuilder:
             seconds=seconds,
             peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             unknown=found.unknown,
+            notes=() if cache is None else keep_timing_cache(cache, built.timing_cache),
         )
 
     def _layers(self, engine: bytes, options: EngineOptions) -> EngineLayers:

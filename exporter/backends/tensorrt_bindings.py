@@ -6,20 +6,18 @@ import importlib
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from attnexport.backends.building import BuiltEngine, Layer
+from attnexport.backends.building import BuiltEngine, Creator, Layer, Survey, keep_timing_cache
 from attnexport.backends.tensorrt_worker import ANSWER, ENGINE, REQUEST, TIMING_CACHE
 from attnexport.errors import BackendError
-from attnexport.files.outputs import replacing
 from attnexport.plugins.runtime.request import EngineOptions
 
 # Without the current folder, whose files must not pass for modules.
@@ -27,34 +25,6 @@ _START = (
     "import sys; sys.path[:] = filter(None, sys.path); from pathlib import Path; "
     "from attnexport.backends.tensorrt_worker import main; main(sys.argv[1], Path(sys.argv[2]))"
 )
-
-
-@dataclass(frozen=True)
-class Creator:
-    """A plugin creator of a registry."""
-
-    name: str
-    version: str
-    namespace: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace or '(no namespace)'}::{self.name} version {self.version}"
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a TensorRT says before it parses a file.
-
-    Attributes:
-        creators: plugins that it finds with the library loaded.
-        unknown_operators: of those asked about, the operators that its parser does not take.
-        capabilities: compute capabilities, as 86, that it builds for ahead of time; empty where it builds for the
-            GPU it runs on.
-    """
-
-    creators: tuple[Creator, ...]
-    unknown_operators: frozenset[str]
-    capabilities: tuple[int, ...]
 
 
 class BindingsBuilder:
@@ -113,14 +83,13 @@ class BindingsBuilder:
         Raises:
             BackendError: the builder fails, with its own words, or the process ended.
         """
-        given = {"model": model, "plugins": options.plugins, "timing_cache": options.timing_cache}
+        cache = options.timing_cache
+        given = {"model": model, "plugins": options.plugins, "timing_cache": cache}
         asked = {"task": "build", **asdict(options), **{name: _absolute(path) for name, path in given.items()}}
         with tempfile.TemporaryDirectory(prefix="attnexport-") as folder:
             answer = self._ask(asked, Path(folder))
             engine = (Path(folder) / ENGINE).read_bytes()
-            if options.timing_cache is not None:
-                with replacing(options.timing_cache) as staging:
-                    shutil.copy(Path(folder) / TIMING_CACHE, staging / options.timing_cache.name)
+            notes = () if cache is None else keep_timing_cache(cache, (Path(folder) / TIMING_CACHE).read_bytes())
         layers = (Layer(**{**layer, "precisions": tuple(layer["precisions"])}) for layer in answer["layers"])
         return BuiltEngine(
             engine=engine,
@@ -131,6 +100,7 @@ class BindingsBuilder:
             layers_from=answer["layers_from"],
             peak_bytes=answer["peak_bytes"],
             unknown=answer["unknown"],
+            notes=notes,
         )
 
     def environment(self, folder: Path) -> dict[str, str]:

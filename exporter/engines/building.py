@@ -10,9 +10,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from attnexport.backends.building import BuiltEngine, EngineBuilder
+from attnexport.backends.building import BuiltEngine, EngineBuilder, Survey
 from attnexport.backends.choosing import builder_for
-from attnexport.backends.tensorrt_bindings import BindingsBuilder
 from attnexport.engines.draft import Draft, limits_of
 from attnexport.engines.manifest import (
     BuilderRecord,
@@ -122,15 +121,13 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
     sms = _gpus(target)
     draft, changes = _draft(model, target, builder, options)
     notes = [*_notes_on_target(target, builder, options), *changes, *check_files(draft)]
-    survey = None
-    if isinstance(builder, BindingsBuilder):
-        survey = builder.survey(options.engine.plugins, every_operator(draft.model))
+    survey = builder.survey(options.engine.plugins, every_operator(draft.model))
     check_nodes(draft, survey)
-    built = _build(draft, builder, options)
+    built = _build(draft, builder, options, survey)
     check_outcome(draft, built)
     quantized = quantized_precision(draft.model)
     notes += [f"{draft.limits.product} warns: {message}" for message in built.messages[:_MESSAGES]]
-    notes += [] if built.unknown is None else [built.unknown]
+    notes += [*([] if built.unknown is None else [built.unknown]), *built.notes]
     with replacing(output) as staging:
         engine = staging / output.name
         engine.write_bytes(built.engine)
@@ -231,7 +228,7 @@ def _draft(model: Path, target: Target, builder: EngineBuilder, options: BuildOp
     return draft, notes
 
 
-def _build(draft: Draft, builder: EngineBuilder, options: BuildOptions) -> BuiltEngine:
+def _build(draft: Draft, builder: EngineBuilder, options: BuildOptions, survey: Survey | None) -> BuiltEngine:
     is_rtx = draft.target.is_rtx
     with tempfile.TemporaryDirectory(prefix="attnexport-") as work:
         model = _file_to_build(draft, Path(work))
@@ -241,7 +238,7 @@ def _build(draft: Draft, builder: EngineBuilder, options: BuildOptions) -> Built
         try:
             return builder.build(model, resolved)
         except BackendError as error:
-            doubtful = [] if isinstance(builder, BindingsBuilder) else suspects(draft)
+            doubtful = suspects(draft) if survey is None else []
             advice = f" (operators that TensorRT 10.1 did not know: {', '.join(doubtful)})" if doubtful else ""
             said = str(error).removeprefix(f"{model}: ")
             raise BackendError(f"{draft.path}: {said}{advice}") from error

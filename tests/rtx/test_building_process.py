@@ -64,6 +64,14 @@ def test_a_timing_cache_is_written_whole(model: Path, tmp_path: Path):
     assert cache.stat().st_size > 0
 
 
+def test_a_timing_cache_that_cannot_be_kept_costs_no_engine(model: Path, tmp_path: Path):
+    built = TensorRtRtxBuilder().build(model, replace(options(), timing_cache=tmp_path / "gone" / "cache"))
+    (note,) = built.notes
+    assert built.engine
+    assert note.startswith("the timing cache was not kept, and the next build times every layer again: ")
+    assert note.endswith(f"expected an existing folder to write into, given {tmp_path / 'gone'}")
+
+
 def test_a_package_that_is_not_there():
     with pytest.raises(BackendError, match=r"^TensorRT Lean: the Python package \w+ is not installed; "):
         BindingsBuilder("tensorrt_lean_dispatch", "TensorRT Lean")

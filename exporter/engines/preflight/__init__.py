@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnexport.backends.tensorrt_bindings import Survey
+from attnexport.backends.building import Survey
 from attnexport.engines.draft import Draft
 from attnexport.engines.preflight.file import check_capabilities, check_file
 from attnexport.engines.preflight.kernels import check_kernels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from attnexport.backends.tensorrt_bindings import Survey
+from attnexport.backends.building import Survey
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
-from attnexport.backends.tensorrt_bindings import Survey
+from attnexport.backends.building import Survey
 from attnexport.engines.draft import Draft
 from attnexport.engines.preflight.operator_table import LAST_LISTED, known_operators
 from attnexport.engines.preflight.plugin_nodes import creators_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from attnexport.backends.tensorrt_bindings import Creator, Survey
+from attnexport.backends.building import Creator, Survey
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
 from attnexport.variants.spec import ONNX_DOMAIN, PLUGIN_VERSION
