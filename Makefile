@@ -31,11 +31,11 @@ demo: $(VENV)/package.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.tools
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --slowest 10 $(OPTIONS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --slowest 10 $(OPTIONS)
 
 thorough: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.tools
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope -m thorough $(OPTIONS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder -m thorough $(OPTIONS)
 
 kernels: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.tools

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from attnexport import __version__
+from tests.test_layout import ORDER
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,3 +38,18 @@ def test_hooks_call_the_tools_that_make_lint_and_make_types_call() -> None:
         program, command, *_ = hook["entry"].split()
         called = f"{command}:" if program == "make" else f"$(BIN)/{Path(program).name}"
         assert called in makefile, hook
+
+
+def test_contributing_has_every_room_in_its_order() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.search(r"^\| room \|.*\n\|[-|]+\n((\|.*\n)+)", text, re.MULTILINE)
+    assert rows is not None
+    names = [name for row in rows[1].splitlines() for name in re.findall("`(.+?)`", row.split("|")[1])]
+    assert names == ["attnexport" if room == "__init__" else room for room in ORDER]
+
+
+def test_contributing_tells_of_the_commands_of_the_checks() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    helpers = {"bare-root", "enter"}
+    for script in (ROOT / ".ci").iterdir():
+        assert script.name in helpers or f"`.ci/{script.name}" in text, script
