@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ SIZES = (
     Sizes(heads=1, kv_heads=1, rows=200, keys=260, causal=True, kv_lengths=(260, 90), q_start=(60, -30)),
     Sizes(heads=1, kv_heads=1, rows=64, keys=130, kv_lengths=(0, 129)),
 )
-OPTIONS = (
+OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("AffineScaledAttention", {}),
     ("AffineScaledAttention", {"scale": -0.7}),
     ("KrauseAttention", {}),

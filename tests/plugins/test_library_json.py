@@ -10,7 +10,8 @@ import pytest
 from attnexport.errors import InputError
 from attnexport.plugins.calling.build_info import BuildInfo, parse_build_info
 from attnexport.plugins.calling.inspection import LibraryFacts
-from attnexport.plugins.calling.library import Attribute, AttributeKind, Dtype, Input, Op
+from attnexport.plugins.calling.interface import AttributeKind, Dtype
+from attnexport.plugins.calling.operators import Attribute, Input, Op
 from tests.files.documented_json import assert_documented, assert_holds, never_set
 
 INFO = BuildInfo("0.1.0", "v3", "13.0", (87, 90), 90, ("krause",), ("float16",), 64, True, "TensorRT 10.14")
