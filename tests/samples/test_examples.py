@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import shlex
 from pathlib import Path
@@ -26,6 +27,17 @@ def test_the_first_example_of_the_readme(tmp_path: Path, monkeypatch: pytest.Mon
             main(shlex.split(command)[1:])
         assert ended.value.code in (None, 0), command
     assert [shlex.split(command)[1] for command in commands] == ["convert", "check"]
+
+
+def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    (tmp_path / "page.py").write_text("".join(blocks))
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path("page.py")
+    assert names["tiny"].dim_names == {"x": {0: "batch", 1: "tokens"}}
+    assert names["tiny"].input_names + names["tiny"].output_names == ("x", "output")
+    assert names["done"].outputs["output"].shape == (8, 24, 10)
+    assert {path.name for path in tmp_path.iterdir()} >= {"report.html", "y.npz", "heads.png", "set"}
 
 
 def test_a_cache_is_carried_from_call_to_call(tmp_path: Path):
