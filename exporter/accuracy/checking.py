@@ -21,8 +21,9 @@ from attnexport.accuracy.contenders.quantized import open_all, profiles_of
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.diagnosis.looking import Diagnosis, look_into
 from attnexport.accuracy.errors.metrics import find_metric
-from attnexport.accuracy.inputs.choosing import InputOptions, chosen_inputs
+from attnexport.accuracy.inputs.choosing import chosen_inputs
 from attnexport.accuracy.inputs.files import Batch
+from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.engines.building import BuildOptions
 from attnexport.engines.shapes import parse_shapes
 from attnexport.errors import InputError

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.cli.console import debug_option, out, report_errors, say
-from attnexport.cli.inputs import InputOptions, input_options, progress_bar
+from attnexport.cli.inputs import input_options, progress_bar
 from attnexport.cli.model import ModelOptions, load, model_options
 from attnexport.cli.options import grouped
 from attnexport.cli.reports import ReportOptions, report_options

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """What the command line says of inputs; None for what it does not say."""
-
-    data: Path | None
-    kinds: str | None
-    seeds: int | None
-    seed: int | None
-    longest: int | None
 
 
 def input_options(command: F) -> F:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.cli.console import debug_option, out, report_errors
-from attnexport.cli.inputs import InputOptions, input_options, progress_bar
+from attnexport.cli.inputs import input_options, progress_bar
 from attnexport.cli.model import ModelOptions, load, model_options
 from attnexport.cli.options import grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.accuracy.inputs.generation import LONGEST
+from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.accuracy.inputs.reading_anew import read_data
 from attnexport.accuracy.inputs.sizes import Profiles
 from attnexport.accuracy.recorded.manifest_json import is_recorded_set
@@ -17,25 +17,6 @@ from attnexport.models.model import Model
 
 SEEDS = 3
 """Generated batches of each kind of values."""
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """What a user says of inputs; None for what was not said.
-
-    Attributes:
-        data: an .npz, a folder of them, or a recorded set. Default: None, inputs are generated.
-        kinds: of generated inputs, as ``normal,large``. Default: None, all.
-        seeds: generated batches of each kind of values. Default: None, SEEDS.
-        seed: of the first. Default: None, 0.
-        longest: size up to which dynamic dims go. Default: None, LONGEST.
-    """
-
-    data: Path | None = None
-    kinds: str | None = None
-    seeds: int | None = None
-    seed: int | None = None
-    longest: int | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from attnexport.accuracy.check.results import DataKind
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
-from attnexport.accuracy.inputs.choosing import InputOptions, chosen_inputs
+from attnexport.accuracy.inputs.choosing import chosen_inputs
+from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.accuracy.recorded.writing import write_set
 from attnexport.errors import InputError
 from attnexport.files.outputs import check_output
