@@ -56,6 +56,7 @@ class BuildInfo:
             "max_width": self.max_width,
             "top_k": self.top_k,
             "tensorrt": self.tensorrt,
+            "hopper": self.hopper,
         }
 
     @property

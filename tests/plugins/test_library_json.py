@@ -14,7 +14,9 @@ from attnexport.plugins.calling.interface import AttributeKind, Dtype
 from attnexport.plugins.calling.operators import Attribute, Input, Op
 from tests.files.documented_json import assert_documented, assert_holds, never_set
 
-INFO = BuildInfo("0.1.0", "v3", "13.0", (87, 90), 90, ("krause",), ("float16",), 64, True, "TensorRT 10.14")
+INFO = BuildInfo(
+    "0.1.0", "v3", "13.0", (87, 90), 90, ("krause",), ("float16",), 64, True, "TensorRT 10.14", ("krause",)
+)
 INPUTS = (Input("q", None, False), Input("factors", "count", False), Input("kv_lengths", None, True))
 OP = Op("KrauseAttention", INPUTS, (Attribute("scale", AttributeKind.NUMBER),), (Dtype.FLOAT32, Dtype.FLOAT16), None)
 FACTS = LibraryFacts(Path("lib.so"), 4096, INFO, (OP,), (87,), ("a note",))
