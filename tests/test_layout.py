@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from attnexport.variants import all_variants
 
 ROOT = Path(__file__).parents[1]
 LINKS = ROOT / ".links" / "attnexport"
@@ -42,6 +45,14 @@ def test_only_the_registry_and_its_own_folder_know_a_variant() -> None:
     files = [path for room in ORDER if room not in ("variants", "__init__") for path in _files(room)]
     named = {path: variants & {part for name in _names(path) for part in name[1].split(".")} for path in files}
     assert not {str(path.relative_to(ROOT)): names for path, names in named.items() if names}
+
+
+def test_no_line_outside_its_own_folder_names_a_variant() -> None:
+    """Nor its operator or node."""
+    variants = all_variants()
+    told = re.compile("|".join(f'"{each.name}"|{each.op_type}|{each.reference.__name__}' for each in variants))
+    files = [path for room in ORDER for path in _files(room) if path.parents[1] != ROOT / "exporter" / "variants"]
+    assert not [str(path.relative_to(ROOT)) for path in files if told.search(path.read_text(encoding="utf-8"))]
 
 
 def _files(room: str) -> list[Path]:

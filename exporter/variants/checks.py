@@ -65,8 +65,17 @@ def check_heads(query_name: str, query: Tensor, key_name: str, key: Tensor, v: T
         check(tensor.dtype == query.dtype, name, tensor, "dtype of {}, {}", query_name, query.dtype)
 
 
-def check_lengths(batch: int, kv_lengths: Tensor | None, q_start: Tensor | None) -> None:
-    """Checks kv_lengths and q_start, int32 or int64 (B,)."""
+def checked_qkv(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """q (B, H, N, Dk), k (B, Hkv, M, Dk) and v (B, Hkv, M, Dv) in one precision, checked as check_heads says."""
+    q, k, v = same_precision(q, k, v)
+    check_heads("q", q, "k", k, v)
+    return q, k, v
+
+
+def checked_lengths(
+    batch: int, kv_lengths: Tensor | None, q_start: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """kv_lengths and q_start, int32 or int64 (B,), in the operators' int32."""
     for name, tensor in (("kv_lengths", kv_lengths), ("q_start", q_start)):
         if tensor is not None:
             integral = tensor.dtype in (torch.int32, torch.int64)
@@ -77,6 +86,16 @@ def check_lengths(batch: int, kv_lengths: Tensor | None, q_start: Tensor | None)
                 "int32 (B={},)",
                 batch,
             )
+    return _as_int32(kv_lengths), _as_int32(q_start)
+
+
+def _as_int32(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.to(torch.int32)
+
+
+def scale_or_default(scale: float | None, q: Tensor) -> float:
+    """The factor on the scores: Dk ** -0.5 where none is given."""
+    return float(q.shape[-1] ** -0.5 if scale is None else scale)
 
 
 def check_count(name: str, value: int | None) -> int:
@@ -86,8 +105,3 @@ def check_count(name: str, value: int | None) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}: expected None or an int >= 1, given {value!r}")
     return value
-
-
-def as_int32(tensor: Tensor | None) -> Tensor | None:
-    """kv_lengths or q_start in the operators' type."""
-    return None if tensor is None else tensor.to(torch.int32)

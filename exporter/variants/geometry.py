@@ -6,15 +6,14 @@ selection; they do not say that a head may be pruned: the follow-up study found 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from attnexport.variants.checks import check_heads
-from attnexport.variants.dense import compute_dtype, group_heads, masked_softmax
-from attnexport.variants.visibility import visible_counts
+from attnexport.variants.rows import Rows
 
 DISTANCES = ("euclidean", "cosine")
 COSINE_ETA = 1e-12
@@ -89,16 +88,17 @@ def _top(ranking: Tensor, n: int, visible: Tensor) -> Tensor:
     return chosen & visible
 
 
-def _mean(figures: list[Separation]) -> Separation:
-    def average(pick: Callable[[Separation], Tensor]) -> Tensor:
-        return torch.stack([pick(figure) for figure in figures]).mean(0)
+def _joined(separations: Sequence[Separation], join: Callable[[Sequence[Tensor]], Tensor]) -> Separation:
+    """Every figure of them all, joined."""
+    return Separation(*(join(figures) for figures in zip(*(vars(each).values() for each in separations), strict=True)))
 
-    return Separation(
-        average(lambda figure: figure.precision),
-        average(lambda figure: figure.recall),
-        average(lambda figure: figure.f_score),
-        average(lambda figure: figure.margin),
-    )
+
+def _mean(separations: Sequence[Separation]) -> Separation:
+    return _joined(separations, lambda figures: torch.stack(list(figures)).mean(0))
+
+
+def _rows(separations: Sequence[Separation]) -> Separation:
+    return _joined(separations, lambda figures: torch.stack(list(figures), dim=-1))
 
 
 def geometry_of_weights(
@@ -123,27 +123,18 @@ def geometry_of_weights(
     generator = torch.Generator().manual_seed(seed)
     values = v.repeat_interleave(weights.shape[1] // v.shape[1], dim=1).to(weights.dtype)
     visible = visible.expand(weights.shape)
-    rows = []
+    found, random = [], []
     for row in range(weights.shape[2]):
         seen, row_weights = visible[:, :, row], weights[:, :, row]
         contributions = row_weights[..., None] * values
-        selected = _separation(contributions, _top(row_weights, n, seen), seen, distance)
+        found.append(_separation(contributions, _top(row_weights, n, seen), seen, distance))
         controls = []
         for _ in range(random_controls):
             ranking = torch.rand(row_weights.shape, generator=generator, dtype=weights.dtype)
             chosen = _top(ranking.to(weights.device), n, seen)
             controls.append(_separation(contributions, chosen, seen, distance))
-        rows.append((selected, _mean(controls) if controls else selected))
-
-    def gather(which: int) -> Separation:
-        return Separation(
-            torch.stack([row[which].precision for row in rows], dim=-1),
-            torch.stack([row[which].recall for row in rows], dim=-1),
-            torch.stack([row[which].f_score for row in rows], dim=-1),
-            torch.stack([row[which].margin for row in rows], dim=-1),
-        )
-
-    return AttentionGeometry(n=n, selected=gather(0), random=gather(1))
+        random.append(_mean(controls) if controls else found[-1])
+    return AttentionGeometry(n=n, selected=_rows(found), random=_rows(random))
 
 
 def attention_geometry(
@@ -188,18 +179,8 @@ def attention_geometry(
         raise ValueError(f"n: expected 1 <= n < M={k.shape[2]}, given {n}")
     if distance not in DISTANCES:
         raise ValueError(f"distance: expected one of {', '.join(DISTANCES)}, given {distance!r}")
-    dtype = compute_dtype(v)
     with torch.no_grad():
-        counts = visible_counts(q.shape[2], k.shape[2], causal=causal, kv_lengths=None, q_start=None, device=q.device)
-        visible = torch.arange(k.shape[2], device=q.device) < counts[:, None, :, None]
-        grouped = group_heads(q.to(dtype), k.shape[1])
-        scores = (grouped @ k.to(dtype)[:, :, None].transpose(-1, -2)).flatten(1, 2) * q.shape[-1] ** -0.5
+        rows = Rows.of(q, k, v, causal, scale=q.shape[-1] ** -0.5)
         return geometry_of_weights(
-            masked_softmax(scores, visible),
-            v,
-            n,
-            visible,
-            distance=distance,
-            random_controls=random_controls,
-            seed=seed,
+            rows.dense(), v, n, rows.seen(), distance=distance, random_controls=random_controls, seed=seed
         )

@@ -5,13 +5,14 @@ Scores are formed in float64 and a few rows at a time, so that nothing overflows
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from attnexport.variants.dense import group_heads, row_chunks
+from attnexport.variants.rows import Rows
 
 Figure: TypeAlias = "Peak | Share"
 """What an attention call is measured by."""
@@ -167,19 +168,26 @@ class ScoreSums:
         return tuple(found)
 
 
-def add_dot_products(sums: ScoreSums, q: Tensor, k: Tensor, scale: float, counts: Tensor) -> None:
-    """Takes in the scores scale q·k of queries (B, H, N, D) and keys (B, Hkv, M, D).
+def score_figures(rows: Rows, precision: torch.dtype, keep: int = 0) -> tuple[Figure, ...]:
+    """What the scores of all rows tell, which is all there is to tell of most variants.
 
     Args:
-        sums: gathers them.
-        q, k: floating.
-        scale: factor on the scores.
-        counts: visible keys per row, int64 (B or 1, N).
+        rows: in float64.
+        precision, keep: as in :class:`ScoreSums`.
     """
-    batch, heads, rows, _ = q.shape
-    grouped = group_heads(q.double() * scale, k.shape[1])
-    keys = k.double()[:, :, None].transpose(-1, -2)
-    columns = torch.arange(k.shape[2], device=q.device)
-    for part in row_chunks(rows, batch * heads * k.shape[2], q.device):
-        scores = (grouped[..., part, :] @ keys).flatten(1, 2)
-        sums.add(scores, columns < counts[:, None, part, None])
+    sums = ScoreSums(rows.q.shape[1] * rows.q.shape[2], precision, keep)
+    for part in rows.parts():
+        mask = rows.mask(part)
+        sums.add(rows.scores(part).flatten(1, 2), None if mask is None else mask.flatten(1, 2))
+    return sums.figures()
+
+
+def in_double(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """An operator's arguments by name, floating tensors and lists of them in float64."""
+    return {name: _double(value) for name, value in arguments.items()}
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_double(item) for item in value]
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value

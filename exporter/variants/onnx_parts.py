@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
 from attnexport.variants.body import HIDDEN_SCORE, Body, CallSite, Operand
+from attnexport.variants.visibility import onnx_visible_counts, onnx_visible_mask
 
 
 def size(body: Body, site: CallSite, name: str, axis: int) -> Operand:
@@ -42,6 +46,57 @@ def key_operand(body: Body, value: ir.Value, heads: Operand, kv_heads: Operand) 
     """A key-side input (B, Hkv, M, D) in the compute type, zero beyond the lengths, repeated to (B, H, M, D)."""
     keys = zero_hidden(body, body.compute(value), body.optional("kv_lengths"))
     return repeat_heads(body, keys, heads, kv_heads)
+
+
+class Operands:
+    """Queries, keys and values in the compute type, and what rows see: where the body of most variants begins.
+
+    Args:
+        body: under construction; the operands are written at once, what rows see when asked for.
+        site: the node.
+        q, k: names of the arguments. Default: "q" and "k".
+
+    Attributes:
+        heads, kv_heads: H and Hkv.
+        q: (B, H, N, D).
+        k: (B, H, M, D), zero beyond kv_lengths, every key head repeated for its query heads.
+        v: (B, H, M, Dv), the same.
+        narrow_v: (B, Hkv, M, Dv), zero beyond kv_lengths.
+        rows, keys: N and M.
+        visibility: causal, kv_lengths and q_start, as the functions of visibility.py take them.
+    """
+
+    def __init__(self, body: Body, site: CallSite, q: str = "q", k: str = "k") -> None:
+        self._body = body
+        self.heads, self.kv_heads = size(body, site, q, 1), size(body, site, k, 1)
+        self.q = body.compute(body.tensor(q))
+        self.k = key_operand(body, body.tensor(k), self.heads, self.kv_heads)
+        self.narrow_v = zero_hidden(body, body.compute(body.tensor("v")), body.optional("kv_lengths"))
+        self.v = repeat_heads(body, self.narrow_v, self.heads, self.kv_heads)
+        self.rows, self.keys = body.dim(self.q, 2), body.dim(self.k, 2)
+        self.visibility: Mapping[str, Any] = {
+            "causal": site.flag("causal"),
+            "kv_lengths": body.optional("kv_lengths"),
+            "q_start": body.optional("q_start"),
+        }
+
+    @property
+    def per_batch(self) -> bool:
+        """Whether the samples of a batch see different keys."""
+        return self.visibility["kv_lengths"] is not None or self.visibility["q_start"] is not None
+
+    def mask(self) -> ir.Value | None:
+        """Boolean (B or 1, 1, N or 1, M): the row sees the key. None when every row sees every key."""
+        return onnx_visible_mask(self._body, self.rows, self.keys, **self.visibility)
+
+    def counts(self) -> ir.Value:
+        """Keys that every row sees, int64 (B or 1, N or 1)."""
+        return onnx_visible_counts(self._body, self.rows, self.keys, **self.visibility)
+
+    def scores(self) -> ir.Value:
+        """Dot products times the attribute scale, (B, H, N, M)."""
+        scaled = self._body.op("Mul", self.q, self._body.float_attribute("scale"))
+        return dot(self._body, scaled, self.k)
 
 
 def swap_last(body: Body, value: ir.Value, rank: int = 4) -> ir.Value:

@@ -1,4 +1,4 @@
-"""What a variant is to the rest of the tree: one description, from which every other use follows."""
+"""What an attention operator is to the rest of the tree: one description, from which every other use follows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from attnexport.variants.body import Body, CallSite
-from attnexport.variants.hazards import Figure
+from attnexport.variants.hazards import Figure, in_double, score_figures
+from attnexport.variants.rows import Rows
 
 ONNX_DOMAIN = "attnexport"
 """Domain of the ONNX nodes and namespace of the TensorRT plugins."""
@@ -39,50 +40,34 @@ class ErrorFloor:
         return float(self.factor * torch.finfo(dtype).eps ** self.power)
 
 
-@dataclass(frozen=True)
-class Variant:
-    """One attention variant.
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """An attention operator that models call, and what can be said of its calls.
 
     Attributes:
-        name: the variant's folder below attnexport.variants.
+        name: the operator's folder below attnexport.variants.
         title: its name in prose.
-        op_type: type of its ONNX node in domain ``attnexport``.
-        formula: the definition in one line.
-        cost: work per head in N query rows and M key rows.
-        paper: where it comes from.
-        reference: the PyTorch definition. Its signature is the operator's: tensors first, then the static
-            parameters as int, float, bool or str, then kv_lengths and q_start.
-        body: writes the ONNX function body and returns the output, in the compute type.
-        weights: dense weights (B, H, N, M) of the same arguments, what out = weights @ v is made of.
-        hazards: what can go wrong in a call with the same arguments; ``precision``, a keyword, is the dtype in which
-            scores count as tied when they differ by less than a rounding.
-        floor: floor of the error budget.
+        reference: the PyTorch definition, an operator of torch or what the operator of that name runs.
+        rows: of the same arguments, every row beside every key.
+        measure: what can go wrong in a call with the same arguments, in place of what the rows' scores tell;
+            ``precision``, a keyword, is the dtype in which scores count as tied when they differ by less than a
+            rounding. Default: None, the scores tell it.
         selection: static parameter that says how many keys a row keeps, 0 for all. Default: None, it has none.
     """
 
     name: str
     title: str
-    op_type: str
-    formula: str
-    cost: str
-    paper: str
     reference: Callable[..., Tensor]
-    body: Callable[[Body, CallSite], ir.Value]
-    weights: Callable[..., Tensor]
-    hazards: Callable[..., tuple[Figure, ...]]
-    floor: ErrorFloor = field(default_factory=ErrorFloor)
+    rows: Callable[..., Rows]
+    measure: Callable[..., tuple[Figure, ...]] | None = None
     selection: str | None = None
 
     @property
-    def torch_name(self) -> str:
-        """Qualified name of the torch operator."""
-        return f"attnexport::{self.reference.__name__}"
-
-    @property
     def torch_op(self) -> torch._ops.OpOverload:
-        """The registered torch operator."""
-        packet = getattr(torch.ops.attnexport, self.reference.__name__)
-        overload: torch._ops.OpOverload = packet.default
+        """The torch operator."""
+        if isinstance(self.reference, torch._ops.OpOverload):
+            return self.reference
+        overload: torch._ops.OpOverload = getattr(torch.ops.attnexport, self.reference.__name__).default
         return overload
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,3 +81,43 @@ class Variant:
             else:
                 bound[argument.name] = argument.default_value
         return bound
+
+    def weights(self, **call: Any) -> Tensor:
+        """Dense weights (B, H, N, M) of a call in the compute type, what out = weights @ v is made of."""
+        return self.rows(**call).dense()
+
+    def hazards(self, *, precision: torch.dtype, **call: Any) -> tuple[Figure, ...]:
+        """What can go wrong in a call, as ``measure`` says."""
+        if self.measure is not None:
+            return self.measure(precision=precision, **call)
+        keep = call[self.selection] if self.selection is not None else 0
+        return score_figures(self.rows(**in_double(call)), precision, keep)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant(Attention):
+    """An attention variant: an operator with an ONNX node, a body for it and kernels.
+
+    Its reference's signature is the operator's: tensors first, then the static parameters as int, float, bool or str,
+    then kv_lengths and q_start.
+
+    Attributes:
+        op_type: type of its ONNX node in domain ``attnexport``.
+        formula: the definition in one line.
+        cost: work per head in N query rows and M key rows.
+        paper: where it comes from.
+        body: writes the ONNX function body and returns the output, in the compute type.
+        floor: floor of the error budget.
+    """
+
+    op_type: str
+    formula: str
+    cost: str
+    paper: str
+    body: Callable[[Body, CallSite], ir.Value]
+    floor: ErrorFloor = field(default_factory=ErrorFloor)
+
+    @property
+    def torch_name(self) -> str:
+        """Qualified name of the torch operator."""
+        return f"attnexport::{self.reference.__name__}"

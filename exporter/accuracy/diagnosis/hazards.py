@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import torch
-from torch import Tensor
-
 from attnexport.accuracy.check.findings import Hazard
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.models.attention_calls import OperatorCall, visit_calls
 from attnexport.models.model import Model
 from attnexport.models.precisions import PRECISIONS
-from attnexport.variants.hazards import Figure, ScoreSums, add_dot_products
-from attnexport.variants.visibility import visible_counts
+from attnexport.variants.hazards import Figure
 
 
 def find_hazards(model: Model, batches: Iterable[Batch], *, precision: str | None = None) -> tuple[Hazard, ...]:
@@ -33,43 +29,13 @@ def find_hazards(model: Model, batches: Iterable[Batch], *, precision: str | Non
     found: dict[tuple[str, str], Figure] = {}
 
     def measure(call: OperatorCall) -> None:
-        for figure in _figures(call, dtype):
+        for figure in call.attention.hazards(precision=dtype, **call.arguments):
             known = found.get((call.layer, figure.name))
             found[call.layer, figure.name] = figure if known is None else known.merged(figure)
 
     for batch in batches:
         visit_calls(model, batch.tensors, measure)
     return tuple(hazard for (layer, _), figure in found.items() for hazard in _hazards(layer, figure))
-
-
-def _figures(call: OperatorCall, precision: torch.dtype) -> tuple[Figure, ...]:
-    if call.variant is not None:
-        return call.variant.hazards(**call.variant.bind(call.args, call.kwargs), precision=precision)
-    return _softmax_figures(precision, *call.args, **call.kwargs)
-
-
-def _softmax_figures(
-    precision: torch.dtype,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> tuple[Figure, ...]:
-    """The largest score of torch's softmax attention on (B, H, N, D), masked ones included."""
-    if q.dim() != 4:
-        return ()
-    rows, keys = q.shape[2], k.shape[2]
-    # Torch's causal mask starts at the upper left corner.
-    start = torch.zeros(q.shape[0], dtype=torch.int32)
-    counts = visible_counts(rows, keys, causal=is_causal, kv_lengths=None, q_start=start, device=q.device)
-    sums = ScoreSums(q.shape[1], precision)
-    add_dot_products(sums, q, k, q.shape[-1] ** -0.5 if scale is None else scale, counts)
-    return sums.figures()[:1]
 
 
 def _hazards(layer: str, figure: Figure) -> Iterator[Hazard]:

@@ -16,6 +16,6 @@ VARIANT = Variant(
     paper="arXiv 2602.23057",
     reference=reference.affine_scaled_attention,
     body=onnx_function.write_body,
-    weights=reference.affine_scaled_weights,
-    hazards=hazards.measure,
+    rows=reference.AffineRows.of,
+    measure=hazards.measure,
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from attnexport.variants.hazards import Figure, ScoreSums, Share, add_dot_products
-from attnexport.variants.visibility import visible_counts
+from attnexport.variants.affine.reference import AffineRows
+from attnexport.variants.hazards import Figure, Share, in_double, score_figures
 
 
 def _saturated_rows(alpha: Tensor) -> Share:
@@ -20,16 +22,7 @@ def _saturated_rows(alpha: Tensor) -> Share:
     )
 
 
-def measure(
-    q: Tensor, k: Tensor, v: Tensor, alpha: Tensor, beta: Tensor,
-    scale: float, causal: bool,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
-    *, precision: torch.dtype,
-) -> tuple[Figure, ...]:  # fmt: skip
+def measure(alpha: Tensor, *, precision: torch.dtype, **call: Any) -> tuple[Figure, ...]:
     """Largest score, rows without keys and saturated alpha."""
-    counts = visible_counts(
-        q.shape[2], k.shape[2], causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device
-    )
-    sums = ScoreSums(q.shape[1], precision)
-    add_dot_products(sums, q, k, scale, counts)
-    return (*sums.figures(), _saturated_rows(alpha))
+    rows = AffineRows.of(**in_double(call), alpha=alpha)
+    return (*score_figures(rows, precision), _saturated_rows(alpha))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from attnexport.variants.affine import reference
-from attnexport.variants.checks import as_int32, check, check_heads, check_lengths, same_precision
+from attnexport.variants.checks import check, checked_lengths, checked_qkv, scale_or_default
 from attnexport.variants.registration import register_operator
 
 _operator = register_operator(reference.affine_scaled_attention)
@@ -46,10 +46,8 @@ def affine_scaled_attention(
     Raises:
         ValueError: shapes that do not fit, naming the argument.
     """
-    q, k, v = same_precision(q, k, v)
-    check_heads("q", q, "k", k, v)
-    check_lengths(q.shape[0], kv_lengths, q_start)
+    q, k, v = checked_qkv(q, k, v)
+    lengths = checked_lengths(q.shape[0], kv_lengths, q_start)
     for name, tensor in (("alpha", alpha), ("beta", beta)):
         check(tensor.shape == q.shape[:3], name, tensor, "(B, H, N) = ({}, {}, {})", *q.shape[:3])
-    factor = q.shape[-1] ** -0.5 if scale is None else float(scale)
-    return _operator(q, k, v, alpha, beta, factor, causal, as_int32(kv_lengths), as_int32(q_start))
+    return _operator(q, k, v, alpha, beta, scale_or_default(scale, q), causal, *lengths)

@@ -3,11 +3,27 @@ the sum of the visible values."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from attnexport.variants.dense import compute_dtype, group_heads, masked_softmax, row_chunks, zero_hidden
-from attnexport.variants.visibility import visible_counts
+from attnexport.variants.dense import group_heads
+from attnexport.variants.rows import Rows
+
+
+@dataclass(frozen=True)
+class AffineRows(Rows):
+    """Rows whose weights are alpha softmax + beta over visible keys, both (B, H, N)."""
+
+    alpha: Tensor
+    beta: Tensor
+
+    def weights(self, part: slice) -> Tensor:
+        alpha, beta = (group_heads(x.to(self.q.dtype), self.k.shape[1]) for x in (self.alpha, self.beta))
+        weights = alpha[..., part, None] * super().weights(part) + beta[..., part, None]
+        mask = self.mask(part)
+        return weights if mask is None else weights.masked_fill(~mask, 0.0)
 
 
 def _visible_sums(v: Tensor, counts: Tensor) -> Tensor:
@@ -23,38 +39,9 @@ def affine_scaled_attention(
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator."""
-    kv_heads, keys, rows = k.shape[1], k.shape[2], q.shape[2]
-    dtype = compute_dtype(v)
-    grouped = group_heads(q.to(dtype) * scale, kv_heads)
-    k_wide = zero_hidden(k.to(dtype), kv_lengths)[:, :, None]
-    v_wide = zero_hidden(v.to(dtype), kv_lengths)
-    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device)
-    columns = torch.arange(keys, device=q.device)
-    masked = causal or kv_lengths is not None
-    parts = []
-    for part in row_chunks(rows, q.shape[0] * q.shape[1] * keys, q.device):
-        scores = grouped[..., part, :] @ k_wide.transpose(-1, -2)
-        mask = columns < counts[:, None, None, part, None] if masked else None
-        parts.append(masked_softmax(scores, mask) @ v_wide[:, :, None])
-    softmax = torch.cat(parts, dim=-2).flatten(1, 2)
-    sums = _visible_sums(v_wide, counts) if masked else v_wide.sum(2, keepdim=True)
-    total = sums[:, :, None].expand(-1, -1, grouped.shape[2], rows, -1).flatten(1, 2)
-    out = alpha.to(dtype)[..., None] * softmax + beta.to(dtype)[..., None] * total
+    rows = Rows.of(q, k, v, causal, kv_lengths, q_start, scale)
+    softmax, values = rows.attend(), rows.v[:, :, 0]
+    sums = _visible_sums(values, rows.counts) if rows.hides else values.sum(2, keepdim=True)
+    total = sums[:, :, None].expand(-1, -1, rows.q.shape[2], q.shape[2], -1).flatten(1, 2)
+    out = alpha.to(rows.q.dtype)[..., None] * softmax + beta.to(rows.q.dtype)[..., None] * total
     return out.to(v.dtype)
-
-
-def affine_scaled_weights(
-    q: Tensor, k: Tensor, v: Tensor, alpha: Tensor, beta: Tensor,
-    scale: float, causal: bool,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """Dense weights alpha_i softmax_ij + beta_i over visible keys, (B, H, N, M), in the compute type."""
-    dtype = compute_dtype(v)
-    rows, keys = q.shape[2], k.shape[2]
-    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device)
-    mask = torch.arange(keys, device=q.device) < counts[:, None, :, None]
-    k_wide = zero_hidden(k.to(dtype), kv_lengths)[:, :, None]
-    scores = group_heads(q.to(dtype) * scale, k.shape[1]) @ k_wide.transpose(-1, -2)
-    softmax = masked_softmax(scores.flatten(1, 2), mask)
-    weights = alpha.to(dtype)[..., None] * softmax + beta.to(dtype)[..., None]
-    return weights.masked_fill(~mask, 0.0)

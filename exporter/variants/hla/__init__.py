@@ -16,6 +16,6 @@ VARIANT = Variant(
     paper="arXiv 2602.12128 (reconstructed)",
     reference=reference.hadamard_linear_attention,
     body=onnx_function.write_body,
-    weights=reference.hadamard_weights,
-    hazards=hazards.measure,
+    rows=reference.hadamard_rows,
+    measure=hazards.measure,
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attnexport.variants.heads import head_width, merge_heads, split_heads
 from attnexport.variants.hla.op import hadamard_linear_attention
+from attnexport.variants.self_attention import SelfAttention
 
 
 def _exp_shifted(x: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ class FeatureMap(nn.Module):
         return features
 
 
-class HadamardLinearAttention(nn.Module):
+class HadamardLinearAttention(SelfAttention):
     """Self-attention block with Hadamard linear attention (a reconstruction of arXiv 2602.12128).
 
     Args:
@@ -85,22 +86,15 @@ class HadamardLinearAttention(nn.Module):
         causal: bool = False,
         eps: float = 1e-6,
     ) -> None:
-        super().__init__()
         if tie not in TIES:
             raise ValueError(f"tie: expected one of {', '.join(TIES)}, given {tie!r}")
         if factors < 1 or features < 1:
             raise ValueError(f"factors and features: expected >= 1, given {factors} and {features}")
-        self.heads = heads
-        self.kv_heads = heads if kv_heads is None else kv_heads
-        width = head_width(dim, heads, self.kv_heads)
-        self.factors, self.causal, self.eps = factors, causal, eps
-        self.q_proj = nn.Linear(dim, dim)
-        self.k_proj = nn.Linear(dim, self.kv_heads * width)
-        self.v_proj = nn.Linear(dim, self.kv_heads * width)
-        self.out_proj = nn.Linear(dim, dim)
+        super().__init__(dim, heads, kv_heads, causal)
+        self.factors, self.eps = factors, eps
 
         def maps(count: int, heads: int) -> nn.ModuleList:
-            return nn.ModuleList(FeatureMap(heads, width, features, feature_map) for _ in range(count))
+            return nn.ModuleList(FeatureMap(heads, self.width, features, feature_map) for _ in range(count))
 
         self.query_maps = maps(factors if tie == "none" else 1, heads)
         self.key_maps = maps(1 if tie == "all" else factors, self.kv_heads)
@@ -109,16 +103,7 @@ class HadamardLinearAttention(nn.Module):
         features = [feature_map(x) for feature_map in maps]
         return features * (self.factors // len(features))
 
-    def forward(self, x: Tensor, *, kv_lengths: Tensor | None = None, q_start: Tensor | None = None) -> Tensor:
-        """x (B, N, d) to (B, N, d); kv_lengths and q_start int32 (B,)."""
-        out = hadamard_linear_attention(
-            self._factors(self.query_maps, split_heads(self.q_proj(x), self.heads)),
-            self._factors(self.key_maps, split_heads(self.k_proj(x), self.kv_heads)),
-            split_heads(self.v_proj(x), self.kv_heads),
-            causal=self.causal,
-            kv_lengths=kv_lengths,
-            q_start=q_start,
-            eps=self.eps,
-        )
-        projected: Tensor = self.out_proj(merge_heads(out))
-        return projected
+    def attend(self, x: Tensor, **visibility: Any) -> Tensor:
+        queries = self._factors(self.query_maps, self.queries(x))
+        keys = self._factors(self.key_maps, self.keys(x))
+        return hadamard_linear_attention(queries, keys, self.values(x), eps=self.eps, **visibility)

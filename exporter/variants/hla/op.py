@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from attnexport.variants.checks import as_int32, check, check_heads, check_lengths, same_precision
+from attnexport.variants.checks import check, check_heads, checked_lengths, same_precision
 from attnexport.variants.hla import reference
 from attnexport.variants.registration import register_operator
 
@@ -62,5 +62,5 @@ def hadamard_linear_attention(
             query,
             "the shape of the first but for m_r",
         )
-    check_lengths(v.shape[0], kv_lengths, q_start)
-    return _operator(list(query_factors), list(key_factors), v, causal, eps, as_int32(kv_lengths), as_int32(q_start))
+    lengths = checked_lengths(v.shape[0], kv_lengths, q_start)
+    return _operator(list(query_factors), list(key_factors), v, causal, eps, *lengths)

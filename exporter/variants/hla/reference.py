@@ -12,12 +12,14 @@ of size (prod_r m_r, Dv + 1). The causal form keeps one state per block of rows,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from attnexport.variants.blocks import block_rows, block_starts, gather_keys, unblock_rows
 from attnexport.variants.dense import compute_dtype, group_heads, row_chunks, zero_hidden
+from attnexport.variants.rows import Rows
 from attnexport.variants.visibility import visible_counts
 
 BLOCK = 64
@@ -141,19 +143,36 @@ def hadamard_linear_attention(
     return out.flatten(1, 2).to(v.dtype)
 
 
-def hadamard_weights(
+@dataclass(frozen=True)
+class ProductRows(Rows):
+    """Rows pair by pair: scores A_ij, weights A_ij / (sum_j A_ij + eps).
+
+    Attributes:
+        queries, keys: of the factors after the first, grouped as q and k.
+        eps: added to the denominator.
+    """
+
+    queries: Sequence[Tensor]
+    keys: Sequence[Tensor]
+    eps: float
+
+    def scores(self, part: slice) -> Tensor:
+        return _pairwise([factor[..., part, :] for factor in (self.q, *self.queries)], (self.k, *self.keys))
+
+    def weights(self, part: slice) -> Tensor:
+        scores, mask = self.scores(part), self.mask(part)
+        scores = scores if mask is None else scores.masked_fill(~mask, 0.0)
+        return scores / (scores.sum(-1, keepdim=True) + self.eps)
+
+
+def hadamard_rows(
     query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor,
     causal: bool, eps: float,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """Dense normalised weights (B, H, N, M) of the operator, in the compute type."""
-    dtype = compute_dtype(v)
-    rows, keys, kv_heads = query_factors[0].shape[2], v.shape[2], v.shape[1]
-    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=v.device)
-    mask = torch.arange(keys, device=v.device) < counts[:, None, :, None]
-    product = _pairwise(
-        [group_heads(factor.to(dtype), kv_heads) for factor in query_factors],
-        [zero_hidden(factor.to(dtype), kv_lengths)[:, :, None] for factor in key_factors],
-    ).flatten(1, 2)
-    product = product.masked_fill(~mask, 0.0)
-    return product / (product.sum(-1, keepdim=True) + eps)
+) -> ProductRows:  # fmt: skip
+    """The operator's rows."""
+    first, *rest = (
+        Rows.of(query, key, v, causal, kv_lengths, q_start)
+        for query, key in zip(query_factors, key_factors, strict=True)
+    )
+    return ProductRows(**vars(first), queries=[rows.q for rows in rest], keys=[rows.k for rows in rest], eps=eps)

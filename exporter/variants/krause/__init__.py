@@ -17,7 +17,7 @@ VARIANT = Variant(
     paper="arXiv 2602.11534",
     reference=reference.krause_attention,
     body=onnx_function.write_body,
-    weights=reference.krause_weights,
-    hazards=hazards.measure,
+    rows=reference.krause_rows,
+    measure=hazards.measure,
     selection="top_k",
 )

@@ -3,49 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attnexport.variants.heads import head_width, merge_heads, split_heads
 from attnexport.variants.krause.neighbourhood import Grid
 from attnexport.variants.krause.op import krause_attention
+from attnexport.variants.self_attention import SelfAttention
 from attnexport.variants.visibility import visible_mask
 
 
-class _SoftmaxBranch(nn.Module):
+class _SoftmaxBranch(SelfAttention):
     """Ordinary softmax self-attention with projections of its own."""
 
-    def __init__(self, dim: int, heads: int, kv_heads: int, causal: bool) -> None:
-        super().__init__()
-        width = head_width(dim, heads, kv_heads)
-        self.heads, self.kv_heads, self.causal = heads, kv_heads, causal
-        self.q_proj = nn.Linear(dim, dim)
-        self.k_proj = nn.Linear(dim, kv_heads * width)
-        self.v_proj = nn.Linear(dim, kv_heads * width)
-        self.out_proj = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor, kv_lengths: Tensor | None, q_start: Tensor | None) -> Tensor:
-        q = split_heads(self.q_proj(x), self.heads)
-        k = split_heads(self.k_proj(x), self.kv_heads).repeat_interleave(self.heads // self.kv_heads, dim=1)
-        v = split_heads(self.v_proj(x), self.kv_heads).repeat_interleave(self.heads // self.kv_heads, dim=1)
-        mask = visible_mask(
-            x.shape[1],
-            x.shape[1],
-            causal=self.causal,
-            kv_lengths=kv_lengths,
-            q_start=q_start,
-            device=x.device,
-        )
+    def attend(self, x: Tensor, **visibility: Any) -> Tensor:
+        q, groups = self.queries(x), self.heads // self.kv_heads
+        k = self.keys(x).repeat_interleave(groups, dim=1)
+        v = self.values(x).repeat_interleave(groups, dim=1)
+        mask = visible_mask(x.shape[1], x.shape[1], device=x.device, **visibility)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        if mask is not None:
-            out = torch.where(mask.any(-1, keepdim=True), out, 0.0)
-        projected: Tensor = self.out_proj(merge_heads(out))
-        return projected
+        return out if mask is None else torch.where(mask.any(-1, keepdim=True), out, 0.0)
 
 
-class KrauseAttention(nn.Module):
+class KrauseAttention(SelfAttention):
     """Self-attention block with Krause attention (arXiv 2602.11534).
 
     Args:
@@ -74,15 +56,8 @@ class KrauseAttention(nn.Module):
         sigma_per_head: bool = False,
         softmax_branch: bool = False,
     ) -> None:
-        super().__init__()
-        self.heads = heads
-        self.kv_heads = heads if kv_heads is None else kv_heads
-        width = head_width(dim, heads, self.kv_heads)
-        self.window, self.grid, self.top_k, self.causal = window, grid, top_k, causal
-        self.q_proj = nn.Linear(dim, dim)
-        self.k_proj = nn.Linear(dim, self.kv_heads * width)
-        self.v_proj = nn.Linear(dim, self.kv_heads * width)
-        self.out_proj = nn.Linear(dim, dim)
+        super().__init__(dim, heads, kv_heads, causal)
+        self.window, self.grid, self.top_k = window, grid, top_k
         self.log_sigma = nn.Parameter(torch.full((heads,) if sigma_per_head else (), math.log(sigma)))
         self.softmax_branch: _SoftmaxBranch | None = None
         self.gate: nn.Linear | None = None
@@ -93,24 +68,16 @@ class KrauseAttention(nn.Module):
             with torch.no_grad():
                 self.gate.bias.copy_(torch.tensor([math.log(0.8 / 0.2), 0.0]))
 
+    def attend(self, x: Tensor, **visibility: Any) -> Tensor:
+        sight = {"window": self.window, "grid": self.grid, "top_k": self.top_k, **visibility}
+        return krause_attention(*self.project(x), self.log_sigma.exp(), **sight)
+
     def forward(self, x: Tensor, *, kv_lengths: Tensor | None = None, q_start: Tensor | None = None) -> Tensor:
         """x (B, N, d) to (B, N, d); kv_lengths and q_start int32 (B,)."""
-        out = krause_attention(
-            split_heads(self.q_proj(x), self.heads),
-            split_heads(self.k_proj(x), self.kv_heads),
-            split_heads(self.v_proj(x), self.kv_heads),
-            self.log_sigma.exp(),
-            window=self.window,
-            grid=self.grid,
-            top_k=self.top_k,
-            causal=self.causal,
-            kv_lengths=kv_lengths,
-            q_start=q_start,
-        )
-        krause: Tensor = self.out_proj(merge_heads(out))
+        krause = super().forward(x, kv_lengths=kv_lengths, q_start=q_start)
         if self.softmax_branch is None or self.gate is None:
             return krause
-        softmax = self.softmax_branch(x, kv_lengths, q_start)
+        softmax = self.softmax_branch(x, kv_lengths=kv_lengths, q_start=q_start)
         mix = torch.softmax(self.gate(torch.cat([softmax, krause], dim=-1)), dim=-1)
         mixed: Tensor = mix[..., :1] * softmax + mix[..., 1:] * krause
         return mixed

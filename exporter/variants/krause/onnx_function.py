@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import onnx_ir as ir
 import torch
 
@@ -37,6 +40,11 @@ class _Krause:
         self.sigma = body.compute(body.tensor("sigma"))
         self.causal = site.flag("causal")
         self.kv_lengths, self.q_start = body.optional("kv_lengths"), body.optional("q_start")
+        self.visibility: Mapping[str, Any] = {
+            "causal": self.causal,
+            "kv_lengths": self.kv_lengths,
+            "q_start": self.q_start,
+        }
 
     def attend(self, q: ir.Value, k: ir.Value, v: ir.Value, mask: ir.Value | None, rank: int = 4) -> ir.Value:
         """(B, H, ..., n, D) against (B, H, ..., m, D)."""
@@ -51,14 +59,7 @@ class _Krause:
 
 
 def _dense(parts: _Krause) -> ir.Value:
-    mask = onnx_visible_mask(
-        parts.body,
-        parts.rows,
-        parts.keys,
-        causal=parts.causal,
-        kv_lengths=parts.kv_lengths,
-        q_start=parts.q_start,
-    )
+    mask = onnx_visible_mask(parts.body, parts.rows, parts.keys, **parts.visibility)
     return parts.attend(parts.q, parts.k, parts.v, mask)
 
 
@@ -91,14 +92,7 @@ def _grid(parts: _Krause, grid: Grid) -> ir.Value:
 
     counts: ir.Value | None = None
     if parts.causal or parts.kv_lengths is not None:
-        counts = onnx_visible_counts(
-            body,
-            parts.rows,
-            parts.keys,
-            causal=parts.causal,
-            kv_lengths=parts.kv_lengths,
-            q_start=parts.q_start,
-        )
+        counts = onnx_visible_counts(body, parts.rows, parts.keys, **parts.visibility)
 
     def below_count(columns: ir.Value, start: int, stop: int) -> ir.Value | None:
         if counts is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnexport.variants.checks import as_int32, check, check_count, check_heads, check_lengths, same_precision
+from attnexport.variants.checks import check, check_count, checked_lengths, checked_qkv
 from attnexport.variants.krause import reference
 from attnexport.variants.krause.neighbourhood import Grid
 from attnexport.variants.registration import register_operator
@@ -50,9 +50,8 @@ def krause_attention(
     Raises:
         ValueError: shapes or options that do not fit, naming the argument.
     """
-    q, k, v = same_precision(q, k, v)
-    check_heads("q", q, "k", k, v)
-    check_lengths(q.shape[0], kv_lengths, q_start)
+    q, k, v = checked_qkv(q, k, v)
+    lengths = checked_lengths(q.shape[0], kv_lengths, q_start)
     check(sigma.dim() == 0 or tuple(sigma.shape) == (q.shape[1],), "sigma", sigma, "() or (H={},)", q.shape[1])
     if grid is not None:
         if window is not None:
@@ -72,6 +71,5 @@ def krause_attention(
         grid.radius if grid else 0,
         grid.metric if grid else "chebyshev",
         grid.prefix if grid else 0,
-        as_int32(kv_lengths),
-        as_int32(q_start),
+        *lengths,
     )

@@ -16,8 +16,8 @@ VARIANT = Variant(
     paper="arXiv 2602.14445",
     reference=reference.selective_synchronization_attention,
     body=onnx_function.write_body,
-    weights=reference.synchronization_weights,
-    hazards=hazards.measure,
+    rows=reference.coupled_rows,
+    measure=hazards.measure,
     floor=ErrorFloor(factor=0.1, power=0.5),
     selection="top_k",
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attnexport.variants.heads import head_width, merge_heads, split_heads
+from attnexport.variants.self_attention import AttentionBlock, split_heads
 from attnexport.variants.ssa.op import selective_synchronization_attention
 
 
@@ -16,7 +17,7 @@ def _inverse_softplus(value: float) -> float:
     return value + math.log(-math.expm1(-value))
 
 
-class SelectiveSynchronizationAttention(nn.Module):
+class SelectiveSynchronizationAttention(AttentionBlock):
     """Self-attention block with selective synchronization attention (arXiv 2602.14445).
 
     With the paper's initialisation every token locks only to itself and no gradient reaches any other pair. Here
@@ -45,31 +46,28 @@ class SelectiveSynchronizationAttention(nn.Module):
         alpha: float = 0.5,
         eps: float = 1e-8,
     ) -> None:
-        super().__init__()
-        self.heads = heads
-        self.kv_heads = heads if kv_heads is None else kv_heads
-        width = head_width(dim, heads, self.kv_heads)
-        self.top_k, self.causal, self.eps = top_k, causal, eps
-        self.omega_proj = nn.Linear(dim, self.kv_heads * width)
+        super().__init__(dim, heads, kv_heads, causal)
+        self.top_k, self.eps = top_k, eps
+        kv_width = self.kv_heads * self.width
+        self.omega_proj = nn.Linear(dim, kv_width)
         self.query_omega_proj = nn.Linear(dim, dim) if self.kv_heads != heads else None
-        self.theta_proj = nn.Linear(dim, self.kv_heads * width)
-        self.v_proj = nn.Linear(dim, self.kv_heads * width)
+        self.theta_proj = nn.Linear(dim, kv_width)
+        self.v_proj = nn.Linear(dim, kv_width)
         self.out_proj = nn.Linear(dim, dim)
         self.coupling_hat = nn.Parameter(torch.tensor(_inverse_softplus(coupling)))
         self.alpha_hat = nn.Parameter(torch.full((heads,), _inverse_softplus(alpha)))
         with torch.no_grad():
             for projection in (self.omega_proj, self.query_omega_proj):
                 if projection is not None:
-                    projection.weight.mul_((2.0 * width / 3.0) ** -0.5)
-                    projection.bias.mul_((2.0 * width / 3.0) ** -0.5)
+                    projection.weight.mul_((2.0 * self.width / 3.0) ** -0.5)
+                    projection.bias.mul_((2.0 * self.width / 3.0) ** -0.5)
 
-    def forward(self, x: Tensor, *, kv_lengths: Tensor | None = None, q_start: Tensor | None = None) -> Tensor:
-        """x (B, N, d) to (B, N, d); kv_lengths and q_start int32 (B,)."""
+    def attend(self, x: Tensor, **visibility: Any) -> Tensor:
         omega = split_heads(self.omega_proj(x), self.kv_heads)
         queries = omega
         if self.query_omega_proj is not None:
             queries = split_heads(self.query_omega_proj(x), self.heads)
-        out = selective_synchronization_attention(
+        return selective_synchronization_attention(
             queries,
             omega,
             split_heads(self.theta_proj(x), self.kv_heads),
@@ -77,10 +75,6 @@ class SelectiveSynchronizationAttention(nn.Module):
             F.softplus(self.coupling_hat),
             F.softplus(self.alpha_hat),
             top_k=self.top_k,
-            causal=self.causal,
-            kv_lengths=kv_lengths,
-            q_start=q_start,
             eps=self.eps,
+            **visibility,
         )
-        projected: Tensor = self.out_proj(merge_heads(out))
-        return projected

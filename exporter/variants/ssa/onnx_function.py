@@ -5,9 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from attnexport.variants.body import Body, CallSite
-from attnexport.variants.onnx_parts import dot, key_operand, prefix_sums_at, repeat_heads, size, top_k_mask, zero_hidden
+from attnexport.variants.onnx_parts import Operands, dot, prefix_sums_at, repeat_heads, top_k_mask, zero_hidden
 from attnexport.variants.ssa.reference import SMALLEST_LOCK_SQUARE
-from attnexport.variants.visibility import onnx_visible_counts, onnx_visible_mask
 
 
 def _order_parameter(body: Body, theta: ir.Value, counts: ir.Value, *, causal: bool, per_batch: bool) -> ir.Value:
@@ -31,18 +30,13 @@ def _order_parameter(body: Body, theta: ir.Value, counts: ir.Value, *, causal: b
 
 def write_body(body: Body, site: CallSite) -> ir.Value:
     """Writes the operator's body and returns (B, H, N, Dv) in the compute type."""
-    heads, kv_heads = size(body, site, "omega_q", 1), size(body, site, "omega_k", 1)
-    omega_q = body.compute(body.tensor("omega_q"))
-    kv_lengths, q_start = body.optional("kv_lengths"), body.optional("q_start")
-    omega_k, v = (key_operand(body, body.tensor(name), heads, kv_heads) for name in ("omega_k", "v"))
-    rows, keys = body.dim(omega_q, 2), body.dim(omega_k, 2)
-    causal = site.flag("causal")
-
-    counts = onnx_visible_counts(body, rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start)
-    per_batch = kv_lengths is not None or q_start is not None
-    theta = zero_hidden(body, body.compute(body.tensor("theta")), kv_lengths)
-    order = _order_parameter(body, theta, counts, causal=causal, per_batch=per_batch)
-    lock = body.op("Mul", body.compute(body.tensor("coupling")), repeat_heads(body, order, heads, kv_heads))
+    operands = Operands(body, site, "omega_q", "omega_k")
+    omega_q, omega_k = operands.q, operands.k
+    counts = operands.counts()
+    theta = zero_hidden(body, body.compute(body.tensor("theta")), body.optional("kv_lengths"))
+    order = _order_parameter(body, theta, counts, causal=site.flag("causal"), per_batch=operands.per_batch)
+    coupling = body.compute(body.tensor("coupling"))
+    lock = body.op("Mul", coupling, repeat_heads(body, order, operands.heads, operands.kv_heads))
     lock_square = body.op("Max", body.op("Mul", lock, lock), SMALLEST_LOCK_SQUARE)
 
     query_square = body.sum(body.op("Mul", omega_q, omega_q), -1)
@@ -55,10 +49,10 @@ def write_body(body: Body, site: CallSite) -> ir.Value:
     inner = body.op("Sub", decay, body.op("Div", distance, lock_square))
     strength = body.op("Sqrt", body.op("Max", inner, 0.0))
 
-    mask = onnx_visible_mask(body, rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start)
+    mask = operands.mask()
     strength = body.hide(strength, mask, 0.0)
     if site.integer("top_k"):
         kept = top_k_mask(body, strength, body.int_attribute("top_k"), mask)
         strength = body.hide(strength, kept, 0.0)
     total = body.op("Add", body.sum(strength, -1), body.float_attribute("eps"))
-    return body.op("Div", body.op("MatMul", strength, v), total)
+    return body.op("Div", body.op("MatMul", strength, operands.v), total)

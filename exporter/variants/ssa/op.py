@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnexport.variants.checks import as_int32, check, check_count, check_heads, check_lengths, same_precision
+from attnexport.variants.checks import check, check_count, check_heads, checked_lengths, same_precision
 from attnexport.variants.registration import register_operator
 from attnexport.variants.ssa import reference
 
@@ -55,7 +55,7 @@ def selective_synchronization_attention(
     """
     omega_q, omega_k, theta, v = same_precision(omega_q, omega_k, theta, v)
     check_heads("omega_q", omega_q, "omega_k", omega_k, v)
-    check_lengths(v.shape[0], kv_lengths, q_start)
+    lengths = checked_lengths(v.shape[0], kv_lengths, q_start)
     check(theta.shape == omega_k.shape, "theta", theta, "the shape of omega_k, ({}, {}, {}, {})", *omega_k.shape)
     check(coupling.dim() == 0, "coupling", coupling, "()")
     check(tuple(alpha.shape) == (omega_q.shape[1],), "alpha", alpha, "(H={},)", omega_q.shape[1])
@@ -69,6 +69,5 @@ def selective_synchronization_attention(
         check_count("top_k", top_k),
         causal,
         eps,
-        as_int32(kv_lengths),
-        as_int32(q_start),
+        *lengths,
     )

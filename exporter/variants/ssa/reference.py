@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attnexport.variants.dense import compute_dtype, group_heads, per_head, row_chunks, top_k_mask, zero_hidden
-from attnexport.variants.visibility import visible_counts
+from attnexport.variants.dense import compute_dtype, per_head, top_k_mask, zero_hidden
+from attnexport.variants.rows import Rows
 
 SMALLEST_LOCK_SQUARE = 1e-30
 """Keeps D2 / (K r)^2 finite when the phases cancel; a row with r = 0 still locks to identical tokens."""
@@ -40,28 +40,25 @@ def order_parameter(theta: Tensor, counts: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What the coupling of the query rows needs, in the compute type and grouped heads."""
+class CoupledRows(Rows):
+    """Rows whose scores are the squared distances D2 of the frequencies, and whose weights are S / (sum S + eps).
 
-    omega_q: Tensor  # (B, Hkv, G, N, D)
-    omega_k: Tensor  # (B, Hkv, 1, M, D)
-    alpha: Tensor  # (Hkv, G, 1, 1)
-    lock_square: Tensor  # (K r)^2, (B, Hkv, 1, N or 1, 1)
-    counts: Tensor | None  # (B or 1, N), None when every row sees every key
+    Attributes:
+        alpha: decay per head (Hkv, G, 1, 1).
+        lock_square: (K r)^2, (B, Hkv, 1, N or 1, 1).
+        top_k: keys kept per row, 0 for all.
+        eps: added to the denominator.
+    """
+
+    alpha: Tensor
+    lock_square: Tensor
     top_k: int
+    eps: float
 
-    def distance(self, part: slice) -> Tensor:
-        """D2 of some rows, (B, Hkv, G, rows, M)."""
-        omega_q = self.omega_q[..., part, :]
-        squares = omega_q.square().sum(-1)[..., None] + self.omega_k.square().sum(-1)[..., None, :]
-        return (squares - 2.0 * (omega_q @ self.omega_k.transpose(-1, -2))).clamp(min=0.0)
-
-    def mask(self, part: slice) -> Tensor | None:
-        """Which keys some rows see, (B or 1, 1, 1, rows, M); None when they see all."""
-        if self.counts is None:
-            return None
-        columns = torch.arange(self.omega_k.shape[-2], device=self.omega_k.device)
-        return columns < self.counts[:, None, None, part, None]
+    def scores(self, part: slice) -> Tensor:
+        omega_q = self.q[..., part, :]
+        squares = omega_q.square().sum(-1)[..., None] + self.k.square().sum(-1)[..., None, :]
+        return (squares - 2.0 * (omega_q @ self.k.transpose(-1, -2))).clamp(min=0.0)
 
     def strength(self, part: slice, distance: Tensor) -> Tensor:
         """S of some rows at that distance from the keys, 0 where they see none, (B, Hkv, G, rows, M)."""
@@ -73,35 +70,36 @@ class Rows:
 
     def kept_strength(self, part: slice) -> Tensor:
         """The top_k largest S of some rows, (B, Hkv, G, rows, M)."""
-        strength = self.strength(part, self.distance(part))
+        strength = self.strength(part, self.scores(part))
         kept = top_k_mask(strength, self.top_k, self.mask(part)) if self.top_k else None
         return strength if kept is None else strength.masked_fill(~kept, 0.0)
+
+    def weights(self, part: slice) -> Tensor:
+        strength = self.kept_strength(part)
+        return strength / (strength.sum(-1, keepdim=True) + self.eps)
+
+    def outputs(self, part: slice) -> Tensor:
+        strength = self.kept_strength(part)
+        return strength @ self.v / (strength.sum(-1, keepdim=True) + self.eps)
 
 
 def coupled_rows(
     omega_q: Tensor, omega_k: Tensor, theta: Tensor, v: Tensor, coupling: Tensor, alpha: Tensor,
-    top_k: int, causal: bool, kv_lengths: Tensor | None, q_start: Tensor | None,
-) -> Rows:  # fmt: skip
-    """The operator's arguments, ready to be coupled row by row."""
-    heads, kv_heads = omega_q.shape[1], omega_k.shape[1]
-    dtype = compute_dtype(v)
-    counts = visible_counts(
-        omega_q.shape[2],
-        omega_k.shape[2],
-        causal=causal,
-        kv_lengths=kv_lengths,
-        q_start=q_start,
-        device=v.device,
-    )
-    order = order_parameter(zero_hidden(theta.to(dtype), kv_lengths), counts if causal else counts[:, :1])
+    top_k: int, causal: bool, eps: float,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+) -> CoupledRows:  # fmt: skip
+    """The operator's rows."""
+    dtype, kv_heads = compute_dtype(v), omega_k.shape[1]
+    plain = Rows.of(omega_q, omega_k, v, causal, kv_lengths, q_start)
+    phases = zero_hidden(theta.to(dtype), kv_lengths)
+    order = order_parameter(phases, plain.counts if causal else plain.counts[:, :1])
     lock_square = (coupling.to(dtype) * order).square().clamp(min=SMALLEST_LOCK_SQUARE)
-    return Rows(
-        omega_q=group_heads(omega_q.to(dtype), kv_heads),
-        omega_k=zero_hidden(omega_k.to(dtype), kv_lengths)[:, :, None],
-        alpha=per_head(alpha.to(dtype), heads, kv_heads),
+    return CoupledRows(
+        **vars(plain),
+        alpha=per_head(alpha.to(dtype), omega_q.shape[1], kv_heads),
         lock_square=lock_square[:, :, None, :, None],
-        counts=counts if causal or kv_lengths is not None else None,
         top_k=top_k,
+        eps=eps,
     )
 
 
@@ -111,22 +109,5 @@ def selective_synchronization_attention(
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator. A top_k of 0 means none."""
-    rows = coupled_rows(omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, kv_lengths, q_start)
-    v_wide = zero_hidden(v.to(compute_dtype(v)), kv_lengths)[:, :, None]
-    per_row = omega_q.shape[0] * omega_q.shape[1] * omega_k.shape[2]
-    parts = []
-    for part in row_chunks(omega_q.shape[2], per_row, v.device):
-        strength = rows.kept_strength(part)
-        parts.append(strength @ v_wide / (strength.sum(-1, keepdim=True) + eps))
-    return torch.cat(parts, dim=-2).flatten(1, 2).to(v.dtype)
-
-
-def synchronization_weights(
-    omega_q: Tensor, omega_k: Tensor, theta: Tensor, v: Tensor, coupling: Tensor, alpha: Tensor,
-    top_k: int, causal: bool, eps: float,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
-) -> Tensor:  # fmt: skip
-    """Dense normalised weights (B, H, N, M) of the operator, in the compute type."""
-    rows = coupled_rows(omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, kv_lengths, q_start)
-    strength = rows.kept_strength(slice(0, omega_q.shape[2])).flatten(1, 2)
-    return strength / (strength.sum(-1, keepdim=True) + eps)
+    rows = coupled_rows(omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, eps, kv_lengths, q_start)
+    return rows.attend().to(v.dtype)

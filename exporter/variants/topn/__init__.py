@@ -1,7 +1,7 @@
 """Top-N attention and the geometry of its selection."""
 
 from attnexport.variants.spec import Variant
-from attnexport.variants.topn import hazards, onnx_function, reference
+from attnexport.variants.topn import onnx_function, reference
 from attnexport.variants.topn.module import TopNAttention
 from attnexport.variants.topn.op import top_n_attention
 
@@ -16,7 +16,6 @@ VARIANT = Variant(
     paper="arXiv 2602.01893",
     reference=reference.top_n_attention,
     body=onnx_function.write_body,
-    weights=reference.top_n_weights,
-    hazards=hazards.measure,
+    rows=reference.TopNRows.of,
     selection="n",
 )

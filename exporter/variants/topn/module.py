@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
 
-from attnexport.variants.heads import head_width, merge_heads, split_heads
+from torch import Tensor
+
+from attnexport.variants.self_attention import SelfAttention
 from attnexport.variants.topn.op import top_n_attention
 
 
-class TopNAttention(nn.Module):
+class TopNAttention(SelfAttention):
     """Self-attention block that keeps the n largest weights of each row (the selection of arXiv 2602.01893).
 
     Args:
@@ -30,28 +32,9 @@ class TopNAttention(nn.Module):
         renormalize: bool = True,
         causal: bool = False,
     ) -> None:
-        super().__init__()
-        self.heads = heads
-        self.kv_heads = heads if kv_heads is None else kv_heads
-        width = head_width(dim, heads, self.kv_heads)
-        self.n, self.scale, self.renormalize, self.causal = n, scale, renormalize, causal
-        self.q_proj = nn.Linear(dim, dim)
-        self.k_proj = nn.Linear(dim, self.kv_heads * width)
-        self.v_proj = nn.Linear(dim, self.kv_heads * width)
-        self.out_proj = nn.Linear(dim, dim)
+        super().__init__(dim, heads, kv_heads, causal)
+        self.n, self.scale, self.renormalize = n, scale, renormalize
 
-    def forward(self, x: Tensor, *, kv_lengths: Tensor | None = None, q_start: Tensor | None = None) -> Tensor:
-        """x (B, N, d) to (B, N, d); kv_lengths and q_start int32 (B,)."""
-        out = top_n_attention(
-            split_heads(self.q_proj(x), self.heads),
-            split_heads(self.k_proj(x), self.kv_heads),
-            split_heads(self.v_proj(x), self.kv_heads),
-            self.n,
-            scale=self.scale,
-            renormalize=self.renormalize,
-            causal=self.causal,
-            kv_lengths=kv_lengths,
-            q_start=q_start,
-        )
-        projected: Tensor = self.out_proj(merge_heads(out))
-        return projected
+    def attend(self, x: Tensor, **visibility: Any) -> Tensor:
+        q, k, v = self.project(x)
+        return top_n_attention(q, k, v, self.n, scale=self.scale, renormalize=self.renormalize, **visibility)

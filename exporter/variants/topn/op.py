@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnexport.variants.checks import as_int32, check_count, check_heads, check_lengths, same_precision
+from attnexport.variants.checks import check_count, checked_lengths, checked_qkv, scale_or_default
 from attnexport.variants.registration import register_operator
 from attnexport.variants.topn import reference
 
@@ -43,11 +43,9 @@ def top_n_attention(
     Raises:
         ValueError: shapes or options that do not fit, naming the argument.
     """
-    q, k, v = same_precision(q, k, v)
-    check_heads("q", q, "k", k, v)
-    check_lengths(q.shape[0], kv_lengths, q_start)
+    q, k, v = checked_qkv(q, k, v)
+    lengths = checked_lengths(q.shape[0], kv_lengths, q_start)
     kept = check_count("n", n)
     if kept == 0:
         raise ValueError("n: expected an int >= 1, given None")
-    factor = q.shape[-1] ** -0.5 if scale is None else float(scale)
-    return _operator(q, k, v, kept, factor, renormalize, causal, as_int32(kv_lengths), as_int32(q_start))
+    return _operator(q, k, v, kept, scale_or_default(scale, q), renormalize, causal, *lengths)

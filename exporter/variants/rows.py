@@ -1,0 +1,104 @@
+"""Query rows beside every key: what a variant that weighs all pairs of tokens computes, a few rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from attnexport.variants.dense import compute_dtype, group_heads, masked_softmax, row_chunks, zero_hidden
+from attnexport.variants.visibility import visible_counts
+
+AnyRows = TypeVar("AnyRows", bound="Rows")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of softmax attention; a variant's class has scores, a mask or weights of its own.
+
+    Attributes:
+        q: queries in the compute type (B, Hkv, G, N, D), G = H / Hkv.
+        k: keys in the compute type (B, Hkv, 1, M, D), zero beyond kv_lengths.
+        v: values in the compute type (B, Hkv, 1, M, Dv), zero beyond kv_lengths.
+        counts: keys that every row sees, int64 (B or 1, N).
+        hides: whether rows may see fewer than all keys.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    counts: Tensor
+    hides: bool
+
+    @classmethod
+    def of(
+        cls: type[AnyRows], q: Tensor, k: Tensor, v: Tensor,
+        causal: bool, kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+        scale: float | None = None, **own: Any,
+    ) -> AnyRows:  # fmt: skip
+        """From an operator's arguments.
+
+        Args:
+            q, k, v, causal, kv_lengths, q_start: as every operator has them.
+            scale: factor on the queries. Default: None, 1.
+            own: attributes of the variant's class.
+        """
+        dtype = compute_dtype(v)
+        queries = q.to(dtype) if scale is None else q.to(dtype) * scale
+        return cls(
+            q=group_heads(queries, k.shape[1]),
+            k=zero_hidden(k.to(dtype), kv_lengths)[:, :, None],
+            v=zero_hidden(v.to(dtype), kv_lengths)[:, :, None],
+            counts=visible_counts(
+                q.shape[2], k.shape[2], causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device
+            ),
+            hides=causal or kv_lengths is not None,
+            **own,
+        )
+
+    def scores(self, part: slice) -> Tensor:
+        """Scores of some rows, (B, Hkv, G, rows, M)."""
+        return self.q[..., part, :] @ self.k.transpose(-1, -2)
+
+    def visible(self, part: slice) -> Tensor | None:
+        """True where some rows see a key, broadcastable to their scores; None when they see all."""
+        if not self.hides:
+            return None
+        columns = torch.arange(self.k.shape[-2], device=self.k.device)
+        return columns < self.counts[:, None, None, part, None]
+
+    def mask(self, part: slice) -> Tensor | None:
+        """True where some rows may weigh a key, broadcastable to their scores; None when they may weigh all."""
+        return self.visible(part)
+
+    def weights(self, part: slice) -> Tensor:
+        """Weights of some rows, (B, Hkv, G, rows, M), zero where the mask is false."""
+        return masked_softmax(self.scores(part), self.mask(part))
+
+    def outputs(self, part: slice) -> Tensor:
+        """Sums of the values by the weights of some rows, (B, Hkv, G, rows, Dv)."""
+        return self.weights(part) @ self.v
+
+    def parts(self) -> Iterator[slice]:
+        """All rows, so many at once that their weights stay small."""
+        *heads, rows, _ = self.q.shape
+        per_row = self.k.shape[-2]
+        for size in heads:
+            per_row *= size
+        return row_chunks(rows, per_row, self.q.device)
+
+    def attend(self) -> Tensor:
+        """The result of every row, (B, H, N, Dv), in the compute type."""
+        return torch.cat([self.outputs(part) for part in self.parts()], dim=-2).flatten(1, 2)
+
+    def dense(self) -> Tensor:
+        """The weights of every row, (B, H, N, M), in the compute type."""
+        return self.weights(slice(0, self.q.shape[-2])).flatten(1, 2)
+
+    def seen(self) -> Tensor:
+        """True where a row sees a key, broadcastable to (B, H, N, M)."""
+        visible = self.visible(slice(0, self.q.shape[-2]))
+        return torch.ones(1, dtype=torch.bool) if visible is None else visible.flatten(1, 2)
