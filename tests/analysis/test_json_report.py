@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+from attnexport.analysis.analyzing import Analysis
 from attnexport.analysis.heads import Figures, HeadReport
 from attnexport.analysis.json_report import as_json
 from attnexport.analysis.report import RULE_NOTE
@@ -12,17 +13,19 @@ from tests.files.documented_json import assert_documented, assert_holds, never_s
 
 OWN, RANDOM = Figures(0.5, 0.25, 0.75, -0.125), Figures(0.1, 0.2, 0.3, 0.4)
 HEAD = HeadReport("blocks.0", "softmax attention", 1, {2: OWN, 4: RANDOM}, {2: RANDOM, 4: OWN}, 1, 2, 3, 4, "Mixer")
+ANALYSIS = Analysis((HEAD,), samples=9, sizes=(2, 4), distance="cosine")
+
+KEYS_OF_FIGURES = {"Analysis.sizes"}
+"""The sizes are the keys of ``selected`` and ``random``, and stand nowhere else."""
 
 
-def test_every_field_of_a_head_is_in_json():
-    written = as_json([HEAD], samples=9, distance="cosine")
-    assert not never_set(HEAD)
-    assert_holds(written["heads"], [HEAD])
-    assert (written["samples"], written["distance"]) == (9, "cosine")
+def test_every_field_of_an_analysis_is_in_json():
+    assert not never_set(ANALYSIS)
+    assert_holds(ANALYSIS.as_json(), ANALYSIS, KEYS_OF_FIGURES, {"Analysis.schema", "Analysis.note"})
 
 
 def test_every_key_is_documented():
-    written = as_json([HEAD], samples=9, distance="cosine")
+    written = ANALYSIS.as_json()
     assert written["schema"] == "attnexport.analyze/1"
     assert_documented(written)
 
