@@ -39,7 +39,7 @@ thorough: $(VENV)/dev.stamp
 
 kernels: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.tools
-	ATTNEXPORT_EVERY_CASE=1 $(BIN)/python -m pytest --numprocesses 2 tests/plugins/test_kernels.py
+	ATTNEXPORT_EVERY_CASE=1 $(BIN)/python -m pytest --numprocesses 2 tests/plugins/kernels/test_kernels.py
 
 # The wheel of kernel-lens carries TensorRT's headers.
 plugins: $(VENV)/dev.stamp
