@@ -7,9 +7,12 @@ import onnx_ir as ir
 import pytest
 import torch
 from torch import nn
+from torch.export import Dim
 
 import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.graph.inspection import read_model
+from attnexport.graph.metadata import dim_ranges
 from attnexport.variants import all_variants
 from tests.conversion.models import DYNAMIC, WIDTH, Stack, WithLengths, every_variant, example
 
@@ -157,6 +160,15 @@ def test_bodies_alone_are_standard_operators_only(tmp_path):
     assert not proto.functions
     assert {node.domain for node in proto.graph.node} == {""}
     assert error_at(model, result.path, example(3, 40)) < 1e-5
+
+
+def test_the_file_says_between_which_sizes_its_dims_lie(tmp_path):
+    """Engines are built for these shapes where nobody gives others."""
+    shapes = {"x": {0: Dim("batch"), 1: Dim("tokens", min=3, max=64)}}
+    attnexport.convert(Stack().eval(), (example(),), tmp_path / "m.onnx", dynamic_shapes=shapes)
+    ranges = dim_ranges(read_model(tmp_path / "m.onnx"))
+    assert ranges["tokens"] == (3, 64)
+    assert ranges["batch"][1] is None
 
 
 def test_an_unknown_choice_of_nodes_is_refused(tmp_path):

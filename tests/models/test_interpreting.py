@@ -113,6 +113,13 @@ def test_autocast_does_not_narrow_the_reference():
     assert same(given, in_float64(module, x))
 
 
+def test_autocast_does_not_narrow_float32():
+    """At a contender's precision everything is in it, what the module's autocast would hold in bfloat16 too."""
+    module, x = Autocast(), draw(3, 8)
+    (given,) = Model(export(module, x)).run([x], dtype=torch.float32)
+    assert torch.equal(given, module.linear(x))
+
+
 def variant(name: str) -> nn.Module:
     torch.manual_seed(0)
     return {
