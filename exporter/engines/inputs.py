@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, TensorInfo
 from attnexport.errors import InputError
+from attnexport.files.fitting import clash, fits, holds, takes
 from attnexport.files.npz import StoredArray
 from attnexport.plugins.runtime.request import Profile
 
@@ -38,16 +39,13 @@ def _fit(info: TensorInfo, stored: Mapping[str, StoredArray], source: Path) -> N
         raise InputError(f"{source}: expected an array for input {info}, given {given}")
     array = stored[info.name]
     wanted = np.dtype("float32" if info.dtype == "bfloat16" else info.dtype)
-    fits = array.ndim == len(info.shape) and all(
-        size in (-1, given) for size, given in zip(info.shape, array.shape, strict=True) if isinstance(size, int)
-    )
     misfit = InputError(f"{source}: expected {info}, given {array.shape} {array.dtype}")
-    if not fits or not _same_kind(array.dtype, wanted):
+    if not fits(info.shape, array.shape) or not takes(wanted, array.dtype):
         raise misfit
     if info.profile is not None:
         _check_profile(info.name, info.profile, array.shape, source)
     values = array.read()
-    if not _holds(wanted, values):
+    if not holds(wanted, values):
         raise misfit
     return values.astype(wanted)
 
@@ -63,28 +61,9 @@ def _check_profile(name: str, profile: Profile, shape: tuple[int, ...], source: 
 
 def _check_named_sizes(infos: Sequence[TensorInfo], arrays: Arrays, source: Path) -> None:
     """Refuses a name that stands for two sizes."""
-    first: dict[str, tuple[str, int]] = {}
-    for info in infos:
-        for name, size in zip(info.shape, arrays[info.name].shape, strict=True):
-            if not isinstance(name, str):
-                continue
-            other, expected = first.setdefault(name, (info.name, size))
-            if size != expected:
-                raise InputError(
-                    f"{source}: input {info.name}: expected {name} to be {expected} as in {other}, given {size}"
-                )
-
-
-def _same_kind(given: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
-    """Whether values have a place in the wanted type, rounding of floats apart; bfloat16 comes as two raw bytes."""
-    if wanted.kind in "iu":
-        return given.kind in "biu"
-    return given.kind == wanted.kind or (wanted.kind == "f" and given == np.dtype("V2"))
-
-
-def _holds(wanted: np.dtype[Any], values: NDArray[Any]) -> bool:
-    """Whether whole numbers are within the range of the wanted type; other values are."""
-    if wanted.kind not in "iu" or not values.size:
-        return True
-    limits = np.iinfo(wanted)
-    return limits.min <= int(values.min()) and int(values.max()) <= limits.max
+    found = clash((info.name, info.shape, arrays[info.name].shape) for info in infos)
+    if found is not None:
+        raise InputError(
+            f"{source}: input {found.input}: expected {found.name} to be {found.first_size} as in {found.first_input}, "
+            f"given {found.size}"
+        )

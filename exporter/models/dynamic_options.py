@@ -11,7 +11,7 @@ from torch.export import Dim
 
 from attnexport.errors import InputError
 from attnexport.models.input_options import InputOption
-from attnexport.models.loading.dim_texts import FORMS, HINTS, dim_of, root_of, root_size
+from attnexport.models.loading.dim_texts import FORMS, HINTS, dim_of, limits_missed, root_of, root_size
 
 _AXIS = re.compile(r"(?P<axis>\d{1,2})=(?P<name>[^\[\]]+?)(?:\[(?P<low>\d{1,9})\.\.(?P<high>\d{1,9})?\])?")
 
@@ -70,13 +70,12 @@ def _torch_dim(dim: _WrittenDim, roots: Mapping[str, Any]) -> Any:
 
 
 def _check_size(option: str, dim: _WrittenDim, size: int, limits: tuple[int | None, int | None]) -> None:
-    low, high = limits
     root = root_size(dim.text, size) if dim.root else size
     if root is None:
         raise InputError(f"{option}: is {size} in the example, which no {dim.root} makes")
-    if root < (low or 0) or (high is not None and root > high):
-        limit = f"{low} to {high}" if high is not None else f"{low or 0} or more"
-        raise InputError(f"{option}: expected {limit}, --inputs gives {root}")
+    missed = limits_missed(root, *limits)
+    if missed is not None:
+        raise InputError(f"{option}: expected {missed}, --inputs gives {root}")
 
 
 def _dynamic_by_input(texts: Sequence[str], inputs: Mapping[str, InputOption]) -> dict[str, str]:

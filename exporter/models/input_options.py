@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
+from attnexport.files.fitting import clash, fits
 from attnexport.models.audit.shapes import is_identifier
 from attnexport.models.examples import generator
+from attnexport.models.loading.dim_texts import limits_missed
 from attnexport.models.model import Model
 
 DTYPES = {
@@ -175,28 +177,25 @@ def check_inputs(model: Model, given: Mapping[str, Tensor]) -> None:
     missing = [name for name in specs if name not in given]
     if missing:
         raise InputError(f"--inputs: the model also needs {missing[0]}: {specs[missing[0]]}")
+    wanted = {name: [model.size_name(spec, axis) for axis in range(len(spec.shape))] for name, spec in specs.items()}
     limits = {dim.symbol: dim for dim in model.dims}
-    sizes: dict[str, tuple[int, str]] = {}
     for name, spec in specs.items():
         tensor = given[name]
-        wanted = [model.size_name(spec, axis) for axis in range(len(spec.shape))]
-        fits = tensor.dim() == len(wanted) and all(
-            size == real for size, real in zip(spec.shape, tensor.shape, strict=True) if isinstance(size, int)
-        )
-        if not fits or tensor.dtype != spec.dtype:
+        if not fits(spec.shape, tensor.shape) or tensor.dtype != spec.dtype:
             raise InputError(
-                f"--inputs {name}: expected ({', '.join(wanted)}) {dtype_name(spec.dtype)}, "
+                f"--inputs {name}: expected ({', '.join(wanted[name])}) {dtype_name(spec.dtype)}, "
                 f"given ({', '.join(map(str, tensor.shape))}) {dtype_name(tensor.dtype)}"
             )
         for axis, (symbol, real) in enumerate(zip(spec.shape, tensor.shape, strict=True)):
             limit = limits.get(str(symbol))
-            if limit is None:
-                continue
-            first, where = sizes.setdefault(str(symbol), (real, f"{name} axis {axis}"))
-            if first != real:
-                raise InputError(f"--inputs {name}: {wanted[axis]} (axis {axis}) is {real}, but {first} in {where}")
-            if real < limit.lower or (limit.upper is not None and real > limit.upper):
-                upper = "or more" if limit.upper is None else f"to {limit.upper}"
+            missed = None if limit is None else limits_missed(real, limit.lower, limit.upper)
+            if missed is not None:
                 raise InputError(
-                    f"--inputs {name}: {wanted[axis]} (axis {axis}): expected {limit.lower} {upper}, given {real}"
+                    f"--inputs {name}: {wanted[name][axis]} (axis {axis}): expected {missed}, given {real}"
                 )
+    found = clash((name, spec.shape, given[name].shape) for name, spec in specs.items())
+    if found is not None:
+        raise InputError(
+            f"--inputs {found.input}: {wanted[found.input][found.axis]} (axis {found.axis}) is {found.size}, "
+            f"but {found.first_size} in {found.first_input} axis {found.first_axis}"
+        )

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
+from attnexport.files.fitting import fits, holds, takes
 from attnexport.files.npz import StoredArray, open_arrays
+from attnexport.models.loading.dim_texts import limits_missed
 from attnexport.models.model import Model
 from attnexport.models.program import Size, TensorSpec
 
@@ -131,6 +134,13 @@ def _batch_size(specs: Sequence[TensorSpec]) -> Size | None:
     return (dynamic or leading or [None])[0]
 
 
+def _uncut(spec: TensorSpec, given: Sequence[int]) -> tuple[Size, ...]:
+    """Sizes of an input whose first axis is cut: a fixed batch takes any number of whole batches."""
+    batch = spec.shape[0]
+    whole = isinstance(batch, int) and batch > 0 and not spec.is_state and given and given[0] % batch == 0
+    return (given[0], *spec.shape[1:]) if whole else spec.shape
+
+
 @dataclass(frozen=True)
 class _Content:
     """A file's arrays that the program takes: its inputs in their order, and labels."""
@@ -208,18 +218,19 @@ class _Reader:
                 f"{self.file}: expected an array for input {spec.name}, given {', '.join(sorted(stored)) or 'none'}"
             )
         array = stored[spec.name]
-        kinds = "fV" if spec.dtype.is_floating_point else "biu"
-        fits = array.dtype.kind in kinds and array.ndim == len(spec.shape)
-        for axis, (size, given) in enumerate(zip(spec.shape, array.shape, strict=False)):
-            cut = axis == 0 and size == batch and not spec.is_state
-            fits &= isinstance(size, str) or size == given or (cut and size > 0 and given % size == 0)
-        if not fits:
-            raise self._misfit(spec, f"{array.shape} {array.dtype}")
+        misfit = self._misfit(spec, f"{array.shape} {array.dtype}")
+        wanted = np.dtype(np.float32 if spec.dtype.is_floating_point else dtype_name(spec.dtype))
+        sizes = _uncut(spec, array.shape) if spec.shape and spec.shape[0] == batch else spec.shape
+        if not fits(sizes, array.shape) or not takes(wanted, array.dtype):
+            raise misfit
         values = array.read()
+        if not holds(wanted, values):
+            raise misfit
+        native = values.dtype.newbyteorder("=") if wanted.kind == "f" else wanted
         try:
-            return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), order="C")).to(spec.dtype)
+            return torch.from_numpy(values.astype(native, order="C")).to(spec.dtype)
         except TypeError:
-            raise self._misfit(spec, f"{array.shape} {array.dtype}") from None
+            raise misfit from None
 
     def _misfit(self, spec: TensorSpec, given: str) -> InputError:
         sizes = ", ".join(self.model.size_name(spec, axis) for axis in range(len(spec.shape)))
@@ -263,12 +274,11 @@ class _Reader:
                 limit = limits.get(str(size))
                 if limit is None:
                     continue
-                if given < limit.lower or (limit.upper is not None and given > limit.upper):
-                    upper = "or more" if limit.upper is None else f"to {limit.upper}"
+                missed = limits_missed(given, limit.lower, limit.upper)
+                if missed is not None:
                     name = self.model.size_name(spec, axis)
                     raise InputError(
-                        f"{self.file}: input {spec.name}: expected {limit.lower} {upper} for {name} (axis {axis}), "
-                        f"given {given}"
+                        f"{self.file}: input {spec.name}: expected {missed} for {name} (axis {axis}), given {given}"
                     )
                 sizes.setdefault(limit.symbol, given)
         if sizes.keys() != limits.keys():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
@@ -11,13 +10,12 @@ from torch.export import Dim, ExportedProgram
 
 from attnexport.errors import InputError
 from attnexport.models.dim_names import DimNames, FixedDims
+from attnexport.models.loading.dim_texts import is_dim_name
 from attnexport.models.loading.dynamic_shapes import InputLeaf
 from attnexport.models.program import TensorSpec, input_specs
 from attnexport.version import __version__
 
 NOTE = "attnexport.json"
-# Also what Dim("n") * 2 + 1 is called. The names come from untrusted files: treat them as text.
-_DIM_NAME = re.compile(r"([0-9]{1,9}\s*\*\s*)?[^\W\d]\w{0,63}(\s*[+-]\s*[0-9]{1,9})?")
 
 
 def dim_names_of(program: ExportedProgram, leaves: Sequence[InputLeaf]) -> DimNames:
@@ -73,6 +71,7 @@ def read_note(notes: Mapping[str, str], name: str) -> tuple[DimNames, FixedDims]
 
 
 def _dim_name(value: object) -> str:
-    if not isinstance(value, str) or not _DIM_NAME.fullmatch(value):
+    # From an untrusted file: it is treated as text.
+    if not is_dim_name(value):
         raise ValueError(value)
-    return value
+    return str(value)

@@ -15,6 +15,7 @@ HINTS = {"AUTO": Dim.AUTO, "DYNAMIC": Dim.DYNAMIC, "STATIC": Dim.STATIC}
 _FORMULA = re.compile(
     r"\s*(?:(?P<factor>[0-9]{1,9})\s*\*\s*)?(?P<name>[^\W\d]\w*)(?:\s*(?P<sign>[+-])\s*(?P<offset>[0-9]{1,9}))?\s*"
 )
+_LONGEST = 100
 FORMS = "a name (letters, digits and _), 2*name, name+1 or AUTO"
 
 
@@ -54,3 +55,18 @@ def symbol_named(expression: str, name: str) -> tuple[str, str] | None:
     symbol = symbols.pop()
     written = re.sub(rf"\b{symbol}\b", lambda match: root, expression)
     return (symbol, root) if "".join(written.split()) == "".join(name.split()) else None
+
+
+def limits_missed(size: int, low: int | None, high: int | None) -> str | None:
+    """What a dim may be, as ``2 to 9`` or ``2 or more``, where a size is outside of that; None where it is within."""
+    lowest = low or 0
+    if lowest <= size and (high is None or size <= high):
+        return None
+    return f"{lowest} or more" if high is None else f"{lowest} to {high}"
+
+
+def is_dim_name(text: object) -> bool:
+    """Whether a text is what a named or derived dim is called, as ``n`` or ``2*n+1``."""
+    if not isinstance(text, str) or len(text) > _LONGEST or text != text.strip():
+        return False
+    return _FORMULA.fullmatch(text) is not None

@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
 from attnexport.errors import InputError
-from attnexport.models.loading.dim_texts import FORMS, HINTS, dim_of, root_of, root_size
+from attnexport.models.loading.dim_texts import FORMS, HINTS, dim_of, limits_missed, root_of, root_size
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _root_in_example(dim: Any, size: int, where: str) -> tuple[str, int]:
     if value is None:
         raise InputError(f"dynamic dim {name!r} ({where}) is {size} in the example, which no {root.__name__} makes")
     low, high = (root.min, root.max) if type(root) is Dim else (0, value)
-    if not low <= value <= high:
-        limits = f"{low} to {high}" if isinstance(high, int) else f"{low} or more"
-        raise InputError(f"dynamic dim {root.__name__!r} ({where}): expected {limits}, given {value} in the example")
+    missed = limits_missed(value, low, high if isinstance(high, int) else None)
+    if missed is not None:
+        raise InputError(f"dynamic dim {root.__name__!r} ({where}): expected {missed}, given {value} in the example")
     return root.__name__, value
