@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from attnexport.printable import printable_line
+
+BRIEF = 300
+"""Characters of what another library says that a message repeats."""
 
 
 class AttnexportError(Exception):
@@ -35,6 +41,20 @@ def shortlist(names: Sequence[str]) -> str:
     return f"{', '.join(names[:3])}{more}"
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def first_line(error: BaseException | str, longest: int | None = None) -> str:
+    """The first line of a message that says something, or the name of the error's type.
+
+    Args:
+        error: an error, or its message.
+        longest: how many characters of it. Default: None, all.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip()[:longest]
+
+
+def told(error: BaseException) -> str:
+    """An exception of the user's code in one line: its type, what it says, and the innermost place in that code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<"))]
+    own = [frame for frame in own if not Path(frame.filename).is_relative_to(Path(__file__).parent)]
+    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {first_line(error, BRIEF)}{place}"

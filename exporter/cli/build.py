@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 
 from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.files.shapes import shape_text
 
 if TYPE_CHECKING:
     from attnexport.engines.manifest import Manifest
@@ -79,7 +80,7 @@ def _table(output: Path, manifest: Manifest) -> Table:
     table.add_row("target", f"{manifest.target}, SM {' '.join(map(str, manifest.sms))}")
     for name, profile in manifest.profiles.items():
         shapes = (profile.minimum, profile.optimum, profile.maximum)
-        table.add_row("shapes", f"{name} {' : '.join('x'.join(map(str, shape)) for shape in shapes)}")
+        table.add_row("shapes", f"{name} {' : '.join(map(shape_text, shapes))}")
     if manifest.plugin is not None:
         embedded = ", in the engine" if manifest.plugin.embedded else ""
         table.add_row("plugins", f"{len(manifest.plugin_nodes)} nodes run by {manifest.plugin.file}{embedded}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output, write_json
+from attnexport.files.shapes import shapes_text
 
 
 @click.command(name="run")
@@ -54,8 +54,8 @@ def command(
     table.add_row("ran by", report.ran_by)
     table.add_row("attention", report.attention)
     table.add_row("precision", report.precision)
-    table.add_row("inputs", _shapes(report.inputs))
-    table.add_row("outputs", _shapes(report.outputs))
+    table.add_row("inputs", shapes_text(report.inputs.items()))
+    table.add_row("outputs", shapes_text(report.outputs.items()))
     if report.timing is not None:
         timing = report.timing
         times = f"min {timing.minimum:.3f}, median {timing.median:.3f}, p99 {timing.p99:.3f} of {timing.repeats} runs"
@@ -70,7 +70,3 @@ def command(
         out().print(f"note: {note}")
     if json_path is not None:
         write_json(json_path, as_json(report, model=model, data=data))
-
-
-def _shapes(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {'x'.join(map(str, shape)) or 'scalar'}" for name, shape in shapes.items())

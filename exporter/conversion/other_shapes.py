@@ -14,6 +14,7 @@ from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.backends.onnxruntime_sessions import lacks_kernel
 from attnexport.errors import BackendError, ConversionError, first_line
 from attnexport.files.arrays import as_array
+from attnexport.files.shapes import shapes_text
 from attnexport.models.dims import size_choices
 from attnexport.models.examples import generator, like_example
 from attnexport.models.model import Model
@@ -21,12 +22,6 @@ from attnexport.models.program import next_state
 
 GROSS_ERROR = 0.1
 """Relative L2 error beyond which a file computes something else; accuracy proper is ``check``'s business."""
-
-
-def _shapes_text(names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> str:
-    return ", ".join(
-        f"{name} {'x'.join(map(str, shape)) or 'scalar'}" for name, shape in zip(names, shapes, strict=True)
-    )
 
 
 class WrongValuesError(ConversionError):
@@ -79,7 +74,7 @@ def verify_shapes(path: str | os.PathLike[str], model: Model) -> Verified:
     backend = _loaded(path)
     ran, notes = [], []
     for number, trial in enumerate(_trials(model)):
-        text = _shapes_text(backend.input_names, [tuple(tensor.shape) for tensor in trial.tensors])
+        text = shapes_text(zip(backend.input_names, (tensor.shape for tensor in trial.tensors), strict=True))
         try:
             expected = model.run(trial.tensors)
         except Exception as error:

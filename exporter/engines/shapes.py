@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from attnexport.errors import InputError
+from attnexport.files.shapes import shape_text
 from attnexport.graph.metadata import dim_ranges
 from attnexport.plugins.runtime.request import Profile
 
@@ -76,7 +77,7 @@ def profiles_for(model: ir.Model, given: Mapping[str, Profile]) -> dict[str, Pro
     return profiles
 
 
-def shape_text(value: ir.Value) -> str:
+def _sizes_text(value: ir.Value) -> str:
     """An input's shape as in messages: (batch, 8, 8)."""
     return f"({', '.join('?' if size is None else str(size) for size in _sizes(value))})"
 
@@ -91,8 +92,8 @@ def _check_fits(value: ir.Value, profile: Profile) -> None:
     sizes = _sizes(value)
     for shape in (profile.minimum, profile.optimum, profile.maximum):
         if len(shape) != len(sizes):
-            given = "x".join(map(str, shape))
-            raise InputError(f"--shapes {value.name}: expected {len(sizes)} sizes {shape_text(value)}, given {given}")
+            given = shape_text(shape)
+            raise InputError(f"--shapes {value.name}: expected {len(sizes)} sizes {_sizes_text(value)}, given {given}")
         for axis, (size, wanted) in enumerate(zip(sizes, shape, strict=True)):
             if isinstance(size, int) and size != wanted:
                 raise InputError(f"--shapes {value.name}: axis {axis} is fixed: expected {size}, given {wanted}")

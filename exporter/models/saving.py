@@ -15,11 +15,10 @@ import torch.utils._pytree as pytree
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from attnexport.errors import ConversionError, InputError
+from attnexport.errors import BRIEF, ConversionError, InputError, first_line
 from attnexport.files.outputs import replacing
 from attnexport.models.audit import AuditedArchive, audit_pt2_bytes
 from attnexport.models.loading.dim_notes import NOTE, write_note
-from attnexport.models.loading.modules import one_line
 from attnexport.models.loading.programs import export_model, load_audited
 from attnexport.models.model import Model
 from attnexport.models.program import input_specs, output_names
@@ -86,7 +85,7 @@ def _archive(model: Model, name: str) -> AuditedArchive:
         with _compact_examples(model.program):
             torch.export.save(model.program, buffer, extra_files={NOTE: note})
     except Exception as error:
-        raise ConversionError(f"{name}: torch cannot save the program: {one_line(error)}") from error
+        raise ConversionError(f"{name}: torch cannot save the program: {first_line(error, BRIEF)}") from error
     try:
         # The audited copy: what nobody needs, such as stack traces with this machine's paths, is gone.
         return audit_pt2_bytes(buffer.getvalue(), name)

@@ -16,6 +16,7 @@ from attnexport.accuracy.errors.tallies import YardstickTally
 from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.accuracy.inputs.generated import is_extreme, title_of
 from attnexport.errors import BackendError, InputError
+from attnexport.files.shapes import shapes_text
 
 DRAWS = 8
 """Runs with random rounding when an output is looked at again."""
@@ -97,7 +98,8 @@ class Yardsticks:
         digest = self._runs.digest(batch.tensors)
         exact = self._outputs(batch, REFERENCE, digest)
         _check_finite(exact)
-        return TorchOutputs(batch, digest, _shapes_text(self._inputs, batch), exact)
+        shapes = shapes_text(zip(self._inputs, (tensor.shape for tensor in batch.tensors), strict=True))
+        return TorchOutputs(batch, digest, shapes, exact)
 
     def measure(self, outputs: TorchOutputs, precision: str) -> None:
         """Runs PyTorch at a precision on one batch, unless it did, and adds its errors.
@@ -176,8 +178,3 @@ def _check_finite(exact: Outputs) -> None:
     for name, values in exact.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InputError(f"output {name}: the float64 reference is not finite")
-
-
-def _shapes_text(names: Sequence[str], batch: Batch) -> str:
-    pairs = zip(names, batch.tensors, strict=True)
-    return ", ".join(f"{name} {'x'.join(map(str, tensor.shape)) or 'scalar'}" for name, tensor in pairs)

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from attnexport.accuracy.errors.scores import Metric, Predictions
 from attnexport.accuracy.inputs.files import LABELS, Batch
-from attnexport.errors import InputError
-from attnexport.models.loading.modules import told
+from attnexport.errors import InputError, told
 
 Outputs = Mapping[str, NDArray[Any]]
 

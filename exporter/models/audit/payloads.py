@@ -14,6 +14,7 @@ import torch
 from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
 from torch.utils import _pytree as pytree
 
+from attnexport.errors import first_line
 from attnexport.models.audit.archive import Records
 from attnexport.models.audit.expressions import is_plain_key
 from attnexport.models.audit.program import tensor_meta
@@ -117,7 +118,7 @@ def audit_example_inputs(data: bytes) -> bytes:
     except Refusal as refusal:
         raise refusal.under(".sample_inputs") from None
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:200]
+        reason = first_line(error, 200)
         raise Refusal(f"the example inputs cannot be read safely: {type(error).__name__}: {reason}") from None
     if not (isinstance(rebuilt, tuple) and len(rebuilt) == 2):
         raise Refusal("the example inputs are not a pair of positional and keyword inputs")

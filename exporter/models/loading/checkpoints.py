@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from attnexport.errors import InputError
+from attnexport.errors import BRIEF, InputError, first_line, told
 from attnexport.models.loading.checkpoint_sizes import check_checkpoint
-from attnexport.models.loading.modules import current_folder_importable, one_line, told
+from attnexport.models.loading.modules import current_folder_importable
 from attnexport.models.loading.state_dicts import StateDict, bare_name, choose, find_state_dicts, shared_names
 from attnexport.models.loading.unwrapping import inner
 
@@ -32,7 +32,9 @@ def read_checkpoint(
     except Exception as error:
         objects = _pickled_objects(data, error)
         if not objects:
-            raise InputError(f"{path}: the file is truncated or damaged: torch.load says {one_line(error)}") from None
+            raise InputError(
+                f"{path}: the file is truncated or damaged: torch.load says {first_line(error, BRIEF)}"
+            ) from None
         if not trust_pickle:
             raise InputError(
                 f"{path}: holds pickled Python objects ({objects}), and reading them can run any code on this "
@@ -70,8 +72,8 @@ def _unpickled(path: Path, data: bytes) -> object:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
     except (ImportError, AttributeError) as error:
         raise InputError(
-            f"{path}: the class of a pickled object cannot be imported here ({one_line(error)}): run where its "
-            "code is, or save the model there with attnexport.save"
+            f"{path}: the class of a pickled object cannot be imported here ({first_line(error, BRIEF)}): run where "
+            "its code is, or save the model there with attnexport.save"
         ) from None
     except Exception as error:
         raise InputError(f"{path}: unpickling failed: {told(error)}") from None
@@ -100,7 +102,7 @@ def fill_weights(
     try:
         module.load_state_dict(given, strict=False, assign=is_empty)
     except RuntimeError as error:
-        raise InputError(f"{source}: {one_line(error)}") from None
+        raise InputError(f"{source}: {first_line(error, BRIEF)}") from None
     if is_empty:
         _share_again(module, shared, given)
 

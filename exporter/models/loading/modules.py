@@ -1,4 +1,4 @@
-"""An nn.Module from a factory in the user's code, and what its exceptions say, in one line."""
+"""An nn.Module from a factory in the user's code."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import contextlib
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from attnexport.errors import InputError
+from attnexport.errors import InputError, told
 from attnexport.models.loading.unwrapping import inner
 
 
@@ -66,18 +64,3 @@ def module_from_factory(factory: str) -> tuple[nn.Module, str | None]:
             f"--model {factory}: expected an nn.Module from {attribute}(), given a {type(module).__name__}"
         )
     return inner(module).eval(), getattr(source, "__file__", None)
-
-
-def told(error: BaseException) -> str:
-    """An exception in one line, with the innermost place in the user's own code."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((sys.prefix, sys.base_prefix, "<"))]
-    own = [frame for frame in own if Path(frame.filename) != Path(__file__)]
-    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {one_line(error)}{place}"
-
-
-def one_line(error: BaseException | str) -> str:
-    """The first line of a message that says something, at most 300 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._dynamo.exc import UserError, UserErrorType
 from torch.export import ExportedProgram
 
-from attnexport.errors import ConversionError, InputError
+from attnexport.errors import BRIEF, ConversionError, InputError, first_line, told
 from attnexport.models.audit import AuditedArchive
 from attnexport.models.audit.payloads import registered_inputs
 from attnexport.models.loading.containers import containers_known
@@ -29,7 +29,6 @@ from attnexport.models.loading.dynamic_shapes import (
     input_leaves,
     resolve_dynamic_shapes,
 )
-from attnexport.models.loading.modules import one_line, told
 from attnexport.models.loading.plain_programs import plain_program
 from attnexport.models.loading.unwrapping import bare
 from attnexport.models.loading.vmapped import without_vmap
@@ -123,8 +122,8 @@ def _exported(
         if error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
             raise ConversionError(_constraint(str(error), leaves)) from error
         if error.error_type is UserErrorType.INVALID_INPUT:
-            raise InputError(f"dynamic_shapes: {one_line(error)}") from error
-        raise ConversionError(f"torch.export cannot export the model: {one_line(error)}") from error
+            raise InputError(f"dynamic_shapes: {first_line(error, BRIEF)}") from error
+        raise ConversionError(f"torch.export cannot export the model: {first_line(error, BRIEF)}") from error
     except Exception as error:
         unknown = _unknown_container(str(error), leaves)
         if unknown:
@@ -203,7 +202,7 @@ def _constraint(message: str, leaves: Sequence[InputLeaf]) -> str:
     if equal:
         pairs = "; ".join(f"{_place(one, leaves)} and {_place(other, leaves)}" for one, other in equal)
         return f"dynamic dims {pairs}: the model's code needs them to be equal: give them one name"
-    return f"the dynamic dims do not fit the model: {_readable(one_line(message))}"
+    return f"the dynamic dims do not fit the model: {_readable(first_line(message, BRIEF))}"
 
 
 def _readable(guard: str) -> str:
