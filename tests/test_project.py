@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.version import Version
 
 from attnexport import __version__
 from tests.test_layout import ORDER
@@ -53,3 +54,14 @@ def test_contributing_tells_of_the_commands_of_the_checks() -> None:
     helpers = {"bare-root", "enter"}
     for script in (ROOT / ".ci").iterdir():
         assert script.name in helpers or f"`.ci/{script.name}" in text, script
+
+
+def test_the_oldest_versions_are_those_that_the_package_allows() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    needed = re.search(r"^dependencies = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+    assert needed is not None
+    allowed = dict(re.findall(r'^ *"([\w-]+)>=([\d.]+)",$', needed[1], re.MULTILINE))
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "constraints-min.txt").read_text(), re.MULTILINE))
+    assert {name: Version(version) for name, version in pinned.items()} == {
+        name: Version(version) for name, version in allowed.items()
+    }
