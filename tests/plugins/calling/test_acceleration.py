@@ -171,6 +171,14 @@ def test_tracing_and_compiling_do_not_ask(plain_library: Library, calls: list[st
         assert calls == ["affine kernel"]
 
 
+def test_what_a_kernel_gives_is_what_the_operator_gives(plain_library: Library, monkeypatch: pytest.MonkeyPatch):
+    """A library that computes the same would hide that nobody reads its results."""
+    marked = torch.full((2, 4, 3, 6), 7.0)
+    monkeypatch.setattr(accelerator.Accelerator, "run", lambda self, variant, args: marked.clone())
+    with using(plain_library, device_type="cpu"), torch.no_grad():
+        assert torch.equal(affine(), marked)
+
+
 WAYS = {
     "a loaded model": "import attnexport; run = attnexport.load_model(model).program.module()",
     "torch.export.load": "import attnexport.variants; run = torch.export.load(model).module()",
