@@ -56,23 +56,14 @@ def select_for(models: Sequence[Path], available: Sequence[str]) -> Selection:
     Raises:
         InputError: no such file, none of our nodes in it, or none that a kernel covers.
     """
-    from attnexport.graph.inspection import read_model
-    from attnexport.graph.nodes import variant_nodes
-
-    nodes: list[tuple[ir.Node, Variant]] = []
-    kernels: set[str] = set()
-    missing: dict[str, str] = {}
-    for path in models:
-        found = variant_nodes(read_model(path).graph)
-        if not found:
-            raise InputError(f"--for: expected nodes of attnexport in {path}, given a model without any")
-        for node, variant in found:
-            if variant.name in available:
-                kernels.add(variant.name)
-                nodes.append((node, variant))
-            else:
-                missing[node.op_type] = f"{path} uses {node.op_type}, which has no kernel; its body runs instead"
-    if not kernels:
+    found = [(path, node, variant) for path in models for node, variant in _attention_nodes(path)]
+    nodes = [(node, variant) for _, node, variant in found if variant.name in available]
+    missing = {
+        node.op_type: f"{path} uses {node.op_type}, which has no kernel; its body runs instead"
+        for path, node, variant in found
+        if variant.name not in available
+    }
+    if not nodes:
         raise InputError(f"--for: expected operators that have kernels, given {', '.join(sorted(missing))} alone")
     dtypes = set().union(*(_dtypes(node) for node, _ in nodes))
     if not dtypes:
@@ -80,12 +71,22 @@ def select_for(models: Sequence[Path], available: Sequence[str]) -> Selection:
     if "float32" in dtypes:
         dtypes.add("float16")
     return Selection(
-        kernels=tuple(sorted(kernels)),
+        kernels=tuple(sorted({variant.name for _, variant in nodes})),
         dtypes=tuple(dtype for dtype in DTYPES if dtype in dtypes),
         max_width=min(MAX_WIDTH, max(_width(node) for node, _ in nodes)),
         top_k=any(_selects(node, variant) for node, variant in nodes),
         notes=tuple(missing.values()),
     )
+
+
+def _attention_nodes(path: Path) -> Sequence[tuple[ir.Node, Variant]]:
+    from attnexport.graph.inspection import read_model
+    from attnexport.graph.nodes import variant_nodes
+
+    found = variant_nodes(read_model(path).graph)
+    if not found:
+        raise InputError(f"--for: expected nodes of attnexport in {path}, given a model without any")
+    return found
 
 
 def _dtypes(node: ir.Node) -> set[str]:

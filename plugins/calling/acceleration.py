@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from attnexport.plugins.calling.library import Library, load_library
 from attnexport.variants import Variant, all_variants
 
 
+@dataclass
 class _Choice:
     """Which accelerator is in use: chosen, or searched for once."""
 
-    def __init__(self) -> None:
-        self.searched = False
-        self.accelerator: Accelerator | None = None
+    searched: bool = False
+    accelerator: Accelerator | None = None
 
 
 _choice = _Choice()
