@@ -2,6 +2,7 @@
 // its own; weights need no running maximum, and a warp's tile in which nothing is locked skips the second product.
 #include <common/prefix_sums.cuh>
 #include <forward/plan.cuh>
+#include <ssa.cuh>
 
 namespace attnexport {
 namespace {
@@ -14,9 +15,6 @@ constexpr attnexport_input kInputs[] = {{"omega_q", nullptr, 0},    {"omega_k", 
 enum Attribute { kTopKeys, kCausal, kEps };
 constexpr attnexport_attribute kAttributes[] = {
     {"top_k", ATTNEXPORT_INTEGER}, {"causal", ATTNEXPORT_INTEGER}, {"eps", ATTNEXPORT_NUMBER}};
-
-// Whether rows see different keys, so that each has an order parameter of its own.
-__host__ __device__ inline bool order_per_row(const Shape &s) { return s.causal && s.rows > 1; }
 
 constexpr int kOrderKeys = 16;  // keys whose magnitudes a block averages at once
 
@@ -89,42 +87,6 @@ __global__ void write_order_of_row(const T *theta, const float *before, float *o
         order[pair] = sum;
     }
 }
-
-template <class T>
-struct SsaRows {
-    const T *coupling, *alpha;
-    const float *order, *row_norms;
-    float eps;
-};
-
-template <class T, bool kGeneral_>
-struct Ssa : WeightHooks<SsaRows<T>> {
-    static constexpr bool kKeyNorms = true, kGeneral = kGeneral_;
-
-    struct Row {
-        float half_norm, decay, lock, eps;  // -|omega_i|^2 / 2, 4 alpha log2(e), 2 / (K r)^2
-    };
-
-    static __device__ __forceinline__ Row row(const SsaRows<T> &p, const Shape &s, int batch, int head, int i) {
-        const int64_t pair = static_cast<int64_t>(batch) * s.kv_heads + head / (s.heads / s.kv_heads);
-        const float order = p.order[order_per_row(s) ? pair * (s.keys + 1) + visible_count(s, batch, i) : pair];
-        const float lock = widen(p.coupling[0]) * order;
-        const int64_t at = (static_cast<int64_t>(batch) * s.heads + head) * s.rows + i;
-        const float decay = 4.f * kLog2E * widen(p.alpha[head]);
-        return Row{-p.row_norms[at], decay, 2.f / fmaxf(lock * lock, 1e-30f), p.eps};
-    }
-
-    // The product q.k is added to -(|q|^2 + |k|^2) / 2, which makes -D2 / 2.
-    static __device__ __forceinline__ float initial(float norm, const Row &row) { return row.half_norm + norm; }
-
-    static __device__ __forceinline__ float score(float sum, const Row &row) {
-        const float negative = fminf(sum, 0.f);
-        const float inner = fmaf(negative, row.lock, exp2_fast(negative * row.decay));
-        return square_root_fast(fmaxf(inner, 0.f));
-    }
-
-    static __device__ __forceinline__ float normalise(float sum, const Row &row) { return 1.f / (sum + row.eps); }
-};
 
 template <class T>
 struct SsaPlan : ForwardPlan<T, Ssa<T, false>, Ssa<T, true>> {

@@ -79,6 +79,136 @@ struct HlaPairMemory {
     }
 };
 
+template <class Config>
+using PairWeights = Accumulator[Config::kRowTiles][Config::kKeysAtOnce / 8];
+
+// Products over the factors of q.k, for a warp's rows and the keys `part` .. of a tile.
+template <class T, class Config>
+__device__ __forceinline__ void multiply_factors(PairWeights<Config> &weights, const HlaParams<T> &p, uint32_t q_panel,
+                                                 uint32_t k_panel, int part) {
+    constexpr int kRowTiles = Config::kRowTiles, kCols = Config::kKeysAtOnce;
+    constexpr int kBytes = static_cast<int>(sizeof(T));
+    const int lane = threadIdx.x % 32, warp_row = threadIdx.x / 32 * kRowTiles * 16;
+    for (int r = 0; r < p.factors; ++r) {
+        const int stride = HlaPairMemory<Config>::stride(p.widths[r]);
+        PairWeights<Config> dots = {};
+#pragma unroll 1
+        for (int depth = 0; depth < stride - 8; depth += 16) {
+            FragmentA left[kRowTiles];
+#pragma unroll
+            for (int m = 0; m < kRowTiles; ++m)
+                load_matrix_x4(left[m].x, element_address<T>(q_panel, stride, warp_row + m * 16 + lane % 16,
+                                                             depth + lane / 16 * 8));
+#pragma unroll
+            for (int n = 0; n < kCols / 8; n += 2) {
+                uint32_t right[4];
+                const int own_key = part + n * 8 + lane % 8 + lane / 16 * 8;
+                load_matrix_x4(right, element_address<T>(k_panel, stride, own_key, depth + lane / 8 % 2 * 8));
+#pragma unroll
+                for (int m = 0; m < kRowTiles; ++m) {
+                    Mma<T>::multiply(dots[m][n], left[m], FragmentB{{right[0], right[1]}});
+                    Mma<T>::multiply(dots[m][n + 1], left[m], FragmentB{{right[2], right[3]}});
+                }
+            }
+        }
+#pragma unroll
+        for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+            for (int n = 0; n < kCols / 8; ++n)
+#pragma unroll
+                for (int e = 0; e < 4; ++e)
+                    weights[m][n].x[e] = r == 0 ? dots[m][n].x[e] : weights[m][n].x[e] * dots[m][n].x[e];
+        q_panel += static_cast<uint32_t>(Config::kRows * stride * kBytes);
+        k_panel += static_cast<uint32_t>(Config::kKeys * stride * kBytes);
+    }
+}
+
+// Takes the weights of keys that a row does not see, and rescales the sums of rows whose weights have grown too large.
+// `seen` holds how many keys the block's rows see, `first` is the number of the first one here.
+template <class Config>
+__device__ __forceinline__ void follow_weights(HlaOut<Config> &out, PairWeights<Config> &weights, const int *seen,
+                                               int first) {
+    constexpr int kRowTiles = Config::kRowTiles, kCols = Config::kKeysAtOnce;
+    const int lane = threadIdx.x % 32, warp_row = threadIdx.x / 32 * kRowTiles * 16;
+    float largest[kRowTiles][2] = {};
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int keys = seen[warp_row + m * 16 + half * 8 + lane / 4] - (first + lane % 4 * 2);
+#pragma unroll
+            for (int n = 0; n < kCols / 8; ++n)
+#pragma unroll
+                for (int e = 0; e < 2; ++e) {
+                    float &weight = weights[m][n].x[half * 2 + e];
+                    if (n * 8 + e >= keys) weight = 0.f;
+                    largest[m][half] = fmaxf(largest[m][half], fabsf(weight));
+                }
+        }
+    bool grown = false;
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            float &most = largest[m][half];
+            most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+            most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+            grown = grown || most * power_of_two(out.exponents[m][half]) > kWeightGrowth;
+        }
+    if (!__any_sync(0xffffffffu, grown)) return;
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const float most = largest[m][half];
+            if (!(most * power_of_two(out.exponents[m][half]) > kWeightGrowth)) continue;
+            const int exponent = clamp_exponent(-exponent_above(finite_bits(most)));
+            const int change = exponent - out.exponents[m][half];
+            out.rescale(m, half, change, change);
+            out.exponents[m][half] = exponent;
+        }
+}
+
+// Adds the weighted values of the keys `part` .. of a tile, and the weights.
+template <class T, class Config>
+__device__ __forceinline__ void add_weighted(HlaOut<Config> &out, const PairWeights<Config> &weights, uint32_t v_tile,
+                                             int part) {
+    constexpr int kRowTiles = Config::kRowTiles, kCols = Config::kKeysAtOnce;
+    const int lane = threadIdx.x % 32;
+    const uint32_t one = Mma<T>::pack(1.f, 1.f);
+    const FragmentB ones{{lane < 4 ? one : 0u, lane < 4 ? one : 0u}};
+    float scales[kRowTiles][2];
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) scales[m][half] = power_of_two(out.exponents[m][half]);
+#pragma unroll
+    for (int depth = 0; depth < kCols; depth += 16) {
+        FragmentA left[kRowTiles];
+#pragma unroll
+        for (int m = 0; m < kRowTiles; ++m)
+#pragma unroll
+            for (int n = 0; n < 2; ++n) {
+                const float (&x)[4] = weights[m][depth / 8 + n].x;
+                left[m].x[n * 2] = Mma<T>::pack(x[0] * scales[m][0], x[1] * scales[m][0]);
+                left[m].x[n * 2 + 1] = Mma<T>::pack(x[2] * scales[m][1], x[3] * scales[m][1]);
+            }
+#pragma unroll
+        for (int n = 0; n < Config::kValueTiles; n += 2) {
+            uint32_t right[4];
+            load_matrix_x4_transposed(right, element_address<T>(v_tile, HlaPairMemory<Config>::kValueStride,
+                                                                part + depth + lane % 16, n * 8 + lane / 16 * 8));
+#pragma unroll
+            for (int m = 0; m < kRowTiles; ++m) {
+                Mma<T>::multiply(out.x[m][n], left[m], FragmentB{{right[0], right[1]}});
+                Mma<T>::multiply(out.x[m][n + 1], left[m], FragmentB{{right[2], right[3]}});
+            }
+        }
+#pragma unroll
+        for (int m = 0; m < kRowTiles; ++m) Mma<T>::multiply(out.x[m][Config::kValueTiles], left[m], ones);
+    }
+}
+
 template <class T, class Config>
 __device__ __forceinline__ void add_pairs(HlaOut<Config> &out, const HlaParams<T> &p, const HlaRows<T> &rows,
                                           int first_column, KeyRange range, int stages, int *seen,
@@ -86,7 +216,6 @@ __device__ __forceinline__ void add_pairs(HlaOut<Config> &out, const HlaParams<T
     using Memory = HlaPairMemory<Config>;
     constexpr int kRowTiles = Config::kRowTiles, kKeys = Config::kKeys, kCols = Config::kKeysAtOnce;
     constexpr int kBytes = static_cast<int>(sizeof(T));
-    const int lane = threadIdx.x % 32, warp_row = threadIdx.x / 32 * kRowTiles * 16;
     const Shape &shape = p.shape;
     const int64_t first_row = rows.base + rows.first, first_key = static_cast<int64_t>(rows.pair) * shape.keys;
 
@@ -121,8 +250,6 @@ __device__ __forceinline__ void add_pairs(HlaOut<Config> &out, const HlaParams<T
     const int own_seen = min(range.high, rows.visible(static_cast<int>(threadIdx.x)));
     const int most_seen = __reduce_max_sync(0xffffffffu, own_seen);
     seen[threadIdx.x] = own_seen;
-    const uint32_t one = Mma<T>::pack(1.f, 1.f);
-    const FragmentB ones{{lane < 4 ? one : 0u, lane < 4 ? one : 0u}};
 
     load_keys(range.low, 0);
     for (int key = range.low, stage = 0; key < range.high; key += kKeys) {
@@ -132,111 +259,10 @@ __device__ __forceinline__ void add_pairs(HlaOut<Config> &out, const HlaParams<T
         if (more && stages > 1) load_keys(key + kKeys, stage ^ 1);
         const uint32_t k_stage = k_panels + stage * stage_bytes;
         for (int part = 0; part < kKeys && key + part < most_seen; part += kCols) {
-            Accumulator weights[kRowTiles][kCols / 8];
-            uint32_t q_panel = q_panels, k_panel = k_stage;
-            for (int r = 0; r < p.factors; ++r) {
-                const int stride = Memory::stride(p.widths[r]);
-                Accumulator dots[kRowTiles][kCols / 8] = {};
-#pragma unroll 1
-                for (int depth = 0; depth < stride - 8; depth += 16) {
-                    FragmentA left[kRowTiles];
-#pragma unroll
-                    for (int m = 0; m < kRowTiles; ++m)
-                        load_matrix_x4(left[m].x, element_address<T>(q_panel, stride, warp_row + m * 16 + lane % 16,
-                                                                     depth + lane / 16 * 8));
-#pragma unroll
-                    for (int n = 0; n < kCols / 8; n += 2) {
-                        uint32_t right[4];
-                        const int own_key = part + n * 8 + lane % 8 + lane / 16 * 8;
-                        load_matrix_x4(right, element_address<T>(k_panel, stride, own_key, depth + lane / 8 % 2 * 8));
-#pragma unroll
-                        for (int m = 0; m < kRowTiles; ++m) {
-                            Mma<T>::multiply(dots[m][n], left[m], FragmentB{{right[0], right[1]}});
-                            Mma<T>::multiply(dots[m][n + 1], left[m], FragmentB{{right[2], right[3]}});
-                        }
-                    }
-                }
-#pragma unroll
-                for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-                    for (int n = 0; n < kCols / 8; ++n)
-#pragma unroll
-                        for (int e = 0; e < 4; ++e)
-                            weights[m][n].x[e] = r == 0 ? dots[m][n].x[e] : weights[m][n].x[e] * dots[m][n].x[e];
-                q_panel += static_cast<uint32_t>(Config::kRows * stride * kBytes);
-                k_panel += static_cast<uint32_t>(kKeys * stride * kBytes);
-            }
-
-            float largest[kRowTiles][2] = {};
-#pragma unroll
-            for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-                for (int half = 0; half < 2; ++half) {
-                    const int keys = seen[warp_row + m * 16 + half * 8 + lane / 4] - (key + part + lane % 4 * 2);
-#pragma unroll
-                    for (int n = 0; n < kCols / 8; ++n)
-#pragma unroll
-                        for (int e = 0; e < 2; ++e) {
-                            float &weight = weights[m][n].x[half * 2 + e];
-                            if (n * 8 + e >= keys) weight = 0.f;
-                            largest[m][half] = fmaxf(largest[m][half], fabsf(weight));
-                        }
-                }
-            bool grown = false;
-#pragma unroll
-            for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-                for (int half = 0; half < 2; ++half) {
-                    float &most = largest[m][half];
-                    most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
-                    most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
-                    grown = grown || most * power_of_two(out.exponents[m][half]) > kWeightGrowth;
-                }
-            if (__any_sync(0xffffffffu, grown)) {
-#pragma unroll
-                for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-                    for (int half = 0; half < 2; ++half) {
-                        const float most = largest[m][half];
-                        if (!(most * power_of_two(out.exponents[m][half]) > kWeightGrowth)) continue;
-                        const int exponent = clamp_exponent(-exponent_above(finite_bits(most)));
-                        const int change = exponent - out.exponents[m][half];
-                        out.rescale(m, half, change, change);
-                        out.exponents[m][half] = exponent;
-                    }
-            }
-            float scales[kRowTiles][2];
-#pragma unroll
-            for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-                for (int half = 0; half < 2; ++half) scales[m][half] = power_of_two(out.exponents[m][half]);
-
-#pragma unroll
-            for (int depth = 0; depth < kCols; depth += 16) {
-                FragmentA left[kRowTiles];
-#pragma unroll
-                for (int m = 0; m < kRowTiles; ++m)
-#pragma unroll
-                    for (int n = 0; n < 2; ++n) {
-                        const float (&x)[4] = weights[m][depth / 8 + n].x;
-                        left[m].x[n * 2] = Mma<T>::pack(x[0] * scales[m][0], x[1] * scales[m][0]);
-                        left[m].x[n * 2 + 1] = Mma<T>::pack(x[2] * scales[m][1], x[3] * scales[m][1]);
-                    }
-#pragma unroll
-                for (int n = 0; n < Config::kValueTiles; n += 2) {
-                    uint32_t right[4];
-                    load_matrix_x4_transposed(
-                        right, element_address<T>(k_stage + v_offset, Memory::kValueStride, part + depth + lane % 16,
-                                                  n * 8 + lane / 16 * 8));
-#pragma unroll
-                    for (int m = 0; m < kRowTiles; ++m) {
-                        Mma<T>::multiply(out.x[m][n], left[m], FragmentB{{right[0], right[1]}});
-                        Mma<T>::multiply(out.x[m][n + 1], left[m], FragmentB{{right[2], right[3]}});
-                    }
-                }
-#pragma unroll
-                for (int m = 0; m < kRowTiles; ++m) Mma<T>::multiply(out.x[m][Config::kValueTiles], left[m], ones);
-            }
+            PairWeights<Config> weights;
+            multiply_factors<T, Config>(weights, p, q_panels, k_stage, part);
+            follow_weights(out, weights, seen, key + part);
+            add_weighted<T>(out, weights, k_stage + v_offset, part);
         }
         if (stages > 1) {
             stage ^= 1;

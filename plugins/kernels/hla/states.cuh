@@ -32,6 +32,34 @@ __device__ __forceinline__ int lead_place(int key) {
     return key / 16 * 16 + key % 8 / 2 * 4 + key % 16 / 8 * 2 + key % 2;
 }
 
+// Sums of a warp's row tiles: values, and in the last tile's first column weights.
+using HlaStateSums = Accumulator[HlaStates::kWarpTiles][HlaStates::kValues / 8 + 1];
+
+// `to` is the unit's part of p.sums, `first_tile` the warp's.
+template <class T>
+__device__ __forceinline__ void write_state(const HlaParams<T> &p, const HlaStateSums &sums, float *to, int first_tile,
+                                            int first_column) {
+    const int lane = threadIdx.x % 32, width = p.shape.value_width;
+#pragma unroll
+    for (int r = 0; r < HlaStates::kWarpTiles; ++r) {
+        if (first_tile + r >= p.lead * p.last_tiles()) continue;
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const int feature = (first_tile + r) * kLastTile + half * 8 + lane / 4;
+            float *row = to + static_cast<int64_t>(feature) * width;
+#pragma unroll
+            for (int n = 0; n < HlaStates::kValues / 8; ++n) {
+                const int column = first_column + n * 8 + lane % 4 * 2;
+                if (column < width)
+                    *reinterpret_cast<float2 *>(row + column) =
+                        make_float2(sums[r][n].x[half * 2], sums[r][n].x[half * 2 + 1]);
+            }
+            if (first_column == 0 && lane % 4 == 0)
+                to[static_cast<int64_t>(p.features) * width + feature] = sums[r][HlaStates::kValues / 8].x[half * 2];
+        }
+    }
+}
+
 // grid: (row tiles / kTiles * columns / kValues * units, pairs).
 template <class T>
 __global__ __launch_bounds__(HlaStates::kThreads, 2) void hla_states(const HlaParams<T> p) {
@@ -97,7 +125,7 @@ __global__ __launch_bounds__(HlaStates::kThreads, 2) void hla_states(const HlaPa
     }
     const uint32_t one = Mma<T>::pack(1.f, 1.f);
     const FragmentB ones{{lane < 4 ? one : 0u, lane < 4 ? one : 0u}};
-    Accumulator sums[kWarpTiles][kValues / 8 + 1] = {};
+    HlaStateSums sums = {};
 
     LeadRun<T> next_leads = load_leads(range.low);
     load_tiles(range.low, 0);
@@ -142,25 +170,7 @@ __global__ __launch_bounds__(HlaStates::kThreads, 2) void hla_states(const HlaPa
     wait_for_copies<0>();
 
     float *to = p.sums + (static_cast<int64_t>(pair) * p.units() + unit) * p.state_floats();
-#pragma unroll
-    for (int r = 0; r < kWarpTiles; ++r) {
-        const int tile = first_tile + warp * kWarpTiles + r;
-        if (tile >= tiles) continue;
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const int feature = tile * kLastTile + half * 8 + lane / 4;
-            float *row = to + static_cast<int64_t>(feature) * shape.value_width;
-#pragma unroll
-            for (int n = 0; n < kValues / 8; ++n) {
-                const int column = first_column + n * 8 + lane % 4 * 2;
-                if (column < shape.value_width)
-                    *reinterpret_cast<float2 *>(row + column) =
-                        make_float2(sums[r][n].x[half * 2], sums[r][n].x[half * 2 + 1]);
-            }
-            if (first_column == 0 && lane % 4 == 0)
-                to[static_cast<int64_t>(p.features) * shape.value_width + feature] = sums[r][kValues / 8].x[half * 2];
-        }
-    }
+    write_state(p, sums, to, first_tile + warp * kWarpTiles, first_column);
 }
 
 }  // namespace attnexport

@@ -1,7 +1,7 @@
 // The fused forward kernel on Hopper, by its own matrix products, copies and barriers, under the hooks of the portable
 // one.
 //
-// Serves softmax variants whose initial() is the key's norm or nothing and whose score() is the identity, over all keys
+// Serves variants whose initial(norm, row) is the norm, or nothing, plus initial(0, row), over all keys
 // that lengths and causality leave. A block stays on its multiprocessor and takes one tile of rows after the other.
 #pragma once
 
@@ -15,7 +15,7 @@ __global__ void __launch_bounds__(C::kThreads, 1)
     attention_forward(const __grid_constant__ CUtensorMap q, const __grid_constant__ CUtensorMap k,
                       const __grid_constant__ CUtensorMap v, const __grid_constant__ CUtensorMap o,
                       const __grid_constant__ Params<Variant, T> p) {
-    static_assert(Variant::kSoftmax && !Variant::kGeneral && C::kBiases == Variant::kKeyNorms);
+    static_assert(!Variant::kGeneral && C::kBiases == Variant::kKeyNorms);
     unsigned char *memory = dynamic_shared();
     memory += -shared_address(memory) & 1023;
     const Barriers<C> barriers{shared_address(memory) + C::kBarriers};

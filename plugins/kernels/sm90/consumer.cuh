@@ -38,7 +38,7 @@ class Consumer {
         wait_for_products<0>();
         pin(scores);
         release(barriers_.keys_empty(at_.stage));
-        rows.hide_unseen(scores, tile.end - 1);
+        rows.finish_scores(scores, tile.end - 1);
         sums.template weigh<true>(scores, rows, rescale);
         pack_weights<T, C>(weights, scores);
 
@@ -60,7 +60,7 @@ class Consumer {
             wait_for_products<1>();
             pin(scores);
             release(barriers_.keys_empty(at_.stage));
-            rows.hide_unseen(scores, step);
+            rows.finish_scores(scores, step);
             const bool grown = sums.template weigh<false>(scores, rows, rescale);
             wait_for_products<0>();
             pin(out);
@@ -128,11 +128,12 @@ class Consumer {
             const typename Variant::Row state = Rows<Variant, T, C>::state_of(p_, tile, half);
             factor[half] = Variant::normalise(quad_sum(sums.sum[half]), state);
 #pragma unroll
-            for (int at = half * 2; at < C::kWidth / 2; at += 4)
-#pragma unroll
-                for (int e = 0; e < 2; ++e)
-                    added[at + e] =
-                        Variant::addend(state, Variant::value_sum(state, at / 4 * 8 + threadIdx.x % 4 * 2 + e));
+            for (int at = half * 2; at < C::kWidth / 2; at += 4) {
+                const int column = at / 4 * 8 + threadIdx.x % 4 * 2;
+                const bool exists = Variant::kAdds && column < p_.shape.value_width;
+                added[at] = exists ? Variant::addend(state, Variant::value_sum(state, column)) : 0.f;
+                added[at + 1] = exists ? Variant::addend(state, Variant::value_sum(state, column + 1)) : 0.f;
+            }
         }
         if (leads()) wait_for_store_reads();
         sync_warpgroup();

@@ -26,7 +26,7 @@ inline Encode tensor_map_encoder() {
     return found;
 }
 
-// Boxes of 64 columns and `box_rows` rows of a (pairs, rows, width) tensor.
+// Boxes of 64 columns and `box_rows` rows of a (pairs, rows, width) tensor, with zeros where the box is larger.
 template <class T>
 bool describe_tensor(CUtensorMap *map, const T *data, int pairs, int rows, int width, int box_rows) {
     const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(rows),
@@ -44,10 +44,10 @@ int launch_config(const ParamsOf<Variant, T> &forward, const Device &device, cud
     const Shape &s = forward.shape;
     const int pairs = s.batch * s.heads;
     CUtensorMap q, k, v, o;
-    if (!describe_tensor(&q, forward.q, pairs, s.rows, C::kWidth, 64) ||
-        !describe_tensor(&o, forward.out, pairs, s.rows, C::kWidth, 64) ||
-        !describe_tensor(&k, forward.k, s.pairs(), s.keys, C::kWidth, C::kCols) ||
-        !describe_tensor(&v, forward.v, s.pairs(), s.keys, C::kWidth, C::kCols))
+    if (!describe_tensor(&q, forward.q, pairs, s.rows, s.width, 64) ||
+        !describe_tensor(&o, forward.out, pairs, s.rows, s.value_width, 64) ||
+        !describe_tensor(&k, forward.k, s.pairs(), s.keys, s.width, C::kCols) ||
+        !describe_tensor(&v, forward.v, s.pairs(), s.keys, s.value_width, C::kCols))
         return ATTNEXPORT_CUDA_ERROR;
     const auto kernel = attention_forward<Variant, T, C>;
     if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, C::kSharedBytes) != cudaSuccess)
@@ -64,12 +64,15 @@ int launch_config(const ParamsOf<Variant, T> &forward, const Device &device, cud
 template <class Variant, class T>
 int launch_forward(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
     if constexpr (kMaxWidth > 64)
-        if (p.shape.width > 64) return launch_config<Variant, T, Config<128, 2, Variant::kKeyNorms>>(p, device, stream);
-    // Three warpgroups take a sixth less time a row than two, where their tiles are full.
+        if (std::max(p.shape.width, p.shape.value_width) > 64)
+            return launch_config<Variant, T, Config<128, 2, Variant::kKeyNorms>>(p, device, stream);
+    // Three warpgroups take a sixth less time a row than two, where their tiles are full and their registers hold the
+    // rows.
     const auto rows_in = [&](int tile) { return (p.shape.rows + tile - 1) / tile * tile; };
-    return rows_in(128) * 7 <= rows_in(192) * 6
-               ? launch_config<Variant, T, Config<64, 2, Variant::kKeyNorms>>(p, device, stream)
-               : launch_config<Variant, T, Config<64, 3, Variant::kKeyNorms>>(p, device, stream);
+    if constexpr (Variant::kSoftmax)
+        if (rows_in(128) * 7 > rows_in(192) * 6)
+            return launch_config<Variant, T, Config<64, 3, Variant::kKeyNorms>>(p, device, stream);
+    return launch_config<Variant, T, Config<64, 2, Variant::kKeyNorms>>(p, device, stream);
 }
 
 // Opens the way for a variant's 16-bit types, Variant<T>.

@@ -20,7 +20,7 @@ struct Path {
     // Whether the kernel serves a call whose queries are many and whose keys are not split.
     static bool serves(const ParamsOf<Variant, T> &p, const Device &device) {
         const Shape &s = p.shape;
-        const bool has_width = s.width == s.value_width && (s.width == 64 || s.width == 128);
+        const bool has_width = s.width % 8 == 0 && s.value_width % 8 == 0 && s.width <= 128 && s.value_width <= 128;
         return launch != nullptr && device.major == 9 && device.shared_bytes >= kSharedBytes && has_width &&
                s.keys > 0 && s.rows >= 64 && p.splits <= 1 && p.thresholds == nullptr &&
                p.neighbourhood.grid_width == 0;

@@ -67,6 +67,17 @@ struct Rows {
         return Variant::row(p.row_params, p.shape, tile.batch, tile.head, row(p, tile, half));
     }
 
+    // From the products, to which the keys' norms were added, to the scores of what the rows see.
+    __device__ __forceinline__ void finish_scores(float (&scores)[C::kCols / 2], int step) const {
+#pragma unroll
+        for (int i = 0; i < C::kCols / 2; ++i) {
+            const typename Variant::Row &row = state[i / 2 % 2];
+            scores[i] = Variant::score(scores[i] + Variant::initial(0.f, row), row);
+        }
+        hide_unseen(scores, step);
+    }
+
+  private:
     __device__ __forceinline__ void hide_unseen(float (&scores)[C::kCols / 2], int step) const {
         if (step * C::kCols >= whole.low && (step + 1) * C::kCols <= whole.high) return;
         const int first = step * C::kCols + threadIdx.x % 4 * 2;
@@ -87,6 +98,30 @@ struct Sums {
     // Turns scores into weights; returns whether this warp's output must be multiplied by `rescale` before it grows.
     template <bool kFirst, int kScores, class Rows>
     __device__ __forceinline__ bool weigh(float (&scores)[kScores], const Rows &rows, float (&rescale)[2]) {
+        if (kFirst) sum[0] = sum[1] = 0.f;
+        bool grown = false;
+        if constexpr (Variant::kSoftmax) {
+            grown = follow_maximum<kFirst>(scores, rows, rescale);
+            float shift[2];
+#pragma unroll
+            for (int half = 0; half < 2; ++half)
+                shift[half] = maximum[half] == -INFINITY ? 0.f : exponent(maximum, rows, half);
+#pragma unroll
+            for (int i = 0; i < kScores; ++i)
+                scores[i] = exp2_fast(Variant::exponent_minus(scores[i], shift[i / 2 % 2], rows.state[i / 2 % 2]));
+        }
+        float part[2] = {0.f, 0.f};
+#pragma unroll
+        for (int i = 0; i < kScores; ++i) part[i / 2 % 2] += scores[i];
+        sum[0] += part[0];
+        sum[1] += part[1];
+        return grown;
+    }
+
+  private:
+    template <bool kFirst, int kScores, class Rows>
+    __device__ __forceinline__ bool follow_maximum(const float (&scores)[kScores], const Rows &rows,
+                                                   float (&rescale)[2]) {
         float largest[2] = {scores[0], scores[2]};
 #pragma unroll
         for (int i = 0; i < kScores; ++i) largest[i / 2 % 2] = fmaxf(largest[i / 2 % 2], scores[i]);
@@ -96,7 +131,6 @@ struct Sums {
             largest[half] = quad_max(largest[half]);
             if (kFirst) {
                 maximum[half] = largest[half];
-                sum[half] = 0.f;
             } else {
                 largest[half] = fmaxf(maximum[half], largest[half]);
                 grown |= exponent(largest, rows, half) - exponent(maximum, rows, half) > kLargestGrowth;
@@ -112,22 +146,9 @@ struct Sums {
                 sum[half] *= rescale[half];
             }
         }
-        float shift[2], part[2] = {0.f, 0.f};
-#pragma unroll
-        for (int half = 0; half < 2; ++half)
-            shift[half] = maximum[half] == -INFINITY ? 0.f : exponent(maximum, rows, half);
-#pragma unroll
-        for (int i = 0; i < kScores; ++i) {
-            const int half = i / 2 % 2;
-            scores[i] = exp2_fast(Variant::exponent_minus(scores[i], shift[half], rows.state[half]));
-            part[half] += scores[i];
-        }
-        sum[0] += part[0];
-        sum[1] += part[1];
         return grown;
     }
 
-  private:
     template <class Rows>
     static __device__ __forceinline__ float exponent(const float (&scores)[2], const Rows &rows, int half) {
         return Variant::exponent(scores[half], rows.state[half]);

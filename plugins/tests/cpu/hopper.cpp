@@ -49,7 +49,8 @@ void for_pieces(const CUtensorMap &map, uint32_t address, int x, int y, int z, F
     for (int64_t row = 0; row < box.rows; ++row)
         for (int piece = 0; piece < kRowBytes / kPieceBytes; ++piece) {
             const uint32_t at = address + static_cast<uint32_t>(row * kRowBytes + piece * kPieceBytes);
-            const bool inside = y + row < static_cast<int64_t>(box.sizes[1]);
+            const bool inside = y + row < static_cast<int64_t>(box.sizes[1]) &&
+                                x + piece * kPieceBytes / 2 < static_cast<int64_t>(box.sizes[0]);
             unsigned char *tensor =
                 box.data + x * 2 + piece * kPieceBytes + (y + row) * box.strides[0] + z * box.strides[1];
             f(shared_at(*block.current, swizzled(at), kPieceBytes, "cp.async.bulk.tensor"), inside ? tensor : nullptr);

@@ -1,5 +1,6 @@
 // Checks the emulator itself: every operation against plain loops, and that faulty kernels are caught.
 #include <common/platform.cuh>
+#include <sm90/launch.cuh>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,19 +24,6 @@ void expect(bool holds, const char *what) {
     std::printf("FAILED: %s\n", what);
     ++failures;
 }
-
-template <class T>
-T narrow(float value);
-template <>
-__half narrow<__half>(float value) {
-    return __float2half_rn(value);
-}
-template <>
-__nv_bfloat16 narrow<__nv_bfloat16>(float value) {
-    return __float2bfloat16_rn(value);
-}
-float widen(__half value) { return __half2float(value); }
-float widen(__nv_bfloat16 value) { return __bfloat162float(value); }
 
 __device__ void multiply(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half) { mma_half(c, a, b); }
 __device__ void multiply(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __nv_bfloat16) {
@@ -202,6 +190,79 @@ void check_atomics() {
     expect(out[0] == 720 && out[1] == 9 && out[2] == -9, "atomics, grids and blocks of three dimensions");
 }
 
+// s = a b^T and o = s b for two (64, 64) matrices, as the Hopper kernels multiply; the last warp copies and stores.
+template <class T>
+__global__ void group_products(const CUtensorMap a, const CUtensorMap b, float *s, float *o, const CUtensorMap copy) {
+    constexpr uint32_t kTile = 64 * 128, kBarrier = 2 * kTile;
+    const uint32_t base = shared_address(dynamic_shared());
+    if (threadIdx.x == 0) sm90::init_barrier(base + kBarrier, 1);
+    __syncthreads();
+    if (threadIdx.x == 128) {
+        sm90::arrive_expecting(base + kBarrier, 2 * kTile);
+        sm90::copy_box(base, a, base + kBarrier, 0, 0, 0);
+        sm90::copy_box(base + kTile, b, base + kBarrier, 0, 0, 0);
+    }
+    if (threadIdx.x >= 128) {
+        sm90::sync_some(3, 160);
+        if (threadIdx.x == 128) sm90::store_box(copy, base, 0, 0, 0);
+        return;
+    }
+    sm90::wait(base + kBarrier, 0);
+    float scores[32], sums[32] = {};
+    for (int depth = 0; depth < 4; ++depth)
+        sm90::Wgmma<T>::multiply_shared(scores, sm90::matrix(base + depth * 32),
+                                        sm90::matrix(base + kTile + depth * 32), depth > 0);
+    for (int depth = 0; depth < 4; ++depth) {
+        uint32_t left[4];
+        for (int e = 0; e < 4; ++e) left[e] = Mma<T>::pack(scores[depth * 8 + e * 2], scores[depth * 8 + e * 2 + 1]);
+        sm90::Wgmma<T>::multiply_registers(sums, left, sm90::matrix(base + kTile + depth * 16 * 128), true);
+    }
+    sm90::arrive_some(3, 160);
+    for (int i = 0; i < 32; ++i) {
+        const int row = threadIdx.x / 32 * 16 + i / 2 % 2 * 8 + threadIdx.x % 32 / 4;
+        const int at = row * 64 + i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2;
+        s[at] = scores[i];
+        o[at] = sums[i];
+    }
+}
+
+// Of b the last 14 rows are missing, and 8 columns: they are read as zeros.
+template <class T>
+void check_group_products(const char *what) {
+    constexpr int kRows = 50, kWidth = 56;
+    std::vector<T> a(64 * 64), b(kRows * kWidth), copy(64 * 64);
+    for (int i = 0; i < 64 * 64; ++i) a[i] = narrow<T>(static_cast<float>(i * 37 % 5 - 2));
+    for (int i = 0; i < kRows * kWidth; ++i) b[i] = narrow<T>(static_cast<float>(i * 53 % 3 - 1));
+    const auto right = [&](int row, int column) {
+        return row < kRows && column < kWidth ? widen(b[row * kWidth + column]) : 0.f;
+    };
+    std::vector<float> s(64 * 64), o(64 * 64), wanted_s(64 * 64), wanted_o(64 * 64);
+    for (int i = 0; i < 64; ++i)
+        for (int j = 0; j < 64; ++j)
+            for (int k = 0; k < 64; ++k) wanted_s[i * 64 + j] += widen(a[i * 64 + k]) * right(j, k);
+    for (int i = 0; i < 64; ++i)
+        for (int j = 0; j < 64; ++j)
+            for (int k = 0; k < 64; ++k) wanted_o[i * 64 + j] += wanted_s[i * 64 + k] * right(k, j);
+    CUtensorMap a_map, b_map, copy_map;
+    const bool described = sm90::describe_tensor(&a_map, a.data(), 1, 64, 64, 64) &&
+                           sm90::describe_tensor(&b_map, b.data(), 1, kRows, kWidth, 64) &&
+                           sm90::describe_tensor(&copy_map, copy.data(), 1, 64, 64, 64);
+    launch_kernel(group_products<T>, 1, 160, 2 * 64 * 128 + 8, nullptr, a_map, b_map, s.data(), o.data(), copy_map);
+    expect(described && s == wanted_s && o == wanted_o, what);
+    expect(std::memcmp(a.data(), copy.data(), a.size() * sizeof(T)) == 0, "boxes come back as they were");
+}
+
+__global__ void barrier_without_arrivals() {
+    sm90::init_barrier(0, 1);
+    sm90::wait(0, 0);
+}
+
+__global__ void barrier_of_too_many() {
+    sm90::init_barrier(0, 1);
+    sm90::arrive_expecting(0, 16);
+    sm90::arrive(0);
+}
+
 __global__ void empty() {}
 
 void check_refusals() {
@@ -331,6 +392,8 @@ int main() {
     expect(!neighbours_are_right(false), "a missing __syncwarp shows");
     check_copies();
     check_atomics();
+    check_group_products<__half>("half products of a warpgroup");
+    check_group_products<__nv_bfloat16>("bfloat16 products of a warpgroup");
     check_refusals();
     int out = 0;
     alignas(16) const uint32_t source[4] = {};
@@ -342,6 +405,8 @@ int main() {
     expect_end([&] { launch_kernel(copy_left_behind, 1, 32, 512, nullptr, source); }, SIGABRT, "has not waited for");
     expect_end([&] { launch_kernel(write_outside, 1, 32, 512, nullptr, 0); }, SIGSEGV, "memory fault");
     expect_end([&] { launch_kernel(mask_without_lane, 1, 32, 0, nullptr, &out); }, SIGABRT, "does not name the lane");
+    expect_end([&] { launch_kernel(barrier_without_arrivals, 1, 1, 8, nullptr); }, SIGABRT, "too few arrive");
+    expect_end([&] { launch_kernel(barrier_of_too_many, 1, 1, 8, nullptr); }, SIGABRT, "more arrivals at mbarrier");
     time_operations();
     std::printf(failures == 0 ? "ok\n" : "%d failures\n", failures);
     return failures != 0;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,11 +26,21 @@ OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("AffineScaledAttention", {"scale": -0.7}),
     ("KrauseAttention", {}),
     ("KrauseAttention", {"window": 50}),
+    ("SelectiveSynchronizationAttention", {}),
 )
-CASES = [
-    Case(op_type, Sizes(**{**vars(sizes), "width": width, "value_width": width}), options)
-    for (op_type, options), sizes, width in itertools.product(OPTIONS, SIZES, (64, 128))
-]
+
+
+def cases(sizes: tuple[Sizes, ...], widths: tuple[tuple[int, int], ...]) -> list[Case]:
+    """Every operator at these sizes and widths of keys and values."""
+    return [
+        Case(op_type, replace(given, width=width, value_width=value_width), options)
+        for (op_type, options), given, (width, value_width) in itertools.product(OPTIONS, sizes, widths)
+    ]
+
+
+WHOLE = cases(SIZES, ((64, 64), (128, 128)))
+PARTIAL = cases(SIZES[:2], ((24, 40), (72, 16)))
+CALLS = [*itertools.product(WHOLE, DTYPES), *itertools.product(PARTIAL, DTYPES[:1])]
 
 
 @pytest.fixture
@@ -39,15 +50,14 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hopper")
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "dtype"), CALLS, ids=str)
 def test_a_hopper_kernel_is_within_the_error_budget(case: Case, dtype: torch.dtype, emulated_library: Library):
     outcome = hold_to_reference(case, emulated_library.ops[case.op_type], dtype)
     assert outcome.good, f"error {outcome.error:.3g}, allowed {outcome.allowed:.3g}"
 
 
 @pytest.mark.usefixtures("hopper")
-@pytest.mark.parametrize("case", CASES[:2] + CASES[-4:-2], ids=str)
+@pytest.mark.parametrize("case", WHOLE[:2] + PARTIAL[-2:], ids=str)
 def test_the_order_of_warps_does_not_matter(case: Case, emulated_library: Library, monkeypatch: pytest.MonkeyPatch):
     results = []
     for seed in ("1", "2", "3"):
@@ -57,7 +67,7 @@ def test_the_order_of_warps_does_not_matter(case: Case, emulated_library: Librar
     assert torch.equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[-1]], ids=str)
+@pytest.mark.parametrize("case", [WHOLE[0], PARTIAL[-1]], ids=str)
 def test_only_hopper_is_given_them(case: Case, emulated_library: Library, monkeypatch: pytest.MonkeyPatch):
     op, arguments = emulated_library.ops[case.op_type], make_arguments(case, torch.float16)
     portable = run_kernel(op, arguments)
