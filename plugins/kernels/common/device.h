@@ -4,11 +4,21 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <initializer_list>
 
 namespace attnexport {
 
 // Shared memory of a multiprocessor that every block takes beside its own.
 constexpr int kReservedShared = 1024;
+
+// Whether this file is compiled for a compute capability, as 900.
+constexpr bool compiled_for([[maybe_unused]] int capability) {
+#ifdef __CUDA_ARCH_LIST__
+    for (const int compiled : {__CUDA_ARCH_LIST__})
+        if (compiled == capability) return true;
+#endif
+    return false;
+}
 
 struct Device {
     int multiprocessors;
@@ -21,6 +31,9 @@ struct Device {
         if (bytes > static_cast<size_t>(shared_bytes)) return 0;
         return static_cast<int>(shared_bytes_of_multiprocessor / (bytes + kReservedShared));
     }
+
+    // Whether a kernel may begin before the one launched before it has ended: only code for SM 90 waits where it must.
+    bool overlaps_launches() const { return major == 9 && compiled_for(900); }
 
     static Device current() {
         Device device{1, 48 * 1024, 49 * 1024};

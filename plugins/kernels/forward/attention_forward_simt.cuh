@@ -74,11 +74,12 @@ struct SimtSums {
                 }
             }
         }
-        if (!kParts) return;
+        if (kParts) {
 #pragma unroll
-        for (int r = 0; r < kOwnRows; ++r)
+            for (int r = 0; r < kOwnRows; ++r)
 #pragma unroll
-            for (int d = 0; d < kOwnValues; ++d) out[r][d] += part[r][d];
+                for (int d = 0; d < kOwnValues; ++d) out[r][d] += part[r][d];
+        }
     }
 };
 

@@ -93,8 +93,8 @@ template <class Variant, class T>
 cudaError_t launch_combine(const ParamsOf<Variant, T> &p, const Device &device, cudaStream_t stream) {
     const size_t warps = total_rows(p.shape) * combine_warps_per_row(p.shape);
     const dim3 grid(static_cast<unsigned>((warps + kRowWarps - 1) / kRowWarps)), block(kRowWarps * 32);
-    return device.major >= 9 ? launch_behind(combine_splits<Variant, T>, grid, block, 0, stream, p)
-                             : launch_kernel(combine_splits<Variant, T>, grid, block, 0, stream, p);
+    return device.overlaps_launches() ? launch_behind(combine_splits<Variant, T>, grid, block, 0, stream, p)
+                                      : launch_kernel(combine_splits<Variant, T>, grid, block, 0, stream, p);
 }
 
 template <class Variant, class T>
