@@ -36,27 +36,26 @@ class TensorInfo:
 
 
 class Backend(Protocol):
-    """A loaded model file."""
+    """A loaded model file.
 
-    @property
-    def description(self) -> str:
-        """What runs it, as ONNX Runtime 1.31.1 (CPU)."""
+    Attributes:
+        description: what runs it, as ONNX Runtime 1.31.1 (CPU).
+        inputs, outputs: in order; inputs of an engine with the shapes that it takes.
+    """
 
-    @property
-    def inputs(self) -> tuple[TensorInfo, ...]:
-        """The inputs, in order."""
-
-    @property
-    def outputs(self) -> tuple[TensorInfo, ...]:
-        """The outputs, in order."""
+    description: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs, in order."""
+        return tuple(info.name for info in self.inputs)
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the outputs, in order."""
+        return tuple(info.name for info in self.outputs)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Runs the model once. Outputs of bfloat16, which numpy lacks, come as float32.

@@ -86,23 +86,19 @@ class BuiltEngine:
 
 
 class EngineBuilder(Protocol):
-    """A TensorRT that builds engines."""
+    """A TensorRT that builds engines.
 
-    @property
-    def name(self) -> str:
-        """tensorrt, tensorrt_rtx or native."""
+    Attributes:
+        name: tensorrt, tensorrt_rtx or native.
+        product: TensorRT or TensorRT-RTX.
+        version: of the TensorRT it builds with, as 10.3.0.
+        strongly_typed: whether precision is that of the ONNX file, and no option: from TensorRT 10 on.
+    """
 
-    @property
-    def product(self) -> str:
-        """TensorRT or TensorRT-RTX."""
-
-    @property
-    def version(self) -> str:
-        """Of the TensorRT it builds with, as 10.3.0."""
-
-    @property
-    def strongly_typed(self) -> bool:
-        """Whether precision is that of the ONNX file, and no option."""
+    name: str
+    product: str
+    version: str
+    strongly_typed: bool
 
     def survey(self, plugins: Path | None, operators: Sequence[str]) -> Survey | None:
         """What it says of a plugin library and of operators before it parses a file; None where it cannot be asked.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnexport.backends import Arrays, TensorInfo
-from attnexport.backends.building import BuiltEngine, Survey, keep_timing_cache
+from attnexport.backends import Arrays, Backend, TensorInfo
+from attnexport.backends.building import BuiltEngine, EngineBuilder, Survey, keep_timing_cache
 from attnexport.backends.engine_layers import EngineLayers, read_layers
 from attnexport.errors import BackendError, InputError
 from attnexport.plugins.runtime.engine import EngineTensor, Times
@@ -20,7 +20,7 @@ from attnexport.plugins.runtime.request import EngineOptions
 from attnexport.plugins.runtime.runtime import Runtime, find_runtime
 
 
-class NativeBuilder:
+class NativeBuilder(EngineBuilder):
     """Builds engines of the TensorRT of this machine, for its GPU.
 
     Args:
@@ -31,34 +31,17 @@ class NativeBuilder:
         BackendError: no TensorRT that fits it, or an attnrt compiled without NvOnnxParser.h.
     """
 
+    name, product = "native", "TensorRT"
+
     def __init__(self, tensorrt: Path | None = None) -> None:
         runtime = Runtime(find_runtime())
         self._tensorrt = runtime.open_tensorrt(tensorrt)
+        self.version, self.strongly_typed = self._tensorrt.version, self._tensorrt.strongly_typed
         if not runtime.info.onnx_parser:
             raise BackendError(
                 f"{runtime.path}: expected a runtime that builds engines, given one compiled without NvOnnxParser.h; "
                 "attnexport runtime build --parser-include DIR compiles it with that header"
             )
-
-    @property
-    def name(self) -> str:
-        """native."""
-        return "native"
-
-    @property
-    def product(self) -> str:
-        """TensorRT."""
-        return "TensorRT"
-
-    @property
-    def version(self) -> str:
-        """Of TensorRT, as 10.3.0."""
-        return self._tensorrt.version
-
-    @property
-    def strongly_typed(self) -> bool:
-        """Whether precision is that of the ONNX file: from TensorRT 10 on."""
-        return self._tensorrt.strongly_typed
 
     def survey(self, plugins: Path | None, operators: Sequence[str]) -> Survey | None:
         """None: attnrt has no call for it."""
@@ -97,7 +80,7 @@ class NativeBuilder:
             return EngineLayers((), f"the engine's layers are not known: {error}")
 
 
-class NativeBackend:
+class NativeBackend(Backend):
     """An engine on the GPU of this machine.
 
     Args:
@@ -128,32 +111,9 @@ class NativeBackend:
             self._engine = opened.load(path.read_bytes(), plugins, allow_host_code=allow_host_code)
         except BackendError as error:
             raise BackendError(f"{path}: {error}") from None
-        self._description = f"TensorRT {opened.version} through attnrt ({runtime.gpu()})"
-
-    @property
-    def description(self) -> str:
-        """TensorRT, its version and the GPU."""
-        return self._description
-
-    @property
-    def inputs(self) -> tuple[TensorInfo, ...]:
-        """The inputs, in order, with the shapes that the engine takes."""
-        return tuple(_info(tensor) for tensor in self._engine.inputs)
-
-    @property
-    def outputs(self) -> tuple[TensorInfo, ...]:
-        """The outputs, in order."""
-        return tuple(_info(tensor) for tensor in self._engine.outputs)
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the inputs, in order."""
-        return tuple(tensor.name for tensor in self._engine.inputs)
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs, in order."""
-        return tuple(tensor.name for tensor in self._engine.outputs)
+        self.description = f"TensorRT {opened.version} through attnrt ({runtime.gpu()})"
+        self.inputs = tuple(map(_info, self._engine.inputs))
+        self.outputs = tuple(map(_info, self._engine.outputs))
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Runs the engine once. Outputs of bfloat16 come as float32.

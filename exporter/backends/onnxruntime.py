@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from attnexport.backends import Arrays, TensorInfo
+from attnexport.backends import Arrays, Backend, TensorInfo
 from attnexport.backends.onnxruntime_sessions import open_session
 from attnexport.errors import BackendError, first_line
 
@@ -32,7 +32,7 @@ _DTYPES = {
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(Backend):
     """An ONNX file in an ONNX Runtime session.
 
     Args:
@@ -46,10 +46,11 @@ class OnnxRuntimeBackend:
     def __init__(self, path: str | os.PathLike[str], providers: Sequence[str] = (_PROVIDERS["cpu"],)) -> None:
         self.path = Path(path)
         opened = open_session(self.path, providers)
-        self._session, self._reading = opened.session, opened.reading
-        for value in (*self._session.get_inputs(), *self._session.get_outputs()):
-            if value.type not in _DTYPES:
-                raise BackendError(f"{self.path}: {value.name}: expected a tensor of numbers, given {value.type}")
+        self._session = opened.session
+        self.inputs = tuple(self._info(value) for value in self._session.get_inputs())
+        self.outputs = tuple(self._info(value) for value in self._session.get_outputs())
+        provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
+        self.description = f"ONNX Runtime {onnxruntime.__version__} ({', '.join((provider, *opened.reading))})"
 
     @classmethod
     def on_device(cls, path: str | os.PathLike[str], device: str) -> OnnxRuntimeBackend:
@@ -70,32 +71,6 @@ class OnnxRuntimeBackend:
         if provider not in backend._session.get_providers():
             raise BackendError(f"device {device}: {provider} does not load: CUDA's libraries or a GPU are missing")
         return backend
-
-    @property
-    def description(self) -> str:
-        """ONNX Runtime, its version, its first provider, and what is not run as ONNX Runtime would by default."""
-        provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
-        return f"ONNX Runtime {onnxruntime.__version__} ({', '.join((provider, *self._reading))})"
-
-    @property
-    def inputs(self) -> tuple[TensorInfo, ...]:
-        """The inputs, in order."""
-        return tuple(_info(value) for value in self._session.get_inputs())
-
-    @property
-    def outputs(self) -> tuple[TensorInfo, ...]:
-        """The outputs, in order."""
-        return tuple(_info(value) for value in self._session.get_outputs())
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the inputs, in order."""
-        return tuple(value.name for value in self._session.get_inputs())
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs, in order."""
-        return tuple(value.name for value in self._session.get_outputs())
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Runs the model once.
@@ -125,8 +100,9 @@ class OnnxRuntimeBackend:
 
         return {"process, at most": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
-
-def _info(value: Any) -> TensorInfo:
-    """A tensor's facts from ONNX Runtime's, where an unknown size is None or an empty name."""
-    shape = tuple(-1 if size in (None, "") else size for size in value.shape)
-    return TensorInfo(value.name, _DTYPES[value.type], shape)
+    def _info(self, value: Any) -> TensorInfo:
+        """A tensor's facts from ONNX Runtime's, where an unknown size is None or an empty name."""
+        if value.type not in _DTYPES:
+            raise BackendError(f"{self.path}: {value.name}: expected a tensor of numbers, given {value.type}")
+        shape = tuple(-1 if size in (None, "") else size for size in value.shape)
+        return TensorInfo(value.name, _DTYPES[value.type], shape)

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from attnexport.backends.building import BuiltEngine, Creator, Layer, Survey, keep_timing_cache
+from attnexport.backends.building import BuiltEngine, Creator, EngineBuilder, Layer, Survey, keep_timing_cache
 from attnexport.backends.tensorrt_worker import ANSWER, ENGINE, REQUEST, TIMING_CACHE
 from attnexport.errors import BackendError
 from attnexport.plugins.runtime.request import EngineOptions
@@ -27,7 +27,7 @@ _START = (
 )
 
 
-class BindingsBuilder:
+class BindingsBuilder(EngineBuilder):
     """Builds engines in a process of its own, through a module of Python bindings.
 
     Args:
@@ -38,29 +38,11 @@ class BindingsBuilder:
         BackendError: the module is not installed or does not load.
     """
 
+    strongly_typed = True
+
     def __init__(self, module: str, product: str) -> None:
-        self._module, self._product = module, product
-        self._version = version_of(load_bindings(module, product))
-
-    @property
-    def name(self) -> str:
-        """The module's name."""
-        return self._module
-
-    @property
-    def product(self) -> str:
-        """TensorRT or TensorRT-RTX."""
-        return self._product
-
-    @property
-    def version(self) -> str:
-        """Of TensorRT, as 10.3.0."""
-        return self._version
-
-    @property
-    def strongly_typed(self) -> bool:
-        """True: precision is that of the ONNX file."""
-        return True
+        self.name, self.product = module, product
+        self.version = version_of(load_bindings(module, product))
 
     def survey(self, plugins: Path | None, operators: Sequence[str]) -> Survey:
         """Asks for the plugin creators and for the operators that the parser does not take.
@@ -110,17 +92,17 @@ class BindingsBuilder:
     def _ask(self, request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         (folder / REQUEST).write_text(json.dumps(request))
         done = subprocess.run(
-            [sys.executable, "-c", _START, self._module, str(folder)],
+            [sys.executable, "-c", _START, self.name, str(folder)],
             env={**os.environ, **self.environment(folder)},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode != 0:
-            raise BackendError(f"{self._product} {self._version}: its process ended {_ending(done)}")
+            raise BackendError(f"{self.product} {self.version}: its process ended {_ending(done)}")
         answer: dict[str, Any] = json.loads((folder / ANSWER).read_text())
         if "failure" in answer:
-            raise BackendError(f"{self._product} {self._version}: {answer['failure']}")
+            raise BackendError(f"{self.product} {self.version}: {answer['failure']}")
         return answer
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attnexport.backends import Arrays, TensorInfo
+from attnexport.backends import Arrays, Backend, TensorInfo
 from attnexport.backends.tensorrt_bindings import load_bindings, version_of
 from attnexport.errors import BackendError
 from attnexport.plugins.runtime.request import Profile
@@ -18,27 +18,28 @@ from attnexport.plugins.runtime.request import Profile
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
 
 
-class BindingsBackend:
+class BindingsBackend(Backend):
     """An engine on the GPU of this machine.
 
     Args:
         path: the engine.
         module: ``tensorrt`` or ``tensorrt_rtx``.
         product: its name in messages.
-        plugins: the plugin library of its nodes, or None.
-        allow_host_code: run a plugin library that is inside the engine: only for engines you trust.
+        plugins: the plugin library of its nodes. Default: None, the engine carries it or needs none.
+        allow_host_code: run a plugin library that is inside the engine: only for engines you trust. Default: False.
 
     Raises:
         BackendError: no GPU, a library that does not load, or an engine that does not open.
     """
 
-    def __init__(self, path: Path, module: str, product: str, plugins: Path | None, *, allow_host_code: bool) -> None:
+    def __init__(
+        self, path: Path, module: str, product: str, plugins: Path | None = None, *, allow_host_code: bool = False
+    ) -> None:
         self.path = path
         if not torch.cuda.is_available():
             raise BackendError(f"{path}: an engine of {product} runs on a GPU alone, and torch finds none here")
         trt = load_bindings(module, product)
-        self._trt = trt
-        self._description = f"{product} {version_of(trt)} ({torch.cuda.get_device_name()})"
+        self.description = f"{product} {version_of(trt)} ({torch.cuda.get_device_name()})"
         self._logger = trt.Logger(trt.Logger.ERROR)
         self._runtime = trt.Runtime(self._logger)
         if plugins is not None and self._runtime.get_plugin_registry().load_library(str(plugins.absolute())) is None:
@@ -51,33 +52,8 @@ class BindingsBackend:
         self._stream = torch.cuda.Stream()
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         given = {name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT}
-        self._inputs = tuple(self._info(name, is_input=True) for name in names if name in given)
-        self._outputs = tuple(self._info(name, is_input=False) for name in names if name not in given)
-
-    @property
-    def description(self) -> str:
-        """TensorRT, its version and the GPU."""
-        return self._description
-
-    @property
-    def inputs(self) -> tuple[TensorInfo, ...]:
-        """The inputs, in order, with the shapes that the engine takes."""
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorInfo, ...]:
-        """The outputs, in order."""
-        return self._outputs
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the inputs, in order."""
-        return tuple(info.name for info in self._inputs)
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs, in order."""
-        return tuple(info.name for info in self._outputs)
+        self.inputs = tuple(self._info(name, is_input=True) for name in names if name in given)
+        self.outputs = tuple(self._info(name, is_input=False) for name in names if name not in given)
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Runs the engine once. Outputs of bfloat16 come as float32.
@@ -130,12 +106,12 @@ class BindingsBackend:
     def _bind(self, inputs: Arrays) -> dict[str, torch.Tensor]:
         """Puts the inputs and room for the outputs into the GPU's memory and tells the context where they are."""
         tensors: dict[str, torch.Tensor] = {}
-        for info in self._inputs:
+        for info in self.inputs:
             array = np.ascontiguousarray(inputs[info.name])
             tensors[info.name] = torch.from_numpy(array).to("cuda", getattr(torch, info.dtype))
             if not self._context.set_input_shape(info.name, array.shape):
                 raise BackendError(f"{self.path}: input {info.name}: the engine does not take shape {array.shape}")
-        for info in self._outputs:
+        for info in self.outputs:
             shape = tuple(self._context.get_tensor_shape(info.name))
             if any(size < 0 for size in shape):
                 raise BackendError(f"{self.path}: output {info.name}: its shape {shape} depends on the data")

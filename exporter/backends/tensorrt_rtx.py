@@ -1,4 +1,4 @@
-"""TensorRT-RTX: engines built ahead of time, without a GPU, and run on RTX GPUs."""
+"""Builds engines of TensorRT-RTX ahead of time, without a GPU, for RTX GPUs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import os
 from pathlib import Path
 
 from attnexport.backends.tensorrt_bindings import BindingsBuilder
-from attnexport.backends.tensorrt_engine import BindingsBackend
-
-_MODULE, _PRODUCT = "tensorrt_rtx", "TensorRT-RTX"
 
 
 class TensorRtRtxBuilder(BindingsBuilder):
@@ -20,7 +17,7 @@ class TensorRtRtxBuilder(BindingsBuilder):
     """
 
     def __init__(self) -> None:
-        super().__init__(_MODULE, _PRODUCT)
+        super().__init__("tensorrt_rtx", "TensorRT-RTX")
 
     def environment(self, folder: Path) -> dict[str, str]:
         """LD_LIBRARY_PATH with a folder that holds the library under the name that the ONNX parser opens.
@@ -37,19 +34,3 @@ class TensorRtRtxBuilder(BindingsBuilder):
         (folder / "libtensorrt_rtx.so").symlink_to(shipped[0])
         before = os.environ.get("LD_LIBRARY_PATH")
         return {"LD_LIBRARY_PATH": f"{folder}{os.pathsep}{before}" if before else str(folder)}
-
-
-class TensorRtRtxBackend(BindingsBackend):
-    """An engine of TensorRT-RTX on the GPU of this machine.
-
-    Args:
-        path: the engine.
-        plugins: the plugin library of its nodes. Default: None, the engine carries it or needs none.
-        allow_host_code: run a plugin library that is inside the engine: only for engines you trust. Default: False.
-
-    Raises:
-        BackendError: no GPU, another TensorRT, or an engine that does not open.
-    """
-
-    def __init__(self, path: Path, plugins: Path | None = None, *, allow_host_code: bool = False) -> None:
-        super().__init__(path, _MODULE, _PRODUCT, plugins, allow_host_code=allow_host_code)

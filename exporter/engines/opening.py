@@ -77,13 +77,9 @@ def _open_engine(path: Path, manifest: Manifest, plugins: Path | None) -> Backen
         from attnexport.backends.native import NativeBackend
 
         return NativeBackend(path, plugins, allow_host_code=embedded)
-    if backend == "tensorrt_rtx":
-        from attnexport.backends.tensorrt_rtx import TensorRtRtxBackend
+    from attnexport.backends.tensorrt_engine import BindingsBackend
 
-        return TensorRtRtxBackend(path, plugins, allow_host_code=embedded)
-    from attnexport.backends.tensorrt import TensorRtBackend
-
-    return TensorRtBackend(path, plugins, allow_host_code=embedded)
+    return BindingsBackend(path, backend, manifest.builder.product, plugins, allow_host_code=embedded)
 
 
 def _installed_version(backend: str) -> str:
