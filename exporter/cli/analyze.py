@@ -8,7 +8,7 @@ import click
 
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import grouped
+from attnexport.cli.options import PATH, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.files.outputs import check_output, write_json
 
@@ -24,8 +24,8 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tu
 
 
 @click.command(name="analyze")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="An .npz of inputs, or a folder of them.")
+@click.argument("model", type=PATH)
+@click.option("--data", required=True, type=PATH, help="An .npz of inputs, or a folder of them.")
 @click.option("--n", "sizes", default="2,4,8", show_default=True, callback=_sizes, help="Selection sizes.")
 @click.option("--rows", type=click.IntRange(min=1), default=8, show_default=True, help="Query rows a sample.")
 @click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True, help="Samples to read.")

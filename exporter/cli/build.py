@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary
+from attnexport.cli.options import PATH
 from attnexport.files.shapes import shape_text
 
 if TYPE_CHECKING:
@@ -16,20 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command(name="build")
-@click.argument("model", metavar="MODEL.onnx", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The engine to write: an .engine, .plan or .trt.",
-)
+@click.argument("model", metavar="MODEL.onnx", type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="The engine to write: an .engine, .plan or .trt.")
 @click.option("--target", required=True, metavar="NAME", help="The device the engine is for, as rtx-40.")
-@click.option("--plugins", type=click.Path(path_type=Path), metavar="LIB", help="The plugin library. Default: bodies run.")  # fmt: skip  # noqa: E501
+@click.option("--plugins", type=PATH, metavar="LIB", help="The plugin library. Default: bodies run.")  # fmt: skip
 @click.option("--shapes", multiple=True, metavar="X=MIN:OPT:MAX", help="Shapes of an input: x=1x16x64:8x128x64:32x1024x64. Repeatable. Default: the ranges in the file.")  # fmt: skip  # noqa: E501
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), help="Default: what the file holds.")
 @click.option("--embed-plugins", is_flag=True, help="Put the plugin library into the engine.")
-@click.option("--timing-cache", type=click.Path(path_type=Path), metavar="FILE", help="Read if it is there, written afterwards.")  # fmt: skip  # noqa: E501
+@click.option("--timing-cache", type=PATH, metavar="FILE", help="Read if it is there, written afterwards.")  # fmt: skip
 @click.option("--backend", type=click.Choice(["tensorrt", "tensorrt_rtx", "native"]), help="Default: the target's.")
 @debug_option
 @report_errors
@@ -65,16 +60,13 @@ def command(
             backend=backend,
         )
     out().print(_table(output, manifest))
-    for note in manifest.notes:
-        out().print(f"note: {note}")
+    show_notes(manifest.notes)
 
 
 def _table(output: Path, manifest: Manifest) -> Table:
     from attnexport.engines.manifest_json import manifest_path
 
-    table = Table(show_header=False, box=None)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = summary()
     table.add_row("wrote", f"{output}, {manifest.engine_bytes / 2**20:.1f} MiB, and {manifest_path(output)}")
     table.add_row("built by", f"{manifest.builder.product} {manifest.builder.version} in {manifest.seconds:.1f} s")
     table.add_row("target", f"{manifest.target}, SM {' '.join(map(str, manifest.sms))}")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from attnexport.accuracy.inputs.options import InputOptions
-from attnexport.cli.console import debug_option, out, report_errors, say
+from attnexport.cli.console import debug_option, out, report_errors, say, show_notes
 from attnexport.cli.inputs import input_options, progress_bar
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import grouped
+from attnexport.cli.options import PATH, grouped
 from attnexport.cli.reports import ReportOptions, report_options
 from attnexport.cli.untrusted import strangers_in_a_child
 
@@ -24,7 +24,7 @@ _PRECISIONS = click.Choice(["fp64", "fp32", "fp16", "bf16"])
 
 @dataclass(frozen=True)
 class _Options:
-    """What the command line says of the check itself."""
+    """What the command line says of the check itself, by the names that check has for it."""
 
     precision: str | None
     plugins: Path | None
@@ -40,12 +40,12 @@ class _Options:
 
 
 @click.command(name="check")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.argument("contenders", metavar="CONTENDER…", nargs=-1, required=True)
 @input_options
 @click.option("--precision", type=_PRECISIONS, help="Hold contenders to PyTorch at it. Default: each to its own.")
-@click.option("--plugins", type=click.Path(path_type=Path), metavar="LIB", help="The plugin library for engines.")
-@click.option("--budget", type=click.Path(path_type=Path), help="A TOML file of outputs or layers that may err more.")
+@click.option("--plugins", type=PATH, metavar="LIB", help="The plugin library for engines.")
+@click.option("--budget", type=PATH, help="A TOML file of outputs or layers that may err more.")
 @click.option("--metric", "metrics", multiple=True, help="accuracy, top5, perplexity or module:function. Repeatable.")
 @click.option("--max-drop", type=float, help="How much worse than the reference's a contender's metrics may be.")
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Runs of each batch.")
@@ -54,7 +54,7 @@ class _Options:
 @click.option("--rebuild", type=click.IntRange(min=2), metavar="N", help="Build N engines from each ONNX file.")
 @click.option("--target", metavar="NAME", help="The device that --rebuild builds for.")
 @click.option("--shapes", multiple=True, metavar="X=MIN:OPT:MAX", help="Shapes that --rebuild builds for, as build's.")
-@click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="Default: ~/.cache/attnexport/reference.")
+@click.option("--cache", type=PATH, metavar="DIR", help="Default: ~/.cache/attnexport/reference.")
 @click.option("--no-cache", is_flag=True, help="Neither read nor keep the reference's outputs.")
 @click.option("--warn-only", is_flag=True, help="Exit code 0 outside the budget too.")
 @report_options
@@ -100,22 +100,8 @@ def command(
         report = check(
             load(source),
             contenders,
-            data=inputs.data,
-            kinds=inputs.kinds,
-            seeds=inputs.seeds,
-            seed=inputs.seed,
-            longest=inputs.longest,
-            precision=options.precision,
-            plugins=options.plugins,
-            metrics=options.metrics,
-            max_drop=options.max_drop,
-            repeat=options.repeat,
-            budget=options.budget,
-            bisect=options.bisect,
-            hazards=options.hazards,
-            rebuild=options.rebuild,
-            target=options.target,
-            shapes=options.shapes,
+            **vars(inputs),
+            **vars(options),
             cache=None if no_cache else cache or default_folder(),
             progress=progress,
         )
@@ -142,16 +128,13 @@ def _show(report: CheckReport) -> None:
         console.print(f"verdict: {result.verdict}")
         for line in result_lines(result):
             console.print(line)
-        for note in result.notes:
-            console.print(f"note: {note}")
+        show_notes(result.notes)
         if result.bisection is not None:
             console.print(layers_table(result.bisection))
-            for note in result.bisection.notes:
-                console.print(f"note: {note}")
+            show_notes(result.bisection.notes)
     for line in hazard_lines(report):
         console.print(line)
     console.print(inputs_line(report))
     for override in report.overrides:
         console.print(f"budget: {override.name} is allowed {override.allowance}: {override.reason}")
-    for note in report.notes:
-        console.print(f"note: {note}")
+    show_notes(report.notes)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 
-from rich.console import Console
 from rich.text import Text
 
 from attnexport.cli.console import PlainConsole
@@ -16,9 +13,9 @@ from attnexport.printable import printable
 class CompileProgress:
     """A line on stderr for each file that is done; on a terminal also what is being compiled."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._status = console.status("compiling")
+    def __init__(self) -> None:
+        self._console = PlainConsole(file=sys.stderr)
+        self._status = self._console.status("compiling")
         self._running: list[str] = []
 
     def started(self, name: str) -> None:
@@ -41,10 +38,3 @@ class CompileProgress:
 
     def __exit__(self, *_: object) -> None:
         self._status.stop()
-
-
-@contextlib.contextmanager
-def compile_progress() -> Iterator[CompileProgress]:
-    """Progress for a build of this command."""
-    with CompileProgress(PlainConsole(file=sys.stderr)) as progress:
-        yield progress

@@ -9,12 +9,13 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console, RenderableType
 from rich.status import Status
+from rich.table import Table
 from rich.text import Text
 
 from attnexport.errors import AttnexportError
@@ -44,6 +45,28 @@ class PlainConsole(Console):
 def out() -> PlainConsole:
     """The console for results, 140 columns where stdout is no terminal."""
     return PlainConsole(width=None if sys.stdout.isatty() else 140)
+
+
+def summary() -> Table:
+    """A table of what is what, without headings."""
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    return table
+
+
+def titled(title: str, *headings: str) -> Table:
+    """A table under a title, whose cells fold where they are too wide."""
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """What a user should know, a line each."""
+    for note in notes:
+        out().print(f"note: {note}")
 
 
 def say(message: str) -> None:

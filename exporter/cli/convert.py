@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import grouped
+from attnexport.cli.options import PATH, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output
 from attnexport.models.state.choices import REFUSE, STATE_CHOICES
 
 
 @click.command(name="convert")
-@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.argument("model", type=PATH, required=False)
 @click.option("-o", "--output", required=True, type=OUTPUT, help="The ONNX file to write.")
 @model_options
 @click.option("--opset", type=int, help="ONNX opset, 17 to 23. Default: the target's, or 20, or 22 for bfloat16.")
@@ -76,9 +75,7 @@ def command(
             keep_failed=keep_failed,
             unproven=unproven,
         )
-    table = Table(show_header=False, box=None)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = summary()
     table.add_row("wrote", str(result.path))
     if result.data_path is not None:
         table.add_row("weights", str(result.data_path))
@@ -89,5 +86,4 @@ def command(
         table.add_row("ran", text)
     table.add_row("SHA-256", result.sha256)
     out().print(table)
-    for note in result.notes:
-        out().print(f"note: {note}")
+    show_notes(result.notes)

@@ -4,38 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from attnexport.cli.options import PATH, adding
 
-
-def input_options(command: F) -> F:
-    """Adds the options to a command; they are the fields of InputOptions."""
-    for option in (
-        click.option("--longest", type=click.IntRange(min=1), help="Largest dynamic size to generate. Default: 1024."),
-        click.option("--seed", type=click.IntRange(min=0), help="Number of the first generated batch. Default: 0."),
-        click.option(
-            "--seeds",
-            type=click.IntRange(min=1),
-            help="Generated batches of each kind of values. Default: 3.",
-        ),
-        click.option(
-            "--kinds",
-            metavar="KIND,…",
-            help="Kinds of inputs to generate: normal, large, constant, one-hot, varied, length-1, long, minimum, "
-            "middle, maximum. Default: all.",
-        ),
-        click.option(
-            "--data",
-            type=click.Path(path_type=Path),
-            help="An .npz, or a folder of them: arrays by input name, and labels. Or a recorded set.",
-        ),
-    ):
-        command = option(command)
-    return command
+input_options = adding(
+    click.option(
+        "--data", type=PATH, help="An .npz, or a folder of them: arrays by input name, and labels. Or a recorded set."
+    ),
+    click.option(
+        "--kinds",
+        metavar="KIND,…",
+        help="Kinds of inputs to generate: normal, large, constant, one-hot, varied, length-1, long, minimum, "
+        "middle, maximum. Default: all.",
+    ),
+    click.option("--seeds", type=click.IntRange(min=1), help="Generated batches of each kind of values. Default: 3."),
+    click.option("--seed", type=click.IntRange(min=0), help="Number of the first generated batch. Default: 0."),
+    click.option("--longest", type=click.IntRange(min=1), help="Largest dynamic size to generate. Default: 1024."),
+)
+"""The fields of InputOptions."""
 
 
 @contextmanager

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.console import debug_option, out, report_errors, summary, titled
+from attnexport.cli.options import PATH
 
 
 @click.command(name="inspect")
-@click.argument("onnx_file", metavar="OUT.onnx", type=click.Path(path_type=Path))
+@click.argument("onnx_file", metavar="OUT.onnx", type=PATH)
 @debug_option
 @report_errors
 def command(onnx_file: Path) -> None:
@@ -19,30 +19,26 @@ def command(onnx_file: Path) -> None:
     from attnexport.graph.inspection import inspect
 
     facts = inspect(onnx_file)
-    summary = Table(show_header=False, box=None)
-    summary.add_column(style="bold")
-    summary.add_column(overflow="fold")
-    summary.add_row("file", str(facts.path))
-    summary.add_row("size", f"{facts.bytes:,} bytes")
+    shown = summary()
+    shown.add_row("file", str(facts.path))
+    shown.add_row("size", f"{facts.bytes:,} bytes")
     for name in facts.external_data:
-        summary.add_row("weights in", name)
-    summary.add_row("SHA-256", facts.sha256)
-    summary.add_row("opset", f"{facts.opset} (IR version {facts.ir_version})")
-    summary.add_row("precision", facts.precision)
+        shown.add_row("weights in", name)
+    shown.add_row("SHA-256", facts.sha256)
+    shown.add_row("opset", f"{facts.opset} (IR version {facts.ir_version})")
+    shown.add_row("precision", facts.precision)
     for kind, values in (("input", facts.inputs), ("output", facts.outputs)):
         for name, text in values.items():
-            summary.add_row(kind, f"{name}: {text}")
+            shown.add_row(kind, f"{name}: {text}")
     for key, value in facts.metadata.items():
-        summary.add_row(key.replace("_", " "), value)
-    summary.add_row("other nodes", str(facts.other_nodes))
-    out().print(summary)
+        shown.add_row(key.replace("_", " "), value)
+    shown.add_row("other nodes", str(facts.other_nodes))
+    out().print(shown)
 
     if not facts.nodes:
         out().print("No node of attnexport: every operator is a standard one.")
         return
-    table = Table(title="Plugin nodes", title_justify="left")
-    for heading in ("node", "operator", "attributes", "plugin looked up", "body"):
-        table.add_column(heading, overflow="fold")
+    table = titled("Plugin nodes", "node", "operator", "attributes", "plugin looked up", "body")
     for node in facts.nodes:
         attributes = " ".join(f"{name}={value}" for name, value in node.attributes.items())
         plugin = node.plugin or "none: plugin_namespace missing"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from attnexport.cli.console import say
+from attnexport.cli.options import PATH, adding
 from attnexport.cli.untrusted import child_options
 
 if TYPE_CHECKING:
     from attnexport.models.model import Model
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -32,33 +30,27 @@ class ModelOptions:
     trust_pickle: bool
 
 
-def model_options(command: F) -> F:
-    """Adds MODEL's options to a command; they are the fields of ModelOptions, and the child's."""
-    for option in (
-        click.option("--trust-pickle", is_flag=True, help="Unpickle a whole module: it can run any code."),
-        click.option(
-            "--dynamic",
-            multiple=True,
-            metavar="X:0=NAME,…",
-            help="Dynamic dims of an input: x:0=batch,1=2*n[2..256] or x:0=AUTO. Repeatable.",
-        ),
-        click.option(
-            "--inputs",
-            multiple=True,
-            metavar="X=SIZES:DTYPE",
-            help="An example input: x=2x197x384:f32, tokens=2x64:i64[0,96). Repeatable.",
-        ),
-        click.option("--strip-prefix", metavar="PREFIX", help="Take this off the weights' names: module., model."),
-        click.option("--weights-key", metavar="KEY", help="Where in a checkpoint they are: ema, model.state_dict."),
-        click.option(
-            "--weights",
-            type=click.Path(path_type=Path),
-            help="Weights for --model: .pt, .pth (tensors only) or .safetensors.",
-        ),
-        click.option("--model", "factory", metavar="PKG.MODULE:FACTORY", help="Builds the nn.Module."),
-    ):
-        command = option(command)
-    return child_options(command)
+model_options = adding(
+    child_options,
+    click.option("--model", "factory", metavar="PKG.MODULE:FACTORY", help="Builds the nn.Module."),
+    click.option("--weights", type=PATH, help="Weights for --model: .pt, .pth (tensors only) or .safetensors."),
+    click.option("--weights-key", metavar="KEY", help="Where in a checkpoint they are: ema, model.state_dict."),
+    click.option("--strip-prefix", metavar="PREFIX", help="Take this off the weights' names: module., model."),
+    click.option(
+        "--inputs",
+        multiple=True,
+        metavar="X=SIZES:DTYPE",
+        help="An example input: x=2x197x384:f32, tokens=2x64:i64[0,96). Repeatable.",
+    ),
+    click.option(
+        "--dynamic",
+        multiple=True,
+        metavar="X:0=NAME,…",
+        help="Dynamic dims of an input: x:0=batch,1=2*n[2..256] or x:0=AUTO. Repeatable.",
+    ),
+    click.option("--trust-pickle", is_flag=True, help="Unpickle a whole module: it can run any code."),
+)
+"""The fields of ModelOptions, and the child's options."""
 
 
 def load(options: ModelOptions) -> Model:

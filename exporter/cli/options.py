@@ -1,11 +1,27 @@
-"""Options that belong together reach a command as one data class."""
+"""Options that belong together: added to a command at once, and given to it as one data class."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+
+
+def adding(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Adds options to a command, whose help shows them in this order."""
+
+    def decorate(command: F) -> F:
+        return functools.reduce(lambda given, option: option(given), reversed(options), command)
+
+    return decorate
 
 
 def grouped(**groups: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

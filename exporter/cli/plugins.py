@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from attnexport.cli.compile_progress import compile_progress
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.compile_progress import CompileProgress
+from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary, titled
+from attnexport.cli.options import PATH
 
 if TYPE_CHECKING:
     from attnexport.plugins.calling.build_info import BuildInfo
@@ -24,11 +25,11 @@ def command() -> None:
 @command.command(name="build")
 @click.option("--arch", "architectures", type=int, multiple=True, metavar="SM", help="87 for Orin, 90 for Hopper, … Repeatable. Default: the GPU of this machine.")  # fmt: skip  # noqa: E501
 @click.option("--target", metavar="NAME", help="The device the library is for, as jetson-orin-jp6.2, in place of --arch and --api.")  # fmt: skip  # noqa: E501
-@click.option("--for", "models", type=click.Path(path_type=Path), multiple=True, metavar="MODEL.onnx", help="Instantiate only what this model uses. Repeatable.")  # fmt: skip  # noqa: E501
-@click.option("--tensorrt-include", type=click.Path(path_type=Path), metavar="DIR", help="TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.")  # fmt: skip  # noqa: E501
+@click.option("--for", "models", type=PATH, multiple=True, metavar="MODEL.onnx", help="Instantiate only what this model uses. Repeatable.")  # fmt: skip  # noqa: E501
+@click.option("--tensorrt-include", type=PATH, metavar="DIR", help="TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.")  # fmt: skip  # noqa: E501
 @click.option("--api", type=click.Choice(["auto", "v3", "v2", "none"]), default="auto", show_default=True, help="Plugin interface: v3 for TensorRT 10.3 and later and RTX, v2 for 8.x, none for the kernels alone.")  # fmt: skip  # noqa: E501
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Compilers at a time. Default: one a processor.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where the libraries go. Default: ~/.cache/attnexport/plugins, where PyTorch finds them.")  # fmt: skip  # noqa: E501
+@click.option("-o", "--output", type=PATH, metavar="DIR", help="Where the libraries go. Default: ~/.cache/attnexport/plugins, where PyTorch finds them.")  # fmt: skip  # noqa: E501
 @debug_option
 @report_errors
 def build_command(
@@ -55,7 +56,7 @@ def build_command(
     if output is None:
         output = default_folder()
         make_private(output.parent)
-    with compile_progress() as progress:
+    with CompileProgress() as progress:
         result = build(
             output,
             progress=progress,
@@ -75,12 +76,11 @@ def build_command(
         table.add_row(str(library.path), size, seconds, _architectures(result.info))
     out().print(table)
     out().print(f"contents: {_contents(result.info)}")
-    for note in result.notes:
-        out().print(f"note: {note}")
+    show_notes(result.notes)
 
 
 @command.command(name="info")
-@click.argument("library", metavar="LIB", type=click.Path(path_type=Path))
+@click.argument("library", metavar="LIB", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @debug_option
 @report_errors
@@ -95,23 +95,18 @@ def info_command(library: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts.as_dict(), indent=2))
         return
-    summary = Table(show_header=False, box=None)
-    summary.add_column(style="bold")
-    summary.add_column(overflow="fold")
-    summary.add_row("library", str(facts.path))
-    summary.add_row("size", f"{facts.bytes / 2**20:.1f} MiB")
-    summary.add_row("built by", f"attnexport {facts.info.version or '?'}, CUDA {facts.info.cuda or '?'}")
-    summary.add_row("TensorRT headers", facts.info.tensorrt or "none")
-    summary.add_row("plugin interface", facts.info.api or "?")
-    summary.add_row("SM", _architectures(facts.info))
-    summary.add_row("contents", _contents(facts.info))
-    out().print(summary)
-    for note in facts.notes:
-        out().print(f"note: {note}")
+    shown = summary()
+    shown.add_row("library", str(facts.path))
+    shown.add_row("size", f"{facts.bytes / 2**20:.1f} MiB")
+    shown.add_row("built by", f"attnexport {facts.info.version or '?'}, CUDA {facts.info.cuda or '?'}")
+    shown.add_row("TensorRT headers", facts.info.tensorrt or "none")
+    shown.add_row("plugin interface", facts.info.api or "?")
+    shown.add_row("SM", _architectures(facts.info))
+    shown.add_row("contents", _contents(facts.info))
+    out().print(shown)
+    show_notes(facts.notes)
 
-    table = Table(title="Operators", title_justify="left")
-    for heading in ("operator", "inputs", "attributes", "types"):
-        table.add_column(heading, overflow="fold")
+    table = titled("Operators", "operator", "inputs", "attributes", "types")
     for op in facts.ops:
         inputs = (f"{item.name}[]" if item.count_attribute else item.name for item in op.inputs)
         attributes = (f"{item.name}:{item.kind.name.lower()}" for item in op.attributes)

@@ -7,15 +7,15 @@ from pathlib import Path
 import click
 
 from attnexport.accuracy.inputs.options import InputOptions
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.inputs import input_options, progress_bar
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import grouped
+from attnexport.cli.options import PATH, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 
 
 @click.command(name="record")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.option("-o", "--output", type=OUTPUT, required=True, metavar="SET", help="A new folder.")
 @click.option(
     "--precisions",
@@ -44,16 +44,11 @@ def command(source: ModelOptions, inputs: InputOptions, output: Path, precisions
         recorded = record(
             load(source),
             output,
-            data=inputs.data,
-            kinds=inputs.kinds,
-            seeds=inputs.seeds,
-            seed=inputs.seed,
-            longest=inputs.longest,
+            **vars(inputs),
             precisions=wanted,
             progress=progress,
         )
-    for note in recorded.notes:
-        out().print(f"note: {note}")
+    show_notes(recorded.notes)
     for kind in recorded.kinds:
         if kind.left_out:
             out().print(f"note: {kind.name} left out: {kind.left_out}")

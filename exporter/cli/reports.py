@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from attnexport.cli.options import adding
 from attnexport.cli.untrusted import OUTPUT
 from attnexport.errors import InputError
 from attnexport.files.outputs import check_not_same, check_output
 
 if TYPE_CHECKING:
     from attnexport.accuracy.check.results import CheckReport
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,10 @@ class ReportOptions:
             save_report(report, path, name)
 
 
-def report_options(command: F) -> F:
-    """Adds --json, --junit, --markdown and --html; they are the fields of ReportOptions."""
-    for option in (
-        click.option("--html", type=OUTPUT, help="As one HTML page with plots."),
-        click.option("--markdown", type=OUTPUT, help="As Markdown, for a pull request."),
-        click.option("--junit", type=OUTPUT, help="As JUnit XML, a test case an output and contender, for CI."),
-        click.option("--json", type=OUTPUT, help="Write the report here too."),
-    ):
-        command = option(command)
-    return command
+report_options = adding(
+    click.option("--json", type=OUTPUT, help="Write the report here too."),
+    click.option("--junit", type=OUTPUT, help="As JUnit XML, a test case an output and contender, for CI."),
+    click.option("--markdown", type=OUTPUT, help="As Markdown, for a pull request."),
+    click.option("--html", type=OUTPUT, help="As one HTML page with plots."),
+)
+"""The fields of ReportOptions."""

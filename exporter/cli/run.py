@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary
+from attnexport.cli.options import PATH
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output, write_json
 from attnexport.files.shapes import shapes_text
 
 
 @click.command(name="run")
-@click.argument("model", metavar="MODEL.engine|MODEL.onnx", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="An .npz: arrays by input name.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The .npz to write the outputs into.")
+@click.argument("model", metavar="MODEL.engine|MODEL.onnx", type=PATH)
+@click.option("--data", required=True, type=PATH, help="An .npz: arrays by input name.")
+@click.option("-o", "--output", type=PATH, help="The .npz to write the outputs into.")
 @click.option("--time", "repeats", type=click.IntRange(min=1), metavar="N", help="Time N more runs.")
-@click.option("--plugins", type=click.Path(path_type=Path), metavar="LIB", help="The engine's plugin library.")
+@click.option("--plugins", type=PATH, metavar="LIB", help="The engine's plugin library.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="For ONNX files.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the report here too.")
+@click.option("--json", "json_path", type=PATH, help="Write the report here too.")
 @debug_option
 @report_errors
 def command(
@@ -48,9 +48,7 @@ def command(
     report = done.report
     if output is not None:
         done.save(output)
-    table = Table(show_header=False, box=None)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = summary()
     table.add_row("ran by", report.ran_by)
     table.add_row("attention", report.attention)
     table.add_row("precision", report.precision)
@@ -66,7 +64,6 @@ def command(
     if output is not None:
         table.add_row("wrote", str(output))
     out().print(table)
-    for note in report.notes:
-        out().print(f"note: {note}")
+    show_notes(report.notes)
     if json_path is not None:
         write_json(json_path, as_json(report, model=model, data=data))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from attnexport.cli.compile_progress import compile_progress
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.compile_progress import CompileProgress
+from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary
+from attnexport.cli.options import PATH
 
 
 @click.group(name="runtime")
@@ -17,10 +17,10 @@ def command() -> None:
 
 
 @command.command(name="build")
-@click.option("--tensorrt-include", type=click.Path(path_type=Path), metavar="DIR", help="TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.")  # fmt: skip  # noqa: E501
-@click.option("--parser-include", type=click.Path(path_type=Path), metavar="DIR", help="Folder of NvOnnxParser.h. Default: that of TensorRT's headers.")  # fmt: skip  # noqa: E501
+@click.option("--tensorrt-include", type=PATH, metavar="DIR", help="TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.")  # fmt: skip  # noqa: E501
+@click.option("--parser-include", type=PATH, metavar="DIR", help="Folder of NvOnnxParser.h. Default: that of TensorRT's headers.")  # fmt: skip  # noqa: E501
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Compilers at a time. Default: one a processor.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where it goes. Default: ~/.cache/attnexport/runtime, where the backend native finds it.")  # fmt: skip  # noqa: E501
+@click.option("-o", "--output", type=PATH, metavar="DIR", help="Where it goes. Default: ~/.cache/attnexport/runtime, where the backend native finds it.")  # fmt: skip  # noqa: E501
 @debug_option
 @report_errors
 def build_command(
@@ -38,7 +38,7 @@ def build_command(
     if output is None:
         output = cache_folder("runtime")
         make_private(output.parent)
-    with compile_progress() as progress:
+    with CompileProgress() as progress:
         built = build_runtime(
             output,
             progress=progress,
@@ -47,12 +47,11 @@ def build_command(
             jobs=jobs,
         )
     out().print(f"{built.library} and {built.program}, for {built.tensorrt}")
-    for note in built.notes:
-        out().print(f"note: {note}")
+    show_notes(built.notes)
 
 
 @command.command(name="info")
-@click.option("--tensorrt", type=click.Path(path_type=Path), metavar="DIR", help="Folder of libnvinfer.so. Default: $ATTNEXPORT_TENSORRT, else where the loader finds it.")  # fmt: skip  # noqa: E501
+@click.option("--tensorrt", type=PATH, metavar="DIR", help="Folder of libnvinfer.so. Default: $ATTNEXPORT_TENSORRT, else where the loader finds it.")  # fmt: skip  # noqa: E501
 @debug_option
 @report_errors
 def info_command(tensorrt: Path | None) -> None:
@@ -65,15 +64,11 @@ def info_command(tensorrt: Path | None) -> None:
         opened = runtime.open_tensorrt(tensorrt).version
     except BackendError as error:
         opened = f"none: {error}"
-    summary = Table(show_header=False, box=None)
-    summary.add_column(style="bold")
-    summary.add_column(overflow="fold")
-    summary.add_row("library", str(runtime.path))
-    summary.add_row("built by", f"attnexport {runtime.info.version or '?'}, CUDA {runtime.info.cuda}")
-    summary.add_row("TensorRT headers", runtime.info.tensorrt)
-    summary.add_row(
-        "builds engines", "yes" if runtime.info.onnx_parser else "no, it was compiled without NvOnnxParser.h"
-    )
-    summary.add_row("TensorRT", opened)
-    summary.add_row("GPU", runtime.gpu() or "none")
-    out().print(summary)
+    shown = summary()
+    shown.add_row("library", str(runtime.path))
+    shown.add_row("built by", f"attnexport {runtime.info.version or '?'}, CUDA {runtime.info.cuda}")
+    shown.add_row("TensorRT headers", runtime.info.tensorrt)
+    shown.add_row("builds engines", "yes" if runtime.info.onnx_parser else "no, it was compiled without NvOnnxParser.h")
+    shown.add_row("TensorRT", opened)
+    shown.add_row("GPU", runtime.gpu() or "none")
+    out().print(shown)

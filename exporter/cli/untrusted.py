@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import click
 
+from attnexport.cli.options import adding
 from attnexport.errors import InputError
 
 R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Process(enum.Enum):
@@ -44,29 +44,23 @@ class OutputPath(click.Path):
 OUTPUT = OutputPath(path_type=Path)
 
 
-def child_options(command: F) -> F:
-    """Adds the options of the child to a command."""
-    for option in (
-        click.option(
-            "--max-cpu-time",
-            type=click.IntRange(min=1),
-            metavar="SECONDS",
-            help="Processor time that a .pt2 may use. Default: an hour of each processor.",
-        ),
-        click.option(
-            "--max-memory",
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="GIB",
-            help="Memory that a .pt2 may use. Default: three quarters of the machine's.",
-        ),
-        click.option(
-            "--trust-model",
-            is_flag=True,
-            help="For a .pt2 of your own: run it in this process, which may do what you may.",
-        ),
-    ):
-        command = option(command)
-    return command
+child_options = adding(
+    click.option(
+        "--trust-model", is_flag=True, help="For a .pt2 of your own: run it in this process, which may do what you may."
+    ),
+    click.option(
+        "--max-memory",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="GIB",
+        help="Memory that a .pt2 may use. Default: three quarters of the machine's.",
+    ),
+    click.option(
+        "--max-cpu-time",
+        type=click.IntRange(min=1),
+        metavar="SECONDS",
+        help="Processor time that a .pt2 may use. Default: an hour of each processor.",
+    ),
+)
 
 
 def _without_child_options(given: dict[str, Any]) -> dict[str, Any]:

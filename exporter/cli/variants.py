@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.console import debug_option, out, report_errors, titled
 
 
 @click.command(name="variants")
@@ -16,9 +15,7 @@ def command() -> None:
     from attnexport.variants import all_variants
     from attnexport.variants.spec import ONNX_DOMAIN
 
-    table = Table(title="Attention variants", title_justify="left")
-    for heading in ("variant", "formula", "cost per head", "paper", "ONNX operator"):
-        table.add_column(heading, overflow="fold")
+    table = titled("Attention variants", "variant", "formula", "cost per head", "paper", "ONNX operator")
     for variant in all_variants():
         table.add_row(
             f"{variant.title} ({variant.name})",
