@@ -15,7 +15,7 @@ from attnexport.backends import Arrays, Backend, TensorInfo
 from attnexport.backends.building import BuiltEngine, EngineBuilder, Survey, keep_timing_cache
 from attnexport.backends.engine_layers import EngineLayers, read_layers
 from attnexport.errors import BackendError, InputError
-from attnexport.plugins.runtime.engine import EngineTensor, Times
+from attnexport.plugins.runtime.engine import EngineTensor
 from attnexport.plugins.runtime.request import EngineOptions
 from attnexport.plugins.runtime.runtime import Runtime, find_runtime
 
@@ -23,8 +23,7 @@ from attnexport.plugins.runtime.runtime import Runtime, find_runtime
 class NativeBuilder(EngineBuilder):
     """Builds engines of the TensorRT of this machine, for its GPU.
 
-    Args:
-        tensorrt: folder of libnvinfer.so. Default: $ATTNEXPORT_TENSORRT, else wherever the dynamic loader looks.
+    TensorRT is that of $ATTNEXPORT_TENSORRT, else wherever the dynamic loader looks.
 
     Raises:
         InputError: no attnrt.
@@ -33,9 +32,9 @@ class NativeBuilder(EngineBuilder):
 
     name, product = "native", "TensorRT"
 
-    def __init__(self, tensorrt: Path | None = None) -> None:
+    def __init__(self) -> None:
         runtime = Runtime(find_runtime())
-        self._tensorrt = runtime.open_tensorrt(tensorrt)
+        self._tensorrt = runtime.open_tensorrt()
         self.version, self.strongly_typed = self._tensorrt.version, self._tensorrt.strongly_typed
         if not runtime.info.onnx_parser:
             raise BackendError(
@@ -86,7 +85,6 @@ class NativeBackend(Backend):
     Args:
         path: the engine.
         plugins: the plugin library of its nodes. Default: None, the engine carries it or needs none.
-        tensorrt: folder of libnvinfer.so. Default: $ATTNEXPORT_TENSORRT, else wherever the dynamic loader looks.
         allow_host_code: run a plugin library that is inside the engine: only for engines you trust. Default: False.
 
     Raises:
@@ -94,19 +92,12 @@ class NativeBackend(Backend):
         BackendError: no GPU, no TensorRT that fits attnrt, or an engine that does not load.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        plugins: Path | None = None,
-        *,
-        tensorrt: Path | None = None,
-        allow_host_code: bool = False,
-    ) -> None:
+    def __init__(self, path: Path, plugins: Path | None = None, *, allow_host_code: bool = False) -> None:
         self.path = path
         if not path.is_file():
             raise InputError(f"{path}: no such file")
         runtime = Runtime(find_runtime())
-        opened = runtime.open_tensorrt(tensorrt)
+        opened = runtime.open_tensorrt()
         try:
             self._engine = opened.load(path.read_bytes(), plugins, allow_host_code=allow_host_code)
         except BackendError as error:
@@ -125,15 +116,7 @@ class NativeBackend(Backend):
 
     def time(self, inputs: Arrays, repeats: int) -> NDArray[np.float64]:
         """Seconds of each of ``repeats`` runs on the GPU, after a warm-up; copies are not counted."""
-        return self.measure(inputs, repeats).gpu
-
-    def measure(self, inputs: Arrays, repeats: int, *, cuda_graph: bool = False) -> Times:
-        """Times runs on the GPU, as TensorRT's own enqueue, as a call of attnrt and with copies.
-
-        Raises:
-            BackendError: as :meth:`run`.
-        """
-        return self._engine.time(inputs, repeats, cuda_graph=cuda_graph)
+        return self._engine.time(inputs, repeats).gpu
 
     def memory(self) -> Mapping[str, int]:
         """Bytes of the engine file, of the scratch memory that a run needs, and of the GPU's memory after loading."""

@@ -104,17 +104,7 @@ def build(
 
 
 def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
-    """Builds an engine and writes it, with its manifest beside it, or writes nothing.
-
-    Args:
-        model: the ONNX file.
-        output: the engine to write; its name ends in one of ENGINE_SUFFIXES.
-        options: what to build.
-
-    Raises:
-        InputError: what cannot be built, by its cause.
-        BackendError: the builder is not installed or fails, or what it built is not what was asked for.
-    """
+    """Builds an engine as :func:`build` does; ``output`` ends in one of ENGINE_SUFFIXES."""
     _check_outputs(model, output, options)
     target = find_target(options.target)
     builder = builder_for(target, options.backend)

@@ -63,14 +63,7 @@ def unstable_notes(facts: ContenderFacts, output: OutputErrors) -> Iterator[str]
 
 
 def run_failure(facts: ContenderFacts, batch: Batch, shapes: str, error: BackendError) -> Failure:
-    """A batch that the model takes and the contender does not.
-
-    Args:
-        facts: the contender.
-        batch: the inputs.
-        shapes: of the inputs.
-        error: what the backend said.
-    """
+    """A batch, of inputs of these shapes, that the model takes and the contender does not."""
     advice = "convert or build again with these sizes in the declared range"
     return Failure(
         contender=facts.name,

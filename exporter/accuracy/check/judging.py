@@ -16,9 +16,9 @@ from attnexport.accuracy.check.yardsticks import TorchOutputs, Yardsticks
 from attnexport.accuracy.contenders.contenders import Contender, Outputs
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
-from attnexport.accuracy.errors.measures import OutputErrors
+from attnexport.accuracy.errors.measures import OutputErrors, Spread
 from attnexport.accuracy.errors.metrics import MetricMeans, MetricSpec, PredictionCounts
-from attnexport.accuracy.errors.sums import SpreadSums
+from attnexport.accuracy.errors.sums import widened
 from attnexport.accuracy.errors.tallies import ContenderTally
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import BackendError, InputError
@@ -60,7 +60,7 @@ class Judge:
         self._contender, self._plan, self._runs = contender, plan, runs
         self._names = names = runs.model.output_names
         self._tallies: dict[tuple[str, str], ContenderTally] = {}
-        self._spreads = {name: SpreadSums(name) for name in names}
+        self._spreads = {name: Spread(name) for name in names}
         self._metrics = [MetricMeans(metric, plan.max_drop) for metric in plan.metrics]
         self._predictions = PredictionCounts() if plan.predictions else None
         self.suspect: Batch | None = None
@@ -89,7 +89,7 @@ class Judge:
             for name in self._names:
                 self._compare(name, torch.batch, given[name], torch.exact[name])
                 if first is not None:
-                    self._spreads[name].add(first[name], given[name])
+                    self._spreads[name] = widened(self._spreads[name], first[name], given[name])
             first = first or given
         assert first is not None
         self._hold(torch, yardsticks)
@@ -144,7 +144,7 @@ class Judge:
                 *self._failures,
                 *(metric_failure(self.facts, metric) for metric in metrics if not metric.passed),
             ),
-            predictions=None if self._predictions is None else self._predictions.result(),
+            predictions=None if self._predictions is None else self._predictions.found,
             metrics=metrics,
             repeatability=self._repeatability(),
             seconds=sum(self._seconds),
@@ -187,5 +187,4 @@ class Judge:
     def _repeatability(self) -> Repeatability | None:
         if self._plan.repeat == 1:
             return None
-        spreads = tuple(self._spreads[name].result() for name in self._names)
-        return Repeatability(self._plan.repeat, spreads, tuple(self._seconds))
+        return Repeatability(self._plan.repeat, tuple(self._spreads.values()), tuple(self._seconds))

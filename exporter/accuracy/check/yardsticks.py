@@ -10,6 +10,7 @@ import torch
 
 from attnexport.accuracy.check.budget_file import BudgetFile
 from attnexport.accuracy.check.results import DataKind
+from attnexport.accuracy.contenders.cache import digest_of
 from attnexport.accuracy.contenders.contenders import Outputs
 from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
 from attnexport.accuracy.errors.tallies import YardstickTally
@@ -95,7 +96,7 @@ class Yardsticks:
         return outputs
 
     def _exact(self, batch: Batch) -> TorchOutputs:
-        digest = self._runs.digest(batch.tensors)
+        digest = digest_of(batch.tensors)
         exact = self._outputs(batch, REFERENCE, digest)
         _check_finite(exact)
         shapes = shapes_text(zip(self._inputs, (tensor.shape for tensor in batch.tensors), strict=True))
@@ -144,10 +145,7 @@ class Yardsticks:
             tally.add_rounded([values[position] for values in drawn], outputs.exact[name])
 
     def kinds(self, left_out: Mapping[str, str]) -> tuple[DataKind, ...]:
-        """The kinds of inputs that ran or were left out.
-
-        Args:
-            left_out: why, for kinds that the model has no inputs of.
+        """The kinds of inputs that ran or were left out; ``left_out`` says why the model has no inputs of some.
 
         Raises:
             InputError: nothing ran.

@@ -28,13 +28,9 @@ class Contender(Protocol):
         failures: what is wrong with it before it runs.
     """
 
-    failures: tuple[Failure, ...]
-
-    @property
-    def facts(self) -> ContenderFacts: ...
-
-    @property
-    def notes(self) -> tuple[str, ...]: ...
+    facts: ContenderFacts
+    notes: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
     def outputs(self, batch: Batch) -> Outputs:
         """Outputs by the model's names.
@@ -61,7 +57,7 @@ def match_names(kind: str, wanted: tuple[str, ...], given: tuple[str, ...]) -> t
     return dict(zip(wanted, given, strict=True)), [note]
 
 
-class BackendContender:
+class BackendContender(Contender):
     """A model file in a backend.
 
     Args:
@@ -75,8 +71,6 @@ class BackendContender:
     Raises:
         InputError: another number of inputs or outputs than the model's.
     """
-
-    failures: tuple[Failure, ...] = ()
 
     def __init__(self, facts: ContenderFacts, backend: Backend, model: Model) -> None:
         self.facts, self.backend = facts, backend
@@ -105,7 +99,7 @@ class BackendContender:
         return {info.name: fed(as_array(tensor), info) for info, tensor in pairs}
 
 
-class TorchContender:
+class TorchContender(Contender):
     """The model in PyTorch at another precision.
 
     Args:
@@ -114,11 +108,8 @@ class TorchContender:
         precision: what runs, fp64, fp32, fp16 or bf16.
     """
 
-    failures: tuple[Failure, ...] = ()
-
     def __init__(self, facts: ContenderFacts, runs: TorchRuns, precision: str) -> None:
         self.facts, self._runs, self._precision = facts, runs, precision
-        self.notes: tuple[str, ...] = ()
 
     def outputs(self, batch: Batch) -> Outputs:
         """Runs the model once.
@@ -130,7 +121,7 @@ class TorchContender:
         return dict(zip(self._runs.model.output_names, values, strict=True))
 
 
-class RecordedContender:
+class RecordedContender(Contender):
     """Outputs that something else computed, in .npz files named like those of the inputs.
 
     Args:
@@ -139,17 +130,9 @@ class RecordedContender:
         model: the model.
     """
 
-    failures: tuple[Failure, ...] = ()
-
     def __init__(self, facts: ContenderFacts, path: Path, model: Model) -> None:
         self.facts, self._path, self._names = facts, path, model.output_names
-        self._noted: dict[str, None] = {}
         self._open: tuple[Path, Outputs] | None = None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user should know, one sentence each."""
-        return tuple(self._noted)
 
     def outputs(self, batch: Batch) -> Outputs:
         """The rows of this batch.
@@ -168,7 +151,7 @@ class RecordedContender:
             with open_arrays(path) as stored:
                 matched, notes = match_names("output", self._names, tuple(stored))
                 self._open = path, {name: stored[theirs].read() for name, theirs in matched.items()}
-            self._noted.update(dict.fromkeys(notes))
+            self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
         return self._open[1]
 
     def _rows(self, array: NDArray[Any], name: str, batch: Batch) -> NDArray[Any]:

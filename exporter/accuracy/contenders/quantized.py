@@ -13,9 +13,9 @@ from attnexport.accuracy.contenders.contenders import BackendContender, Contende
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.contenders.opening import ENGINE, ORT, ORT_CUDA, ContenderText, Opener
 from attnexport.accuracy.contenders.quantized_files import QuantizedFile, take_apart
+from attnexport.accuracy.contenders.torch_runs import Quantized
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.sizes import Profiles
-from attnexport.backends import Backend
 from attnexport.engines.manifest_json import read_manifest
 from attnexport.engines.opening import open_backend
 from attnexport.errors import InputError
@@ -38,28 +38,6 @@ class Opened:
 
     text: ContenderText
     contender: Contender
-
-
-class Yardstick:
-    """PyTorch with a file's fake quantization: the file with the model's own weights; the plain file proves its graph.
-
-    Args:
-        backend: the yardstick file.
-        model: the model.
-    """
-
-    def __init__(self, backend: Backend, model: Model) -> None:
-        facts = ContenderFacts("yardstick", backend.description, "", "")
-        self._contender = BackendContender(facts, backend, model)
-
-    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Output tensors for the input tensors, both in the program's order.
-
-        Raises:
-            BackendError: it does not run on these inputs.
-        """
-        outputs = self._contender.outputs(Batch("yardstick", tuple(tensors)))
-        return [torch.from_numpy(array) for array in outputs.values()]
 
 
 def open_all(opener: Opener, contenders: Sequence[ContenderText], scratch: Path) -> list[Opened]:
@@ -116,12 +94,22 @@ def _quantized_file(contender: ContenderText) -> Path | None:
 
 def _with_plain(opener: Opener, contender: ContenderText, parts: QuantizedFile) -> list[Opened]:
     plain = ContenderText(f"{contender.text} without Q/DQ", ORT, str(parts.plain))
-    yardstick = Yardstick(open_backend(parts.yardstick), opener.runs.model)
-    floating = precision_of(read_model(parts.plain))
-    precision = opener.runs.hold_to_quantized(parts.precision, sha256(parts.yardstick), yardstick, PRECISIONS[floating])
+    precision = opener.runs.hold_to_quantized(parts.precision, _yardstick(parts, opener.runs.model))
     itself = replace(opener, precision=precision, precision_source="its Q/DQ nodes").open(contender)
     itself.failures = (*itself.failures, *(_failure(contender, fault.name, fault.what) for fault in parts.faults))
     return [Opened(plain, opener.open(plain)), Opened(contender, itself)]
+
+
+def _yardstick(parts: QuantizedFile, model: Model) -> Quantized:
+    """PyTorch with the fake quantization: the file with the model's own weights; the plain file proves its graph."""
+    backend = open_backend(parts.yardstick)
+    contender = BackendContender(ContenderFacts("yardstick", backend.description, "", ""), backend, model)
+
+    def run(tensors: Sequence[Tensor]) -> list[Tensor]:
+        outputs = contender.outputs(Batch("yardstick", tuple(tensors)))
+        return [torch.from_numpy(array) for array in outputs.values()]
+
+    return Quantized(sha256(parts.yardstick), PRECISIONS[precision_of(read_model(parts.plain))], run)
 
 
 def _failure(contender: ContenderText, weight: str, what: str) -> Failure:

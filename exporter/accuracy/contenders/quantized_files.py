@@ -75,12 +75,7 @@ class QuantizedFile:
 
 
 def take_apart(path: Path, held_to: Model, folder: Path) -> QuantizedFile | None:
-    """Makes the two files of a quantized one; None for a file without Q/DQ nodes.
-
-    Args:
-        path: the ONNX file.
-        held_to: the model that it was made from.
-        folder: where the files go.
+    """Makes the two files of a quantized one, in the folder; None for a file without Q/DQ nodes.
 
     Raises:
         InputError: integer operators in place of Q/DQ nodes, or scales that are computed.

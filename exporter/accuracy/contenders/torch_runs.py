@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from attnexport.accuracy.check.budget import relative_floor
-from attnexport.accuracy.contenders.cache import OutputCache, digest_of
+from attnexport.accuracy.contenders.cache import OutputCache
 from attnexport.errors import BackendError, first_line
 from attnexport.files.arrays import as_array
 from attnexport.models.interpreting import Rounding
@@ -22,26 +22,19 @@ from attnexport.models.precisions import PRECISIONS
 REFERENCE = "fp64"
 
 
-class Runner(Protocol):
-    """Runs the model."""
-
-    def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Output tensors for the input tensors, both in the program's order."""
-
-
 @dataclass(frozen=True)
 class Quantized:
     """A precision that a quantized file has.
 
     Attributes:
-        sha256: of the file.
+        sha256: of the file, by which outputs are cached.
         dtype: its floating type.
-        runner: runs the model with the file's fake quantization.
+        run: runs the model with the file's fake quantization: input tensors to output tensors, both in its order.
     """
 
     sha256: str
     dtype: torch.dtype
-    runner: Runner
+    run: Callable[[Sequence[Tensor]], list[Tensor]]
 
 
 def plain_array(tensor: Tensor) -> NDArray[Any]:
@@ -67,21 +60,11 @@ class TorchRuns:
         self._quantized: dict[str, Quantized] = {}
         self.seconds: dict[str, float] = {}
 
-    def hold_to_quantized(self, name: str, sha256: str, runner: Runner, dtype: torch.dtype) -> str:
-        """Takes in a precision that a quantized file has: PyTorch with the file's fake quantization.
-
-        Args:
-            name: as int8.
-            sha256: of the file, by which outputs are cached.
-            runner: runs the model with that quantization.
-            dtype: the file's floating type.
-
-        Returns:
-            The precision's name: ``name``, with a number where another file has it.
-        """
+    def hold_to_quantized(self, name: str, quantized: Quantized) -> str:
+        """Takes in a precision such as int8, and gives its name, with a number where another file has it."""
         taken = [other for other in self._quantized if other.partition(" ")[0] == name]
         unique = f"{name} ({len(taken) + 1})" if taken else name
-        self._quantized[unique] = Quantized(sha256, dtype, runner)
+        self._quantized[unique] = quantized
         return unique
 
     def dtype_of(self, precision: str) -> torch.dtype:
@@ -101,17 +84,13 @@ class TorchRuns:
         held = dtype if precision == self.model.precision else self.dtype_of(precision)
         return relative_floor(self.model.variants, held)
 
-    def digest(self, tensors: Sequence[Tensor]) -> str:
-        """What the cache knows a batch by."""
-        return digest_of(tensors)
-
     def run(self, tensors: Sequence[Tensor], precision: str, digest: str) -> list[NDArray[Any]]:
         """Outputs in order, from the cache where it has them.
 
         Args:
             tensors: in the order of the program's inputs.
             precision: fp64 for the reference, fp32, fp16 or bf16.
-            digest: of the tensors.
+            digest: of the tensors, by which the cache knows them.
 
         Raises:
             BackendError: PyTorch cannot run the model on these inputs.
@@ -141,6 +120,6 @@ class TorchRuns:
 
     def _run(self, tensors: Sequence[Tensor], precision: str) -> list[Tensor]:
         if precision in self._quantized:
-            return self._quantized[precision].runner.run(tensors)
+            return self._quantized[precision].run(tensors)
         exported = precision == self.model.precision and precision != REFERENCE
         return self.model.run(tensors, dtype=None if exported else PRECISIONS[precision])

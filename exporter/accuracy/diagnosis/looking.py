@@ -50,40 +50,38 @@ def look_into(
     diagnosis: Diagnosis,
     overrides: Mapping[str, Override],
 ) -> CheckReport:
-    """The report with everything that was asked for; the arguments are those of the functions below.
+    """The report with everything that was asked for.
+
+    Args:
+        report: of the check.
+        contenders: as they were written, in the report's order.
+        model: the model.
+        batches: inputs.
+        suspects: by name of the contender, a batch on which it was outside its budget.
+        diagnosis: what to look into.
+        overrides: budgets by module path.
 
     Raises:
         InputError: a file that cannot be built.
         BackendError: a copy of a file does not run, a build fails, or an engine does not run on this machine.
     """
     if diagnosis.bisect:
-        report = with_guilty_layers(report, contenders, model, suspects, overrides)
+        report = _with_guilty_layers(report, contenders, model, suspects, overrides)
     if diagnosis.hazards:
-        report = with_hazards(report, model, batches)
+        report = _with_hazards(report, model, batches)
     if diagnosis.build is not None:
-        report = with_rebuilds(report, contenders, model, batches, diagnosis.build, diagnosis.builds)
+        report = _with_rebuilds(report, contenders, model, batches, diagnosis.build, diagnosis.builds)
     return report
 
 
-def with_guilty_layers(
+def _with_guilty_layers(
     report: CheckReport,
     contenders: Sequence[ContenderText],
     model: Model,
     suspects: Mapping[str, Batch],
     overrides: Mapping[str, Override],
 ) -> CheckReport:
-    """The report with the guilty layer of every ONNX file that was outside its budget.
-
-    Args:
-        report: of the check.
-        contenders: as they were written, in the report's order.
-        model: the model.
-        suspects: by name of the contender, a batch on which it was outside.
-        overrides: budgets by module path.
-
-    Raises:
-        BackendError: a copy of the file that gives more outputs does not run.
-    """
+    """The report with the guilty layer of every ONNX file that was outside its budget."""
     results = []
     for contender, result in zip(contenders, report.contenders, strict=True):
         batch = suspects.get(result.facts.name)
@@ -131,7 +129,7 @@ def _bisected(
     return replace(result, bisection=found, failures=(*others, failure))
 
 
-def with_hazards(report: CheckReport, model: Model, batches: Iterable[Batch]) -> CheckReport:
+def _with_hazards(report: CheckReport, model: Model, batches: Iterable[Batch]) -> CheckReport:
     """The report with the figures of every attention layer.
 
     They are measured on the first batch of data, or of the first two kinds of inputs: ordinary and large ones, unless
@@ -145,7 +143,7 @@ def with_hazards(report: CheckReport, model: Model, batches: Iterable[Batch]) ->
     return replace(report, hazards=find_hazards(model, list(first.values())[:_HAZARD_KINDS]))
 
 
-def with_rebuilds(
+def _with_rebuilds(
     report: CheckReport,
     contenders: Sequence[ContenderText],
     model: Model,
@@ -153,12 +151,7 @@ def with_rebuilds(
     options: BuildOptions,
     count: int,
 ) -> CheckReport:
-    """The report with ``count`` engines built from every ONNX file and run on the first batch.
-
-    Raises:
-        InputError: a file that cannot be built.
-        BackendError: a build fails, or an engine does not run on this machine.
-    """
+    """The report with ``count`` engines built from every ONNX file and run on the first batch."""
     (batch,) = itertools.islice(batches, 1)
 
     def open_engine(engine: Path) -> Backend:

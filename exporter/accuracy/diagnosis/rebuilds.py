@@ -12,7 +12,8 @@ import numpy as np
 from attnexport.accuracy.check.findings import Build
 from attnexport.accuracy.contenders.contenders import BackendContender, Outputs
 from attnexport.accuracy.contenders.facts import ContenderFacts
-from attnexport.accuracy.errors.sums import SpreadSums
+from attnexport.accuracy.errors.measures import Spread
+from attnexport.accuracy.errors.sums import widened
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend
 from attnexport.files.outputs import sha256
@@ -56,11 +57,7 @@ def compare_builds(
             engine = BackendContender(ContenderFacts(path.name, backend.description, "", ""), backend, model)
             outputs = engine.outputs(batch)
             first = first or outputs
-            spreads = []
-            for name, values in outputs.items():
-                sums = SpreadSums(name)
-                sums.add(first[name], values)
-                spreads.append(sums.result())
+            spreads = tuple(widened(Spread(name), first[name], values) for name, values in outputs.items())
             run_seconds = float(np.median(backend.time(engine.feeds(batch), TIMED_RUNS)))
-            builds.append(Build(sha256(path), build_seconds, run_seconds, tuple(spreads)))
+            builds.append(Build(sha256(path), build_seconds, run_seconds, spreads))
     return tuple(builds)

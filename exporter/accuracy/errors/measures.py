@@ -121,9 +121,9 @@ class Spread:
     """
 
     output: str
-    largest: float
-    differing: int
-    elements: int
+    largest: float = 0.0
+    differing: int = 0
+    elements: int = 0
 
 
 @dataclass(frozen=True)

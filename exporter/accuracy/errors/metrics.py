@@ -178,11 +178,13 @@ class MetricMeans:
 
 
 class PredictionCounts:
-    """Running agreement of predictions, of the output that the first batch's labels fit."""
+    """Running agreement of predictions, of the output that the first batch's labels fit.
 
-    def __init__(self) -> None:
-        self._output: str | None = None
-        self._compared = self._agreeing = self._labelled = self._right_reference = self._right_contender = 0
+    Attributes:
+        found: what was counted so far, None without an output of scores.
+    """
+
+    found: Predictions | None = None
 
     def add(self, batch: Batch, exact: Outputs, given: Outputs) -> None:
         """Takes in one batch.
@@ -190,27 +192,18 @@ class PredictionCounts:
         Raises:
             InputError: labels that fit no output.
         """
-        candidates = exact if self._output is None else {self._output: exact[self._output]}
-        self._output = scores_output(candidates, batch.labels, batch.source)
-        if self._output is None:
+        labels, found = batch.labels, self.found
+        candidates = exact if found is None else {found.output: exact[found.output]}
+        output = scores_output(candidates, labels, batch.source)
+        if output is None:
             return
-        in_reference, in_contender = exact[self._output].argmax(-1), given[self._output].argmax(-1)
-        self._compared += in_reference.size
-        self._agreeing += int((in_reference == in_contender).sum())
-        if batch.labels is not None:
-            self._labelled += batch.labels.size
-            self._right_reference += int((in_reference == batch.labels).sum())
-            self._right_contender += int((in_contender == batch.labels).sum())
-
-    def result(self) -> Predictions | None:
-        """What was counted, None without an output of scores."""
-        if self._output is None:
-            return None
-        return Predictions(
-            self._output,
-            self._compared,
-            self._agreeing,
-            self._labelled,
-            self._right_reference,
-            self._right_contender,
+        found = found or Predictions(output, 0, 0, 0, 0, 0)
+        reference, contender = exact[output].argmax(-1), given[output].argmax(-1)
+        self.found = Predictions(
+            output,
+            found.compared + reference.size,
+            found.agreeing + int((reference == contender).sum()),
+            found.labelled + (0 if labels is None else labels.size),
+            found.right_reference + (0 if labels is None else int((reference == labels).sum())),
+            found.right_contender + (0 if labels is None else int((contender == labels).sum())),
         )

@@ -90,20 +90,11 @@ class HistogramSums:
         return Histogram(edges, tuple(self._counts[exponent] for exponent in range(first, last + 1)), self._exact)
 
 
-class SpreadSums:
-    """Running spread of one output between a first run and others."""
-
-    def __init__(self, output: str) -> None:
-        self._output = output
-        self._largest = 0.0
-        self._differing = self._elements = 0
-
-    def add(self, first: NDArray[Any], other: NDArray[Any]) -> None:
-        """Takes in one repetition of one batch."""
-        self._elements += first.size
-        self._differing += differing(first, other)
-        self._largest = max(self._largest, largest_distance(first, other))
-
-    def result(self) -> Spread:
-        """What was gathered."""
-        return Spread(self._output, self._largest, self._differing, self._elements)
+def widened(spread: Spread, first: NDArray[Any], other: NDArray[Any]) -> Spread:
+    """The spread with one more repetition of one batch beside the first."""
+    return Spread(
+        spread.output,
+        max(spread.largest, largest_distance(first, other)),
+        spread.differing + differing(first, other),
+        spread.elements + first.size,
+    )

@@ -134,12 +134,7 @@ class ContenderTally:
         self._mismatches = self._elements = 0
 
     def add(self, source: str, given: NDArray[Any], exact: NDArray[Any]) -> None:
-        """Takes in one batch.
-
-        Args:
-            source: the batch, for messages.
-            given, exact: the contender's output and the float64 reference, of equal shapes.
-        """
+        """Takes in one batch: the contender's output and the float64 reference, of equal shapes."""
         self._elements += exact.size
         if exact.dtype.kind != "f":
             self._mismatches += differing(given, exact)
@@ -186,12 +181,7 @@ class ContenderTally:
         )
 
     def result(self, kind: str, yardstick: YardstickTally) -> KindErrors:
-        """The errors beside what is allowed.
-
-        Args:
-            kind: name of the kind.
-            yardstick: PyTorch's errors on the same batches.
-        """
+        """The errors on a kind of inputs beside what PyTorch's errors on the same batches allow."""
         errors = self._errors
         return KindErrors(
             kind=kind,

@@ -9,7 +9,7 @@ from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.accuracy.inputs.generation import LONGEST
 from attnexport.accuracy.inputs.options import InputOptions
-from attnexport.accuracy.inputs.reading_anew import read_data
+from attnexport.accuracy.inputs.reading_anew import ReadAnew
 from attnexport.accuracy.inputs.sizes import Profiles
 from attnexport.accuracy.recorded.manifest_json import is_recorded_set
 from attnexport.errors import InputError
@@ -55,4 +55,4 @@ def chosen_inputs(model: Model, options: InputOptions, engines: Sequence[Profile
     for name, value in {**generating, "--seed": None if is_recorded_set(options.data) else options.seed}.items():
         if value is not None:
             raise InputError(f"{name}: expected without --data, which has its own inputs")
-    return ChosenInputs(read_data(options.data, model, seed=options.seed), None)
+    return ChosenInputs(ReadAnew(options.data, model, options.seed), None)

@@ -92,7 +92,7 @@ def data_batches(model: Model, path: str | os.PathLike[str], *, limit: int | Non
         reader = _Reader(file, model)
         with open_arrays(file) as stored:
             content = reader.content(stored)
-        for batch in reader.batches(content, left):
+        for batch in reader.batches(*content, left):
             yield replace(batch, done=(position + batch.done) / len(files))
             left = None if left is None else left - batch.rows
         if left is not None and left <= 0:
@@ -142,14 +142,6 @@ def _uncut(spec: TensorSpec, given: Sequence[int]) -> tuple[Size, ...]:
 
 
 @dataclass(frozen=True)
-class _Content:
-    """A file's arrays that the program takes: its inputs in their order, and labels."""
-
-    tensors: list[Tensor]
-    labels: NDArray[Any] | None
-
-
-@dataclass(frozen=True)
 class _Reader:
     """Fits one file's arrays to the model's inputs and cuts them into batches."""
 
@@ -161,14 +153,14 @@ class _Reader:
         """The model's inputs."""
         return self.model.inputs
 
-    def content(self, stored: Mapping[str, StoredArray]) -> _Content:
+    def content(self, stored: Mapping[str, StoredArray]) -> tuple[list[Tensor], NDArray[Any] | None]:
         """The inputs and labels of an open file; other arrays are not read."""
         size = _batch_size(self.specs)
-        return _Content([self._fitted(spec, stored, size) for spec in self.specs], self.labels(stored))
+        return [self._fitted(spec, stored, size) for spec in self.specs], self.labels(stored)
 
-    def batches(self, content: _Content, limit: int | None) -> Iterator[Batch]:
+    def batches(self, tensors: list[Tensor], labels: NDArray[Any] | None, limit: int | None) -> Iterator[Batch]:
         """The rows, about ``limit`` of them."""
-        size, tensors = _batch_size(self.specs), content.tensors
+        size = _batch_size(self.specs)
         shared = [bool(spec.shape) and spec.shape[0] == size and not spec.is_state for spec in self.specs]
         named = [(spec.name, len(tensor)) for spec, tensor, cut in zip(self.specs, tensors, shared, strict=True) if cut]
         first, rows = named[0] if named else ("", 1)
@@ -177,7 +169,6 @@ class _Reader:
                 raise InputError(f"{self.file}: input {name}: expected {rows} rows as in {first}, given {given}")
         if rows == 0:
             raise InputError(f"{self.file}: input {first}: expected at least one row (axis 0), given none")
-        labels = content.labels
         if labels is not None and named and (labels.ndim == 0 or len(labels) != rows):
             raise InputError(f"{self.file}: {LABELS}: expected {rows} rows, given {labels.shape} {labels.dtype}")
         for start, stop in self._pieces(size, rows, limit):

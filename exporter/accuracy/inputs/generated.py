@@ -51,7 +51,7 @@ class InputKind:
         """
         state = list(generation.model.initial_state.values())
         for drawn in self._draw(generation):
-            tensors = generation.with_state(drawn, state)
+            tensors = [*drawn[: len(drawn) - len(state)], *state]
             yield tensors
             if self.continues:
                 state = generation.state_after(tensors, len(state))
@@ -216,12 +216,8 @@ def generated_inputs(
     """Inputs of these kinds, the same for the same seed.
 
     Args:
-        model: the model.
+        model, seeds, seed, longest, engines: as Generation has them.
         kinds: which, in order.
-        seeds: batches of each kind of values. Default: 3.
-        seed: of the first. Default: 0.
-        longest: size up to which dynamic dims go, unless the example's is larger. Default: LONGEST.
-        engines: shapes that engines take, which sizes are kept within. Default: none.
 
     Raises:
         InputError: the program carries no example inputs.

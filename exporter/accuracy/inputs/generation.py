@@ -67,10 +67,6 @@ class Generation:
             raise NotApplicable("products of the example's own values come near half's limit")
         return scale
 
-    def with_state(self, tensors: Sequence[Tensor], state: Sequence[Tensor]) -> list[Tensor]:
-        """Inputs whose last ones, the model's buffers, are these."""
-        return [*tensors[: len(tensors) - len(state)], *state]
-
     def state_after(self, tensors: Sequence[Tensor], count: int) -> list[Tensor]:
         """What one call leaves in the model's ``count`` buffers.
 

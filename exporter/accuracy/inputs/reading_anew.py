@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from attnexport.accuracy.inputs.files import Batch, data_batches
@@ -15,26 +14,19 @@ from attnexport.models.model import Model
 
 @dataclass(frozen=True)
 class ReadAnew:
-    """Batches that are read from their files each time that they are iterated.
+    """The batches of a recorded set, or of an .npz or a folder of them, read each time that they are iterated.
 
     Attributes:
-        read: begins to read.
-    """
-
-    read: Callable[[], Iterator[Batch]]
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self.read()
-
-
-def read_data(data: Path, model: Model, *, seed: int | None = None) -> ReadAnew:
-    """The batches of a recorded set, or of an .npz or a folder of them.
-
-    Args:
         data: the set, file or folder.
         model: the model, which a set must be of.
         seed: that a set must be of. Default: None, any.
     """
-    if is_recorded_set(data):
-        return ReadAnew(partial(recorded_batches, data, model, seed=seed))
-    return ReadAnew(partial(data_batches, model, data))
+
+    data: Path
+    model: Model
+    seed: int | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        if is_recorded_set(self.data):
+            return recorded_batches(self.data, self.model, seed=self.seed)
+        return data_batches(self.model, self.data)

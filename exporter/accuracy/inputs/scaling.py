@@ -8,24 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from attnexport.models.interpreting import Call
 from attnexport.models.model import Model
 
 HALF_LIMIT = torch.finfo(torch.float16).max
-
-
-class _Largest:
-    """Notes the largest magnitude that half precision can hold among all values; masks are beyond it."""
-
-    def __init__(self) -> None:
-        self.value = 0.0
-
-    def see(self, call: Call) -> None:
-        """Looks at what an operator gave."""
-        if isinstance(call.value, Tensor) and call.value.is_floating_point():
-            sizes = call.value.abs()
-            held = sizes[sizes <= HALF_LIMIT]
-            self.value = max(self.value, float(held.max()) if held.numel() else 0.0)
 
 
 def is_scalable(tensor: Tensor) -> bool:
@@ -38,6 +23,15 @@ def scaled(tensors: Sequence[Tensor], scale: float) -> list[Tensor]:
     return [tensor * scale if is_scalable(tensor) else tensor for tensor in tensors]
 
 
+def _largest_held(value: object) -> float:
+    """The largest magnitude that half precision can hold; masks are beyond it."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return 0.0
+    sizes = value.abs()
+    held = sizes[sizes <= HALF_LIMIT]
+    return float(held.max()) if held.numel() else 0.0
+
+
 def largest_scale(model: Model, tensors: Sequence[Tensor]) -> float:
     """The largest power of two that keeps squares of all values below half's limit; at most 1 when there is none.
 
@@ -45,10 +39,10 @@ def largest_scale(model: Model, tensors: Sequence[Tensor]) -> float:
     """
 
     def largest_inside(scale: float) -> float:
-        largest, inputs = _Largest(), scaled(tensors, scale)
-        model.run(inputs, dtype=torch.float64, visit=largest.see)
-        given = [float(tensor.abs().max()) for tensor in inputs if is_scalable(tensor)]
-        return max(largest.value, *given, 0.0)
+        inputs = scaled(tensors, scale)
+        sizes = [0.0, *(float(tensor.abs().max()) for tensor in inputs if is_scalable(tensor))]
+        model.run(inputs, dtype=torch.float64, visit=lambda call: sizes.append(_largest_held(call.value)))
+        return max(sizes)
 
     wanted = math.sqrt(HALF_LIMIT)
     exponent = math.floor(math.log2(wanted / max(largest_inside(1.0), 1 / HALF_LIMIT)))

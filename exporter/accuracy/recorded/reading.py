@@ -12,12 +12,7 @@ from attnexport.models.model import Model
 
 
 def recorded_batches(folder: Path, model: Model, *, seed: int | None = None) -> Iterator[Batch]:
-    """The batches of a set, after every file of it was checked.
-
-    Args:
-        folder: the set.
-        model: the model.
-        seed: that the set must be of. Default: None, any.
+    """The batches of a set, after every file of it was checked, and that it is of this seed where one is given.
 
     Raises:
         InputError: a set that was cut off or altered, or is from another model or seed.

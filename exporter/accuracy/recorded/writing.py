@@ -39,13 +39,10 @@ def write_set(
     """Writes inputs, reference outputs, budgets and the script that compares, whole or not at all.
 
     Args:
-        runs: the model in PyTorch.
-        batches: its inputs.
+        runs, batches, left_out, progress: as ``check`` takes them.
         precisions: to give budgets for.
         folder: the set, which must not exist yet.
         seed: of generated inputs. Default: None, for data that the user gave.
-        left_out: why, for kinds of inputs that the model has none of; read at the end. Default: None.
-        progress: called after each batch. Default: None.
 
     Returns:
         The kinds of inputs, those left out too.

@@ -93,10 +93,7 @@ def hazard_lines(report: CheckReport) -> Iterator[str]:
     reached = [hazard for hazard in report.hazards if hazard.reached]
     if report.hazards and not reached:
         yield f"hazards: none of {len(report.hazards)} figures of the attention layers is beyond its limit"
-    for hazard in reached:
-        head = "" if hazard.head is None else f", head {hazard.head}"
-        size = f"{hazard.name} {hazard.value:.4g}, limit {hazard.limit:.4g}"
-        yield f"hazard: {hazard.layer}{head}: {size}: {hazard.meaning}"
+    yield from (f"hazard: {hazard}" for hazard in reached)
 
 
 def _predictions_line(found: Predictions) -> str:

@@ -199,7 +199,7 @@ def test_another_model_input_or_precision_is_another_entry(tmp_path):
         runs = TorchRuns(Model(program), OutputCache(tmp_path))
         for values in (x, x + 1):
             for precision in ("fp64", "bf16"):
-                (given,) = runs.run([values], precision, runs.digest([values]))
+                (given,) = runs.run([values], precision, digest_of([values]))
                 assert np.array_equal(given, values.numpy() * factor)
         assert runs.cache.hits == 0
     assert len(list(tmp_path.glob("*.npz"))) == 8

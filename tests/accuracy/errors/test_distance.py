@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from attnexport.accuracy.errors.distance import differing, distances, largest_distance, relative_l2
-from attnexport.accuracy.errors.sums import ErrorSums, SpreadSums
+from attnexport.accuracy.errors.measures import Spread
+from attnexport.accuracy.errors.sums import ErrorSums, widened
 from attnexport.accuracy.recorded import standalone
 
 NAN, INF = np.nan, np.inf
@@ -47,9 +48,8 @@ def test_nothing_is_near_nothing():
 
 
 def test_a_scalar_output_that_became_nan_is_infinitely_far():
-    spread = SpreadSums("loss")
-    spread.add(np.array(1.0), np.array(NAN))
-    assert (spread.result().largest, spread.result().differing) == (INF, 1)
+    spread = widened(Spread("loss"), np.array(1.0), np.array(NAN))
+    assert (spread.largest, spread.differing) == (INF, 1)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])

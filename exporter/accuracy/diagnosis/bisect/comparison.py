@@ -40,14 +40,8 @@ class Comparison:
     """A file beside its program on one batch. Making one runs the file as it is.
 
     Args:
-        model: the model.
-        path: the ONNX file.
-        external: files that hold its weights, relative to its folder.
-        batch: inputs.
-        open_file: loads a copy of the file, or builds an engine from it.
-        precision: fp32, fp16 or bf16, what PyTorch's own error is measured at; None for the model's own.
-        overrides: budgets by module path.
-        tap_bytes: of the file's tensors that are in memory at once.
+        model, path, batch, open_file, precision, overrides, tap_bytes: as ``bisect`` takes them.
+        external: files that hold the file's weights, relative to its folder.
 
     Attributes:
         outputs: taps of the file's floating outputs, in the program's order.
