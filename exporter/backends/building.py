@@ -106,6 +106,7 @@ class EngineBuilder(Protocol):
         Raises:
             BackendError: the library cannot be loaded.
         """
+        return None
 
     def build(self, model: Path, options: EngineOptions) -> BuiltEngine:
         """Builds an engine of an ONNX file; a strongly typed builder takes the precision from the file.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, Backend, TensorInfo
-from attnexport.backends.building import BuiltEngine, EngineBuilder, Survey, keep_timing_cache
+from attnexport.backends.building import BuiltEngine, EngineBuilder, keep_timing_cache
 from attnexport.backends.engine_layers import EngineLayers, read_layers
 from attnexport.errors import BackendError, InputError
 from attnexport.plugins.runtime.engine import EngineTensor
@@ -41,10 +41,6 @@ class NativeBuilder(EngineBuilder):
                 f"{runtime.path}: expected a runtime that builds engines, given one compiled without NvOnnxParser.h; "
                 "attnexport runtime build --parser-include DIR compiles it with that header"
             )
-
-    def survey(self, plugins: Path | None, operators: Sequence[str]) -> Survey | None:
-        """None: attnrt has no call for it."""
-        return None
 
     def build(self, model: Path, options: EngineOptions) -> BuiltEngine:
         """Builds an engine of an ONNX file. Its float32 is float32: TF32 is off.

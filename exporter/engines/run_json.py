@@ -11,13 +11,7 @@ SCHEMA = "attnexport.run/1"
 
 
 def as_json(report: RunReport, *, model: Path, data: Path) -> dict[str, Any]:
-    """The report in plain types.
-
-    Args:
-        report: what was run.
-        model: the file that ran.
-        data: the .npz of its inputs.
-    """
+    """The report in plain types, beside the file that ran and the .npz of its inputs."""
     return {
         "schema": SCHEMA,
         "model": str(model),

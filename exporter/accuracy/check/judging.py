@@ -47,11 +47,6 @@ class Plan:
 class Judge:
     """Holds one contender to the reference.
 
-    Args:
-        contender: what is judged.
-        plan: how.
-        runs: the model in PyTorch.
-
     Attributes:
         suspect: the first batch that brought an output outside its budget, or None.
     """

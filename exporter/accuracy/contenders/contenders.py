@@ -60,11 +60,6 @@ def match_names(kind: str, wanted: tuple[str, ...], given: tuple[str, ...]) -> t
 class BackendContender(Contender):
     """A model file in a backend.
 
-    Args:
-        facts: what it is.
-        backend: the loaded file.
-        model: the model.
-
     Attributes:
         profiles: shapes that the file takes, by input of the model, for files that are built for some.
 
@@ -100,13 +95,7 @@ class BackendContender(Contender):
 
 
 class TorchContender(Contender):
-    """The model in PyTorch at another precision.
-
-    Args:
-        facts: what it is.
-        runs: the model.
-        precision: what runs, fp64, fp32, fp16 or bf16.
-    """
+    """The model in PyTorch at another precision: fp64, fp32, fp16 or bf16."""
 
     def __init__(self, facts: ContenderFacts, runs: TorchRuns, precision: str) -> None:
         self.facts, self._runs, self._precision = facts, runs, precision
@@ -124,10 +113,7 @@ class TorchContender(Contender):
 class RecordedContender(Contender):
     """Outputs that something else computed, in .npz files named like those of the inputs.
 
-    Args:
-        facts: what it is.
-        path: the folder, or the one file when the inputs are one file.
-        model: the model.
+    ``path`` is their folder, or the one file when the inputs are one file.
     """
 
     def __init__(self, facts: ContenderFacts, path: Path, model: Model) -> None:

@@ -43,12 +43,8 @@ class Opened:
 def open_all(opener: Opener, contenders: Sequence[ContenderText], scratch: Path) -> list[Opened]:
     """The contenders, ready to run; before a quantized one its plain file, which is held to its floating precision.
 
-    With a precision that the user chose, quantized files are contenders like all others.
-
-    Args:
-        opener: opens each.
-        contenders: as they were written.
-        scratch: a folder for the files that are made, which must last as long as the contenders.
+    With a precision that the user chose, quantized files are contenders like all others. Files that are made go to the
+    folder ``scratch``, which must last as long as the contenders.
 
     Raises:
         InputError: no such file, inputs and outputs that are not the model's, integer operators in place of Q/DQ nodes,

@@ -45,13 +45,9 @@ def plain_array(tensor: Tensor) -> NDArray[Any]:
 class TorchRuns:
     """Runs a model at any precision, at its own as it was exported, and keeps the outputs in a cache.
 
-    Args:
-        model: the model.
-        cache: where outputs are kept. Default: None, nowhere.
-
     Attributes:
         model: the model.
-        cache: where outputs are kept.
+        cache: where outputs are kept. Default: nowhere.
         seconds: that runs took, by precision.
     """
 

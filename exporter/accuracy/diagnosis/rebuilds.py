@@ -29,14 +29,7 @@ def compare_builds(
     batch: Batch,
     count: int,
 ) -> tuple[Build, ...]:
-    """Builds an engine ``count`` times and runs every build on one batch.
-
-    Args:
-        model: the model.
-        build: builds an engine and writes it to the path.
-        open_engine: opens it.
-        batch: the inputs.
-        count: how many builds.
+    """Builds an engine ``count`` times, each to another path, and runs every build on one batch.
 
     Returns:
         One entry a build, with how far its outputs are from the first build's.

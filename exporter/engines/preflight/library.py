@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
 from attnexport.plugins.calling.build_info import BuildInfo
+from attnexport.plugins.calling.library import Library
+from attnexport.targets import Target
 
 _JETSON = (87, 101, 110)
 
@@ -22,42 +24,40 @@ def check_library(draft: Draft) -> list[str]:
     """
     if draft.library is None:
         return []
-    _check_interface(draft)
-    return _check_architectures(draft)
+    _check_interface(draft, draft.library)
+    return _check_architectures(draft.target, draft.library)
 
 
-def _check_interface(draft: Draft) -> None:
-    assert draft.library is not None
-    wanted, given = draft.limits.plugin_api, draft.library.info.api
+def _check_interface(draft: Draft, library: Library) -> None:
+    wanted, given = draft.limits.plugin_api, library.info.api
     if wanted is None:
         raise InputError(f"--plugins: target {draft.target.name} runs none of the plugins: leave --plugins away")
     if given is not None and given != wanted:
         option = f"--target {draft.target.name}" if wanted == draft.target.plugin_api else f"--api {wanted}"
         raise InputError(
-            f"{draft.library.path}: expected plugin interface {wanted} for {draft.limits.product}, given {given}: "
+            f"{library.path}: expected plugin interface {wanted} for {draft.limits.product}, given {given}: "
             f"build it with attnexport plugins build {option}"
         )
 
 
-def _check_architectures(draft: Draft) -> list[str]:
-    assert draft.library is not None
-    info = draft.library.info
+def _check_architectures(target: Target, library: Library) -> list[str]:
+    info = library.info
     if not info.architectures:
-        return [f"{draft.library.path} does not say which GPUs it has code for"]
-    for sm in draft.target.sms:
+        return [f"{library.path} does not say which GPUs it has code for"]
+    for sm in target.sms:
         if not _has_code(info.architectures, sm) and not _has_ptx(info, sm):
             have = " ".join(map(str, info.architectures))
             ptx = "" if info.ptx is None else f" and PTX {info.ptx}"
             raise InputError(
-                f"{draft.library.path}: expected code for SM {sm} of target {draft.target.name}, given {have}{ptx}: "
-                f"build it with attnexport plugins build --target {draft.target.name}"
+                f"{library.path}: expected code for SM {sm} of target {target.name}, given {have}{ptx}: "
+                f"build it with attnexport plugins build --target {target.name}"
             )
-    late = [str(sm) for sm in draft.target.sms if not _has_code(info.architectures, sm)]
+    late = [str(sm) for sm in target.sms if not _has_code(info.architectures, sm)]
     if not late:
         return []
     return [
-        f"because of target {draft.target.name}: SM {' '.join(late)} runs the library's PTX {info.ptx}, compiled when "
-        f"the engine is first loaded; attnexport plugins build --target {draft.target.name} avoids that"
+        f"because of target {target.name}: SM {' '.join(late)} runs the library's PTX {info.ptx}, compiled when "
+        f"the engine is first loaded; attnexport plugins build --target {target.name} avoids that"
     ]
 
 

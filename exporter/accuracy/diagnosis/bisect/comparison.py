@@ -17,7 +17,7 @@ from attnexport.accuracy.check.findings import LayerError
 from attnexport.accuracy.check.yardsticks import DRAWS
 from attnexport.accuracy.contenders.contenders import match_names
 from attnexport.accuracy.contenders.torch_runs import plain_array
-from attnexport.accuracy.diagnosis.bisect.errors import largest_difference, layer_error
+from attnexport.accuracy.diagnosis.bisect.errors import finite_errors, layer_error
 from attnexport.accuracy.diagnosis.bisect.tapped_files import TensorStore, scratch_folder, tapped_copy
 from attnexport.accuracy.diagnosis.bisect.taps import Tap, tap_at
 from attnexport.accuracy.diagnosis.bisect.values_inside import VisitValue, visit_values
@@ -128,7 +128,8 @@ class Comparison:
                 self._visit(nodes, keep, rounding=Rounding(PRECISIONS[self._precision], seed))
 
             def compare(node: str, exact: Tensor) -> None:
-                moved[node] = max(largest_difference(store.take(f"{node} {seed}"), exact) for seed in range(DRAWS))
+                errors = [finite_errors(store.take(f"{node} {seed}"), exact) for seed in range(DRAWS)]
+                moved[node] = max(error.largest_error for error in errors)
 
             self._visit(nodes, compare, dtype=torch.float64)
         return moved

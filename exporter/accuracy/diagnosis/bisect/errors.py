@@ -37,7 +37,7 @@ def layer_error(
     if given.shape != plain.shape:
         wrong = f"expected shape {plain.shape}, given {given.shape}"
         return LayerError(tap.module, tap.op, tap.tensor, np.inf, np.inf, Budget(0.0, 0.0), wrong_shape=wrong)
-    ours, torchs = _errors(given, exact), _errors(plain, exact)
+    ours, torchs = finite_errors(given, exact), finite_errors(plain, exact)
     return LayerError(
         layer=tap.module,
         op=tap.op,
@@ -49,12 +49,7 @@ def layer_error(
     )
 
 
-def largest_difference(given: NDArray[Any], exact: torch.Tensor) -> float:
-    """Largest absolute difference where both are finite."""
-    return _errors(given, exact).largest_error
-
-
-def _errors(given: NDArray[Any], exact: torch.Tensor) -> ErrorSums:
+def finite_errors(given: NDArray[Any], exact: torch.Tensor) -> ErrorSums:
     """Errors where the exact value is finite."""
     sums, flat = ErrorSums(), exact.detach().reshape(-1)
     for start in range(0, flat.numel(), _CHUNK):

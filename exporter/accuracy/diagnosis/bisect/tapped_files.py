@@ -63,11 +63,7 @@ def _link(source: Path, target: Path, name: str) -> None:
 
 
 class TensorStore:
-    """Arrays on disk, so that many can be kept and one is in memory at a time.
-
-    Args:
-        folder: where they go.
-    """
+    """Arrays in files of a folder, so that many can be kept and one is in memory at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
