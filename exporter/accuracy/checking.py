@@ -119,7 +119,7 @@ def check(
         budget=_budget_file(held, budget),
     )
     opener = Opener(TorchRuns(held, OutputCache(_path(cache))), precision, _path(plugins))
-    return _checked(opener, wanted, inputs, plan, diagnosis, progress or _silent)
+    return _checked(opener, wanted, inputs, plan, diagnosis, progress or (lambda step, done: None))
 
 
 def _checked(
@@ -152,10 +152,6 @@ def _checked(
 
 def _path(path: str | os.PathLike[str] | None) -> Path | None:
     return None if path is None else Path(path)
-
-
-def _silent(stage: str, done: float) -> None:
-    """Shows nothing."""
 
 
 def refuse_unfit_options(

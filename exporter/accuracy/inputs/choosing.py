@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from attnexport.accuracy.inputs.files import Batch
+from attnexport.accuracy.inputs.files import Batch, data_batches
 from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.accuracy.inputs.generation import LONGEST
 from attnexport.accuracy.inputs.options import InputOptions
-from attnexport.accuracy.inputs.reading_anew import ReadAnew
 from attnexport.accuracy.inputs.sizes import Profiles
 from attnexport.accuracy.recorded.manifest_json import is_recorded_set
+from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.errors import InputError
 from attnexport.models.model import Model
 
 SEEDS = 3
 """Generated batches of each kind of values."""
+
+
+@dataclass(frozen=True)
+class ReadAnew:
+    """The batches of a recorded set, or of an .npz or a folder of them, read each time that they are iterated.
+
+    Attributes:
+        data: the set, file or folder.
+        model: the model, which a set must be of.
+        seed: that a set must be of. Default: None, any.
+    """
+
+    data: Path
+    model: Model
+    seed: int | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        if is_recorded_set(self.data):
+            return recorded_batches(self.data, self.model, seed=self.seed)
+        return data_batches(self.model, self.data)
 
 
 @dataclass(frozen=True)
