@@ -254,7 +254,7 @@ def test_a_file_that_is_half_already(converted: dict[str, Path], tmp_path: Path)
 
 def test_a_file_with_q_and_dq(tmp_path: Path):
     nodes = [make_node("QuantizeLinear", ["x", "s"], ["q"]), make_node("DequantizeLinear", ["q", "s"], ["y"])]
-    path = save_graph(tmp_path / "qdq.onnx", nodes, [value("x", [4])], {"s": np.float32(0.1)})
+    path = save_graph(tmp_path / "qdq.onnx", nodes, [value("x", [4])], {"s": np.array(0.1, np.float32)})
     model = ir.load(path)
     write_precision(model, "fp32")
     with pytest.raises(InputError) as caught:
