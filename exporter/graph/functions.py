@@ -9,7 +9,7 @@ nodes whose inputs differ too, by number, meaning or fixed sizes, are inlined.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -26,6 +26,9 @@ BODY_ATTRIBUTE = "body"
 """Which of a function's bodies a node runs, where the model needs several."""
 
 
+Inputs = Mapping[str, ir.Value | tuple[ir.Value, ...] | None]
+
+
 @dataclass(frozen=True)
 class WrittenBody:
     """Nodes of one body and its output, over formal inputs."""
@@ -35,7 +38,7 @@ class WrittenBody:
     output: ir.Value
 
 
-def _formal_inputs(site: CallSite) -> dict[str, ir.Value | tuple[ir.Value, ...] | None]:
+def _formal_inputs(site: CallSite) -> Inputs:
     formal: dict[str, ir.Value | tuple[ir.Value, ...] | None] = {}
     for name, value in site.inputs.items():
         if isinstance(value, tuple):
@@ -45,14 +48,12 @@ def _formal_inputs(site: CallSite) -> dict[str, ir.Value | tuple[ir.Value, ...] 
     return formal
 
 
-def _flatten(inputs: dict[str, ir.Value | tuple[ir.Value, ...] | None]) -> tuple[ir.Value, ...]:
-    flat: list[ir.Value] = []
-    for value in inputs.values():
-        if isinstance(value, tuple):
-            flat.extend(value)
-        elif value is not None:
-            flat.append(value)
-    return tuple(flat)
+def _flat(inputs: Inputs) -> Iterator[tuple[str, int, ir.Value]]:
+    """The inputs that are given, each with its name and its position in a list argument."""
+    for name, given in inputs.items():
+        for position, value in enumerate(given if isinstance(given, tuple) else (given,)):
+            if value is not None:
+                yield name, position, value
 
 
 def _floating_type(v: ir.Value | tuple[ir.Value, ...] | None) -> ir.DataType:
@@ -69,7 +70,7 @@ def write_body(variant: Variant, site: CallSite) -> WrittenBody:
     body = Body(inputs, site.attributes, ir.DataType.DOUBLE if is_double else ir.DataType.FLOAT)
     wide = variant.body(body, site)
     output = body.cast(wide, _floating_type(v))
-    return WrittenBody(_flatten(inputs), _needed(body.nodes, output), output)
+    return WrittenBody(tuple(value for *_, value in _flat(inputs)), _needed(body.nodes, output), output)
 
 
 def _needed(nodes: Sequence[ir.Node], output: ir.Value) -> tuple[ir.Node, ...]:
@@ -84,11 +85,8 @@ def _needed(nodes: Sequence[ir.Node], output: ir.Value) -> tuple[ir.Node, ...]:
 
 
 def _name_values(nodes: Sequence[ir.Node], output: ir.Value, prefix: str = "") -> None:
-    count = 0
-    for node in nodes:
-        for value in node.outputs:
-            value.name = f"{prefix}t{count}"
-            count += 1
+    for count, value in enumerate(value for node in nodes for value in node.outputs):
+        value.name = f"{prefix}t{count}"
     output.name = f"{prefix}out"
 
 
@@ -115,33 +113,31 @@ def _choice(variant: Variant, sites: Sequence[CallSite], opset: int) -> ir.Funct
     """A function whose attribute ``body`` picks one of several bodies with the same inputs."""
     bodies = [write_body(variant, site) for site in sites]
     inputs = bodies[0].inputs
-    number = ir.Attr("value_int", ir.AttributeType.INT, None, ref_attr_name=BODY_ATTRIBUTE)
+    *branches, otherwise = (_branch(written, index, inputs) for index, written in enumerate(bodies))
     tape = ir.tape.Tape()
+    number = ir.Attr("value_int", ir.AttributeType.INT, None, ref_attr_name=BODY_ATTRIBUTE)
     chosen = tape.op("Constant", [], {"value_int": number})
-    result = None
-    for index in reversed(range(len(bodies))):
-        written = bodies[index]
-        replaced = dict(zip(written.inputs, inputs, strict=True))
-        for node in written.nodes:
-            for position, value in enumerate(node.inputs):
-                if value in replaced:
-                    node.replace_input_with(position, replaced[value])
-        _name_values(written.nodes, written.output, f"body{index}_")
-        branch = ir.Graph([], [written.output], nodes=written.nodes, name=f"body{index}")
-        if result is None:
-            result = branch
-            continue
+    for index in range(len(branches) - 1, 0, -1):
         choose = ir.tape.Tape()
-        here = choose.op("Constant", [], {"value_int": index})
-        condition = choose.op("Equal", [chosen, here])
-        output = choose.op("If", [condition], {"then_branch": branch, "else_branch": result})
-        if index == 0:
-            nodes = [*tape.nodes, *choose.nodes]
-            _name_values(nodes, output)
-            return _function(variant, inputs, nodes, output, opset, [*attribute_names(variant), BODY_ATTRIBUTE])
+        output = _choose(choose, chosen, index, branches[index], otherwise)
         _name_values(choose.nodes, output, f"choice{index}_")
-        result = ir.Graph([], [output], nodes=choose.nodes, name=f"choice{index}")
-    raise AssertionError("a choice needs at least two bodies")
+        otherwise = ir.Graph([], [output], nodes=choose.nodes, name=f"choice{index}")
+    output = _choose(tape, chosen, 0, branches[0], otherwise)
+    _name_values(tape.nodes, output)
+    return _function(variant, inputs, tape.nodes, output, opset, [*attribute_names(variant), BODY_ATTRIBUTE])
+
+
+def _branch(written: WrittenBody, index: int, inputs: Sequence[ir.Value]) -> ir.Graph:
+    """One of several bodies, over the inputs of the function."""
+    for own, common in zip(written.inputs, inputs, strict=True):
+        ir.convenience.replace_all_uses_with(own, common)
+    _name_values(written.nodes, written.output, f"body{index}_")
+    return ir.Graph([], [written.output], nodes=written.nodes, name=f"body{index}")
+
+
+def _choose(tape: ir.tape.Tape, chosen: ir.Value, index: int, branch: ir.Graph, otherwise: ir.Graph) -> ir.Value:
+    condition = tape.op("Equal", [chosen, tape.op("Constant", [], {"value_int": index})])
+    return tape.op("If", [condition], {"then_branch": branch, "else_branch": otherwise})
 
 
 def _fingerprint(function: ir.Function) -> bytes:
@@ -154,17 +150,16 @@ def attach_functions(model: ir.Model) -> list[str]:
     """Gives every operator of ours in the model its function and returns notes on what had to be inlined."""
     opset = model.opset_imports[""]
     notes: list[str] = []
-    by_variant: dict[str, list[tuple[ir.Node, Variant]]] = {}
+    by_variant: dict[Variant, list[ir.Node]] = {}
     for node, variant in variant_nodes(model.graph):
-        by_variant.setdefault(variant.op_type, []).append((node, variant))
-    for op_type, members in by_variant.items():
-        variant = members[0][1]
-        kept, others = _serveable(variant, [node for node, _ in members], opset)
+        by_variant.setdefault(variant, []).append(node)
+    for variant, nodes in by_variant.items():
+        kept, others = _serveable(variant, nodes, opset)
         for node in others:
             inline_node(model, node, variant)
             notes.append(
-                f"{node.name}: inlined, because its body and its inputs differ from those of the other {op_type} "
-                "nodes and TensorRT knows one function per name"
+                f"{node.name}: inlined, because its body and its inputs differ from those of the other "
+                f"{variant.op_type} nodes and TensorRT knows one function per name"
             )
         function = _function_for(variant, kept, opset)
         model.functions[function.identifier()] = function
@@ -182,15 +177,9 @@ def inline_all(model: ir.Model) -> list[str]:
 def _signature(site: CallSite) -> tuple[object, ...]:
     """Names and fixed sizes of a node's inputs. Runtimes infer shapes in a branch that is not taken, too, so that
     only nodes of one signature can share a choice of bodies."""
-    values = [
-        (name, position, value)
-        for name, given in site.inputs.items()
-        for position, value in enumerate(given if isinstance(given, tuple) else (given,))
-        if value is not None
-    ]
     return tuple(
         (name, position, tuple(size if isinstance(size, int) else None for size in value.shape or ()))
-        for name, position, value in values
+        for name, position, value in _flat(site.inputs)
     )
 
 
@@ -208,21 +197,14 @@ def _serveable(variant: Variant, nodes: Sequence[ir.Node], opset: int) -> tuple[
 
 def _function_for(variant: Variant, nodes: Sequence[ir.Node], opset: int) -> ir.Function:
     """One function that serves all these nodes; sets their ``body`` attribute where it has several bodies."""
-    distinct: dict[bytes, int] = {}
-    sites: list[CallSite] = []
-    numbers: list[int] = []
-    for node in nodes:
-        site = call_site(variant, node)
-        key = _fingerprint(_single(variant, site, opset))
-        if key not in distinct:
-            distinct[key] = len(sites)
-            sites.append(site)
-        numbers.append(distinct[key])
-    if len(sites) == 1:
+    sites = [call_site(variant, node) for node in nodes]
+    bodies = [_fingerprint(_single(variant, site, opset)) for site in sites]
+    distinct = list(dict.fromkeys(bodies))
+    if len(distinct) == 1:
         return _single(variant, sites[0], opset)
-    for node, number in zip(nodes, numbers, strict=True):
-        node.attributes[BODY_ATTRIBUTE] = ir.AttrInt64(BODY_ATTRIBUTE, number)
-    return _choice(variant, sites, opset)
+    for node, body in zip(nodes, bodies, strict=True):
+        node.attributes[BODY_ATTRIBUTE] = ir.AttrInt64(BODY_ATTRIBUTE, distinct.index(body))
+    return _choice(variant, [sites[bodies.index(body)] for body in distinct], opset)
 
 
 def inline_node(model: ir.Model, node: ir.Node, variant: Variant) -> None:

@@ -14,41 +14,18 @@ from numpy.typing import NDArray
 from attnexport.variants.spec import ONNX_DOMAIN
 
 _BREAKS = {
-    "a norm's variance leaves the range of fp16 where values pass 255": (
-        "BatchNormalization",
-        "GroupNormalization",
-        "InstanceNormalization",
-        "LRN",
-        "LayerNormalization",
-        "LpNormalization",
-        "MeanVarianceNormalization",
-        "RMSNormalization",
-    ),
-    "a sum leaves the range of fp16 and drops what is below 1/2048 of it": (
-        "CumSum",
-        "Mean",
-        "ReduceL1",
-        "ReduceL2",
-        "ReduceLogSum",
-        "ReduceLogSumExp",
-        "ReduceMean",
-        "ReduceProd",
-        "ReduceSum",
-        "ReduceSumSquare",
-    ),
-    "an exponential leaves the range of fp16 above 11": (
-        "Cosh",
-        "Exp",
-        "Log",
-        "LogSoftmax",
-        "Sinh",
-        "Softmax",
-        "Softplus",
-    ),
-    "a power leaves the range of fp16, a square already above 255": ("Pow", "Reciprocal", "Sqrt"),
-    "the error of a large angle is the error of its sine": ("Cos", "Sin", "Tan"),
+    "a norm's variance leaves the range of fp16 where values pass 255": """
+        BatchNormalization GroupNormalization InstanceNormalization LRN LayerNormalization LpNormalization
+        MeanVarianceNormalization RMSNormalization
+        """,
+    "a sum leaves the range of fp16 and drops what is below 1/2048 of it": """
+        CumSum Mean ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare
+        """,
+    "an exponential leaves the range of fp16 above 11": "Cosh Exp Log LogSoftmax Sinh Softmax Softplus",
+    "a power leaves the range of fp16, a square already above 255": "Pow Reciprocal Sqrt",
+    "the error of a large angle is the error of its sine": "Cos Sin Tan",
 }
-_WHY = {op_type: why for why, op_types in _BREAKS.items() for op_type in op_types}
+_WHY = {op_type: why for why, op_types in _BREAKS.items() for op_type in op_types.split()}
 _CONTRACTIONS = {"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"}
 _LOOK_UPS = {"Gather", "GatherElements", "GatherND"}
 _NEW_VALUES = {"Cast", "CastLike", "ConstantOfShape", "EyeLike", "RandomNormal", "RandomUniform", "Range"}

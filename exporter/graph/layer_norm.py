@@ -17,8 +17,7 @@ def expand_layer_norms(model: ir.Model) -> None:
     for node in list(model.graph):
         if node.domain not in ("", "ai.onnx") or node.op_type != "LayerNormalization":
             continue
-        axis = node.attributes.get("axis")
-        if (axis is not None and axis.as_int() != -1) or any(output.uses() for output in node.outputs[1:]):
+        if node.attributes.get_int("axis", -1) != -1 or any(output.uses() for output in node.outputs[1:]):
             raise ConversionError(f"node {node.name}: the target only takes LayerNormalization over the last axis")
         _expand(model.graph, node)
 
@@ -27,10 +26,9 @@ def _expand(graph: ir.Graph, node: ir.Node) -> None:
     value, scale = node.inputs[0], node.inputs[1]
     assert value is not None
     bias = node.inputs[2] if len(node.inputs) > 2 else None
-    epsilon = node.attributes.get("epsilon")
     dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
     tape = ir.tape.Tape()
-    eps = np.asarray(epsilon.as_float() if epsilon is not None else 1e-5, dtype=dtype)
+    eps = np.asarray(node.attributes.get_float("epsilon", 1e-5), dtype=dtype)
     mean = tape.op("ReduceMean", [value], {"axes": [-1], "keepdims": 1})
     centred = tape.op("Sub", [value, mean])
     square = tape.op("Mul", [centred, centred])

@@ -30,20 +30,10 @@ def name_ends(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) ->
 
 
 def _values(model: ir.Model) -> Iterator[ir.Value]:
-    yield from model.graph.inputs
-    yield from model.graph.initializers.values()
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        yield from node.outputs
-        for attribute in node.attributes.values():
-            for graph in _graphs(attribute):
-                yield from graph.inputs
-                yield from graph.initializers.values()
-
-
-def _graphs(attribute: ir.Attr) -> Sequence[ir.Graph]:
-    if attribute.type == ir.AttributeType.GRAPH:
-        return [attribute.as_graph()]
-    return attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else []
+    for graph in model.graphs():
+        yield from (*graph.inputs, *graph.initializers.values())
+        for node in graph:
+            yield from node.outputs
 
 
 def renamed(names: Mapping[str, str], moved: Mapping[str, str]) -> dict[str, str]:

@@ -54,9 +54,9 @@ def _lower_split(node: ir.Node) -> None:
     parts = node.attributes.pop("num_outputs", None)
     if parts is None:
         return
-    value, axis = node.inputs[0], node.attributes.get("axis")
+    value = node.inputs[0]
     shape = value.shape if value is not None else None
-    size = shape[axis.as_int() if axis is not None else 0] if shape is not None else None
+    size = shape[node.attributes.get_int("axis", 0)] if shape is not None else None
     if not isinstance(size, int) or size % parts.as_int():
         raise _refuse(node, f"{parts.as_int()} parts of {size} are not equal")
 
@@ -70,9 +70,9 @@ def _lower_pad(node: ir.Node) -> None:
 
 def _lower_scatter(node: ir.Node) -> None:
     """Reductions max and min are new in opset 18."""
-    reduction = node.attributes.get("reduction")
-    if reduction is not None and reduction.as_string() in {"max", "min"}:
-        raise _refuse(node, f"it reduces by {reduction.as_string()}")
+    reduction = node.attributes.get_string("reduction", "none")
+    if reduction in ("max", "min"):
+        raise _refuse(node, f"it reduces by {reduction}")
 
 
 def _lower_resize(node: ir.Node) -> None:

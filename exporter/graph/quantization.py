@@ -216,8 +216,8 @@ def _grid(node: ir.Node) -> Grid:
         scale,
         np.zeros(scale.shape) if zero_point is None else zero_point,
         _grid_dtype(node),
-        _integer(node, "axis", 1),
-        _integer(node, "block_size", _BLOCK),
+        node.attributes.get_int("axis", 1),
+        node.attributes.get_int("block_size", _BLOCK),
     )
 
 
@@ -230,11 +230,6 @@ def _grid_dtype(node: ir.Node) -> ir.DataType:
     if typed is None or typed.dtype is None:
         raise InputError(f"node {node.name} ({node.op_type}): expected a known type of its input, given none")
     return typed.dtype
-
-
-def _integer(node: ir.Node, name: str, default: int) -> int:
-    attribute = node.attributes.get(name)
-    return default if attribute is None else attribute.as_int()
 
 
 def _constant(model: ir.Model, like: ir.Value, values: NDArray[Any]) -> ir.Value:

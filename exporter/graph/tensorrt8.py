@@ -11,8 +11,6 @@ import sys
 import numpy as np
 import onnx_ir as ir
 
-_TO_THE_END = sys.maxsize
-
 
 def rewrite_for_tensorrt8(model: ir.Model) -> None:
     """Writes Shape of some axes with Slice, and integer constants as tensors, in place.
@@ -29,13 +27,10 @@ def rewrite_for_tensorrt8(model: ir.Model) -> None:
 
 
 def _slice_shape(node: ir.Node) -> None:
-    start, end = node.attributes.get("start"), node.attributes.get("end")
     tape = ir.tape.Tape()
     whole = tape.op("Shape", list(node.inputs))
-    bounds = [
-        tape.op("Constant", [], {"value": ir.tensor(np.array([bound], dtype=np.int64))})
-        for bound in (start.as_int() if start else 0, end.as_int() if end else _TO_THE_END)
-    ]
+    limits = node.attributes.get_int("start", 0), node.attributes.get_int("end", sys.maxsize)
+    bounds = [tape.op("Constant", [], {"value": ir.tensor(np.array([limit], dtype=np.int64))}) for limit in limits]
     part = tape.op("Slice", [whole, *bounds])
     for position, added in enumerate(tape.nodes):
         added.name = f"{node.name}_{position}"

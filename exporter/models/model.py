@@ -183,7 +183,5 @@ class Model:
             ConversionError: outputs depend on a written buffer, or the program changes something else than buffers.
             InputError: another choice.
         """
-        prepared = without_state(self.program, state)
-        if prepared.program is self.program and not prepared.notes:
-            return self
-        return replace(self, program=prepared.program, notes=(*self.notes, *prepared.notes))
+        program, notes = without_state(self.program, state)
+        return self if program is self.program else replace(self, program=program, notes=(*self.notes, *notes))

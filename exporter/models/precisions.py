@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from attnexport.errors import InputError
 from attnexport.models.program import input_specs
 from attnexport.models.torch_graphs import all_graphs
 from attnexport.variants import variant_of_torch_op
@@ -77,16 +76,3 @@ def counted(numbers: Iterable[tuple[str | None, int]]) -> Counter[str]:
         if name is not None:
             counts[name] += count
     return counts
-
-
-def chosen_precisions(text: str) -> tuple[str, ...]:
-    """The precisions that ``fp32,fp16`` names.
-
-    Raises:
-        InputError: a name that is none.
-    """
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in PRECISIONS:
-            raise InputError(f"--precisions: expected some of {', '.join(PRECISIONS)}, given {name!r}")
-    return tuple(dict.fromkeys(names))

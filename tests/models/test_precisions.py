@@ -12,10 +12,9 @@ from torch import nn
 import attnexport
 from attnexport.accuracy.contenders.opening import Opener, parse_contender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
-from attnexport.errors import InputError
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.inspection import read_model
-from attnexport.models.precisions import chosen_precisions, own_precision
+from attnexport.models.precisions import own_precision
 from tests.faults.edits import through_half
 
 TOKENS, WIDTH = 5, 16
@@ -85,9 +84,3 @@ class Cast(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layers[1](self.layers[0](x).half())
-
-
-def test_precisions_are_chosen_by_name():
-    assert chosen_precisions("fp16, fp32,fp16") == ("fp16", "fp32")
-    with pytest.raises(InputError, match="--precisions: expected some of fp64, fp32, fp16, bf16, given 'int8'"):
-        chosen_precisions("fp16,int8")

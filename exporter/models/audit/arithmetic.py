@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attnexport.models.audit.bounds import (
-    A_SIZE,
-    Bound,
-    added,
-    anything_of,
-    multiplied,
-    number,
-    raised,
-    rounded,
-    shifted,
-)
+from attnexport.models.audit import bounds
+from attnexport.models.audit.bounds import A_SIZE, Bound
 from attnexport.models.audit.shapes import Refusal, at
 
 _SUMS = frozenset({"_operator.add", "_operator.sub", "torch.sym_sum"})
@@ -55,14 +46,14 @@ def _check_node(node: Mapping[str, Any], known: dict[str, Bound], is_repeated: b
 
 def _result(target: str, operands: list[Bound]) -> Bound:
     if target in _SUMS:
-        return added(operands)
+        return bounds.added(operands)
     if target == "_operator.mul":
-        return multiplied(operands)
+        return bounds.multiplied(operands)
     if len(operands) == 2 and target == "_operator.pow":
-        return raised(*operands)
+        return bounds.raised(*operands)
     if len(operands) == 2 and target in ("_operator.lshift", "_operator.rshift"):
-        return shifted(*operands)
-    return rounded(operands) if target.endswith(".round") else anything_of(operands)
+        return bounds.shifted(*operands)
+    return bounds.rounded(operands) if target.endswith(".round") else bounds.anything_of(operands)
 
 
 def _graphs_of(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -79,7 +70,7 @@ def _bound(kind: str, value: Any, known: Mapping[str, Bound]) -> Bound:
     if isinstance(value, dict):
         written = next(iter(value.values()))
         return known.get(written, A_SIZE) if isinstance(written, str) else _bound(kind, written, known)
-    return number(value) if type(value) in (int, float) else A_SIZE
+    return bounds.number(value) if type(value) in (int, float) else A_SIZE
 
 
 def names_in(value: Any) -> list[str]:

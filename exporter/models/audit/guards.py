@@ -5,17 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from attnexport.models.audit.bounds import (
-    A_SIZE,
-    Bound,
-    added,
-    anything_of,
-    multiplied,
-    number,
-    raised,
-    rounded,
-    shifted,
-)
+from attnexport.models.audit import bounds
+from attnexport.models.audit.bounds import A_SIZE, Bound
 from attnexport.models.audit.expressions import is_plain_key, number_in, parsed
 from attnexport.models.audit.shapes import Refusal, is_identifier, shown, words
 
@@ -45,13 +36,13 @@ def guard_code(value: object) -> str:
 def _bound(node: ast.expr, text: str) -> Bound:
     written = number_in(node)
     if written is not None:
-        return number(written)
+        return bounds.number(written)
     if isinstance(node, ast.BinOp):
         return _of_operator(node, text)
     operands = _operands(node)
     if operands is not None:
-        bounds = [_bound(operand, text) for operand in operands]
-        return rounded(bounds) if _is_call_of(node, "round") else anything_of(bounds)
+        parts = [_bound(operand, text) for operand in operands]
+        return bounds.rounded(parts) if _is_call_of(node, "round") else bounds.anything_of(parts)
     if _is_constant(node) or _is_source(node):
         return A_SIZE
     raise Refusal(f"the guard {text} is not a condition on sizes, and torch would run it")
@@ -61,18 +52,18 @@ def _of_operator(node: ast.BinOp, text: str) -> Bound:
     left, right = _bound(node.left, text), _bound(node.right, text)
     match node.op:
         case ast.Add() | ast.Sub():
-            return added([left, right])
+            return bounds.added([left, right])
         case ast.Mult():
             _refuse_long_texts(node, text)
-            return multiplied([left, right])
+            return bounds.multiplied([left, right])
         case ast.Mod():
             _refuse_long_texts(node, text)
         case ast.Pow():
-            return raised(left, right)
+            return bounds.raised(left, right)
         case ast.LShift() | ast.RShift():
-            return shifted(left, right)
+            return bounds.shifted(left, right)
     if isinstance(node.op, _OTHERS):
-        return anything_of([left, right])
+        return bounds.anything_of([left, right])
     raise Refusal(f"the guard {text} is not a condition on sizes, and torch would run it")
 
 

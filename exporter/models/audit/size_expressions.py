@@ -6,17 +6,8 @@ import ast
 import re
 from collections.abc import Sequence
 
-from attnexport.models.audit.bounds import (
-    A_SIZE,
-    Bound,
-    added,
-    anything_of,
-    multiplied,
-    number,
-    raised,
-    rounded,
-    shifted,
-)
+from attnexport.models.audit import bounds
+from attnexport.models.audit.bounds import A_SIZE, Bound
 from attnexport.models.audit.expressions import number_in, parsed
 from attnexport.models.audit.shapes import Refusal, is_identifier, shown, words
 
@@ -69,7 +60,7 @@ def _bound(node: ast.expr, text: str) -> Bound:
         return A_SIZE
     written = number_in(node)
     if written is not None:
-        return number(written)
+        return bounds.number(written)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         raise _not_an_expression(text)
     name = node.func.id
@@ -95,34 +86,34 @@ def _not_an_expression(text: str) -> Refusal:
 
 def _of_call(name: str, operands: Sequence[Bound], text: str) -> Bound:
     if name in _SUMS:
-        return added(operands)
+        return bounds.added(operands)
     if name in _PRODUCTS:
-        return multiplied(operands)
+        return bounds.multiplied(operands)
     if name in _POWERS or name in _SHIFTS:
         if len(operands) != 2:
             raise _not_an_expression(text)
-        return raised(*operands) if name in _POWERS else shifted(*operands)
-    return rounded(operands) if name == "RoundDecimal" else anything_of(operands)
+        return bounds.raised(*operands) if name in _POWERS else bounds.shifted(*operands)
+    return bounds.rounded(operands) if name == "RoundDecimal" else bounds.anything_of(operands)
 
 
 def _fraction(parts: Sequence[float | None], text: str) -> Bound:
     if not 1 <= len(parts) <= 2 or any(part is None for part in parts):
         raise _not_an_expression(text)
     top, bottom = [*(part for part in parts if part is not None), 1][:2]
-    bound = anything_of([number(top), number(bottom)])
+    bound = bounds.anything_of([bounds.number(top), bounds.number(bottom)])
     return Bound(bound.bits, 1, 1, top / bottom if bottom and bound.bits <= 64 else None)
 
 
 def _float(node: ast.expr, text: str) -> Bound:
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and _FLOAT.fullmatch(node.value.lower()):
         try:
-            return number(float(node.value))
+            return bounds.number(float(node.value))
         except ValueError:
             raise _not_an_expression(text) from None
     written = number_in(node)
     if written is None:
         raise _not_an_expression(text)
-    return number(written)
+    return bounds.number(written)
 
 
 def _is_precision(option: tuple[str | None, ast.expr]) -> bool:

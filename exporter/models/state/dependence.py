@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.fx
@@ -37,16 +37,13 @@ def read_by_outputs(program: ExportedProgram) -> tuple[str, ...]:
     state = written(program)
     reached = _reached(program, state)
     wanted: set[str] = set()
-    fresh = _of(program.graph_signature.output_specs, OutputKind.USER_OUTPUT, reached)
+    outputs = [spec for spec in program.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
+    names = [spec.arg.name for spec in outputs if isinstance(spec.arg, TensorArgument)]
+    fresh = set().union(*(reached.get(name, set()) for name in names))
     while fresh:
         wanted |= fresh
         fresh = set().union(*(reached.get(state[path].arg.name, set()) for path in fresh)) - wanted
     return tuple(path for path in state if path in wanted)
-
-
-def _of(specs: Iterable[OutputSpec], kind: OutputKind, reached: Mapping[str, set[str]]) -> set[str]:
-    names = (spec.arg.name for spec in specs if spec.kind is kind and isinstance(spec.arg, TensorArgument))
-    return set().union(*(reached.get(name, set()) for name in names))
 
 
 def _reached(program: ExportedProgram, state: Mapping[str, OutputSpec]) -> dict[str, set[str]]:

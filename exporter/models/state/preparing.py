@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
@@ -16,21 +15,8 @@ from attnexport.models.state.dependence import read_by_outputs, written
 from attnexport.models.state.writes import functional, has_writes
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A program that changes nothing in place.
-
-    Attributes:
-        program: the program; the one that was given where it wrote nothing.
-        notes: what became of what it wrote, one sentence each.
-    """
-
-    program: ExportedProgram
-    notes: tuple[str, ...] = ()
-
-
-def without_state(program: ExportedProgram, state: str = REFUSE) -> Prepared:
-    """A program whose every run depends on its inputs alone.
+def without_state(program: ExportedProgram, state: str = REFUSE) -> tuple[ExportedProgram, tuple[str, ...]]:
+    """A program whose every run depends on its inputs alone, and what became of what it wrote, one sentence each.
 
     Buffers that are written and that no output depends on, in this call or a later one, are left out with a note,
     as is what forward writes into its own inputs.
@@ -48,14 +34,14 @@ def without_state(program: ExportedProgram, state: str = REFUSE) -> Prepared:
         raise InputError(f"state: expected {' or '.join(STATE_CHOICES)}, given {state!r}")
     pure = functional(program)
     if not has_writes(pure.graph_signature):
-        return Prepared(pure)
+        return pure, ()
     read = read_by_outputs(pure)
     if read and state == REFUSE:
         raise ConversionError(_refusal(read))
     if written(pure) and (state == IO or read):
         with_state = with_state_inputs(pure)
-        return Prepared(with_state, (*_on_inputs(pure), *_on_state(state_names(with_state))))
-    return Prepared(without_writes(pure), (*_on_inputs(pure), *_on_unread(tuple(written(pure)))))
+        return with_state, (*_on_inputs(pure), *map(_on_state, state_names(with_state)))
+    return without_writes(pure), (*_on_inputs(pure), *map(_on_unread, written(pure)))
 
 
 def _refusal(paths: Sequence[str]) -> str:
@@ -74,11 +60,9 @@ def _on_inputs(program: ExportedProgram) -> Iterator[str]:
             yield f"input {spec.target}: forward changes it in place, the file leaves it as it is"
 
 
-def _on_state(names: Sequence[str]) -> Iterator[str]:
-    for name in names:
-        yield f"buffer {name} is an input, and {next_state(name)} an output: what the next call takes"
+def _on_state(name: str) -> str:
+    return f"buffer {name} is an input, and {next_state(name)} an output: what the next call takes"
 
 
-def _on_unread(paths: Sequence[str]) -> Iterator[str]:
-    for path in paths:
-        yield f"buffer {path}: forward writes it and no output depends on it, the file leaves that out"
+def _on_unread(path: str) -> str:
+    return f"buffer {path}: forward writes it and no output depends on it, the file leaves that out"
