@@ -75,7 +75,7 @@ def test_names_with_brackets_are_printed_as_they_are(run: Run, converted: Path, 
 def test_variants_lists_the_registry(run: Run):
     result = run("variants")
     assert (result.code, result.err) == (0, "")
-    assert len(all_variants()) == 5
+    assert all_variants()
     cells = "".join(result.out.replace("│", " ").split())
     for variant in all_variants():
         assert f"({variant.name})" in result.out

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import attnexport
+from tests.variants.cases import MODULES
 
 WIDTH = 16
 
@@ -51,13 +52,15 @@ class Branch(nn.Module):
 def every_variant(causal: bool) -> Stack:
     """One block of each variant."""
     torch.manual_seed(0)
-    return Stack(
+    blocks = [
         attnexport.KrauseAttention(WIDTH, 2, window=4, causal=causal),
         attnexport.HadamardLinearAttention(WIDTH, 2, features=4, causal=causal),
         attnexport.SelectiveSynchronizationAttention(WIDTH, 2, causal=causal),
         attnexport.AffineScaledAttention(WIDTH, 2, causal=causal),
         attnexport.TopNAttention(WIDTH, 2, 3, causal=causal),
-    )
+    ]
+    others = [kind for kind in MODULES if kind not in {type(block) for block in blocks}]
+    return Stack(*blocks, *(kind(WIDTH, 2, causal=causal) for kind in others))
 
 
 def example(batch: int = 2, tokens: int = 9) -> torch.Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from inspect import Parameter, signature
+from inspect import Parameter, isclass, signature
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
 from hypothesis import settings
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 import attnexport
@@ -24,7 +24,7 @@ from attnexport import (
     selective_synchronization_attention,
     top_n_attention,
 )
-from attnexport.variants import Variant, all_variants, variant_of_torch_op
+from attnexport.variants import Variant, all_variants, public_names, variant_of_torch_op
 from tests.variants import formulas
 
 Inputs = dict[str, Any]
@@ -246,6 +246,8 @@ def cases_of(variant: Variant) -> tuple[Case, ...]:
 CASES = tuple(case for variant in all_variants() for case in cases_of(variant))
 
 ONE_PER_VARIANT = tuple(case for variant in all_variants() for case in cases_of(variant)[:1])
+
+MODULES = tuple(kind for kind in public_names().values() if isclass(kind) and issubclass(kind, nn.Module))
 
 UNBOUND = tuple(case for case in CASES if case.tokens is None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import math
 from collections.abc import Callable
@@ -22,10 +21,9 @@ from attnexport import (
     SelectiveSynchronizationAttention,
     TopNAttention,
 )
-from attnexport.variants import public_names
 from attnexport.variants.hla.module import FEATURE_MAPS, FeatureMap
 from tests.variants import formulas
-from tests.variants.cases import error, int32
+from tests.variants.cases import MODULES, error, int32
 
 EXACT = 1e-12
 DIM, HEADS, TOKENS = 12, 4, 7
@@ -73,7 +71,6 @@ def plain(kind: type[nn.Module]) -> Factory:
 
 FACTORIES = [krause, krause_two_branches, krause_grid, hla, ssa, affine, top_n]
 _MADE = {type(factory()) for factory in FACTORIES}
-MODULES = [kind for kind in public_names().values() if inspect.isclass(kind) and issubclass(kind, nn.Module)]
 FACTORIES += [plain(kind) for kind in MODULES if kind not in _MADE]
 
 each_module = pytest.mark.parametrize("factory", [pytest.param(factory, id=factory.__name__) for factory in FACTORIES])
