@@ -76,10 +76,14 @@ int launch_one_forward(const ParamsOf<Variant, T> &p, const Device &device, cuda
     if constexpr (sizeof(T) == 2)
         if (uses_tensor_cores<T>(p.shape))
             return for_width(std::max(p.shape.width, p.shape.value_width), [&](auto width) {
-                return few ? launch_fitting<TensorCoreForward<Variant, T, FewRows<width>>>(device, p, stream)
-                           : launch_sharing<TensorCoreForward<Variant, T, ManyRows<width, Variant::kGeneral, 2>>,
-                                            TensorCoreForward<Variant, T, ManyRows<width, Variant::kGeneral, 1>>>(
-                                 device, p, stream);
+                constexpr bool kGeneral = Variant::kGeneral;
+                using TwoStages = TensorCoreForward<Variant, T, ManyRows<width, kGeneral, 2>>;
+                if (few) return launch_fitting<TensorCoreForward<Variant, T, FewRows<width>>>(device, p, stream);
+                if constexpr (kHasOneStage<width, kGeneral>)
+                    return launch_sharing<TwoStages, TensorCoreForward<Variant, T, ManyRows<width, kGeneral, 1>>>(
+                        device, p, stream);
+                else
+                    return launch_fitting<TwoStages>(device, p, stream);
             });
     return for_simt_width<T>(p.shape, [&](auto width) {
         return few ? launch_fitting<SimtForward<Variant, T, SimtFewRows<width>>>(device, p, stream)

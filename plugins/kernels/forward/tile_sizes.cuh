@@ -31,6 +31,10 @@ using FewRows = ForwardConfig<kWidth, 1, 1, kWidth == 256 ? 32 : 64>;
 template <int kWidth, bool kGeneral, int kStages>
 using ManyRows = ForwardConfig<kWidth, kWidth == 256 ? 1 : 2, 4, kGeneral || kWidth == 256 ? 32 : 64, kStages>;
 
+// Of a general variant at width 128 every device that holds two blocks of one stage holds two of both.
+template <int kWidth, bool kGeneral>
+constexpr bool kHasOneStage = !kGeneral || kWidth != 128;
+
 template <int kWidth, int kWarps>
 using CountedRows = ForwardConfig<kWidth, 1, kWarps, kWidth == 64 ? 64 : 32>;
 
