@@ -120,7 +120,11 @@ def test_build_writes_an_engine_and_its_manifest(folder: Path, tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.engine", "m.engine.json"]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "samples").rglob("*.py")), ids=lambda path: path.stem)
+# samples/sigmoid is a folder of the package itself, to be laid into it.
+USERS = [path for path in sorted((ROOT / "samples").rglob("*.py")) if path.parent.name != "sigmoid"]
+
+
+@pytest.mark.parametrize("path", USERS, ids=lambda path: "-".join(path.relative_to(ROOT).with_suffix("").parts))
 def test_samples_use_public_names_alone(path: Path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
