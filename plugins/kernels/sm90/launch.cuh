@@ -15,7 +15,7 @@ using Encode = decltype(&cuTensorMapEncodeTiled);
 inline Encode tensor_map_encoder() {
     static const Encode found = [] {
         void *function = nullptr;
-        cudaDriverEntryPointQueryResult result;
+        cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
 #if CUDART_VERSION >= 12050
         cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &result);
 #else
