@@ -3,6 +3,7 @@
 # make thorough: the tests that make test leaves out, further cases of what it shows.
 # make plugins SM=87: the whole plugin library for a GPU architecture, or several, and which of its kernels spill.
 # make kernels: every case of the kernels, emulated on the CPU; make test takes a choice.
+# make docs: the site, from docs/, into build/docs; a link that leads nowhere is an error.
 # make fuzz N=20000 SEED=0: damaged files of every kind through every reader; the table goes into docs/fuzzing.md.
 PYTHON ?= python3
 SM ?= 87
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SETUP := pyproject.toml setup.py constraints.txt
 
-.PHONY: demo test thorough kernels fuzz plugins lint types wheel bench clean
+.PHONY: demo test thorough kernels fuzz plugins lint types docs wheel bench clean
 
 $(VENV)/package.stamp: $(SETUP)
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +56,10 @@ lint: $(VENV)/dev.stamp
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy -p attnexport -p tests -p samples -p benchmarks
+
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "the site is build/docs/index.html"
 
 wheel: $(VENV)/dev.stamp
 	.ci/wheel

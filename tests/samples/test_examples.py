@@ -30,7 +30,7 @@ def test_the_first_example_of_the_readme(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_page_on_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python-api.md").read_text(), re.DOTALL)
     (tmp_path / "page.py").write_text("".join(blocks))
     monkeypatch.chdir(tmp_path)
     names = runpy.run_path("page.py")

@@ -2,7 +2,7 @@
 
 Each is an operator of the namespace attnexport_checked with the schema of the one in aten, made of a check and a call
 of it, so that torch.export and torch.onnx decompose it into that one. What the checks refuse was seen to read or write
-outside of tensors: see docs/files-from-strangers.md.
+outside of tensors: see docs/security.md.
 """
 
 from __future__ import annotations

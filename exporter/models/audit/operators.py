@@ -1,7 +1,7 @@
 """Which functions a program may call: torch looks each up by name below `torch`, `math` and `operator`.
 
 Operators of aten are those in operators.txt: see tests/models/audit/operator_list.py for where the list comes from, and
-docs/files-from-strangers.md for how it was run with hostile arguments, what was found, and which were left out of that.
+docs/security.md for how it was run with hostile arguments, what was found, and which were left out of that.
 """
 
 from __future__ import annotations
