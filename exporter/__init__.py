@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from attnexport.models.loading.sources import load_model as load_model
     from attnexport.models.model import Model as Model
     from attnexport.models.saving import save as save
-    from attnexport.variants.affine import *
+    from attnexport.variants.affine.variant import *
     from attnexport.variants.geometry import AttentionGeometry as AttentionGeometry
     from attnexport.variants.geometry import attention_geometry as attention_geometry
-    from attnexport.variants.hla import *
-    from attnexport.variants.krause import *
-    from attnexport.variants.ssa import *
-    from attnexport.variants.topn import *
+    from attnexport.variants.hla.variant import *
+    from attnexport.variants.krause.variant import *
+    from attnexport.variants.ssa.variant import *
+    from attnexport.variants.topn.variant import *
 
 _HOME = {
     "Analysis": "analysis.analyzing",
@@ -82,7 +82,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _of_variants() -> dict[str, Any]:
-    from attnexport.variants import public_names
+    from attnexport.variants.registry import public_names
 
     return public_names()
 

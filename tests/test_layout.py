@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from attnexport.variants import all_variants
+from attnexport.variants.registry import all_variants
 
 ROOT = Path(__file__).parents[1]
 LINKS = ROOT / ".links" / "attnexport"

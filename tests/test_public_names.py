@@ -13,7 +13,8 @@ import pytest
 from torch import nn
 
 import attnexport
-from attnexport.variants import Variant, all_variants
+from attnexport.variants.registry import all_variants
+from attnexport.variants.spec import Variant
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +23,7 @@ each_variant = pytest.mark.parametrize("variant", all_variants(), ids=lambda var
 
 def names_of(variant: Variant) -> list[str]:
     """What the variant's folder offers."""
-    return importlib.import_module(f"attnexport.variants.{variant.name}").__all__
+    return importlib.import_module(f"attnexport.variants.{variant.name}.variant").__all__
 
 
 @each_variant
@@ -53,7 +54,7 @@ def test_type_checkers_know_what_every_variant_offers():
         for node in block.body
         if isinstance(node, ast.ImportFrom) and [alias.name for alias in node.names] == ["*"]
     }
-    assert imported == {f"attnexport.variants.{variant.name}" for variant in all_variants()}
+    assert imported == {f"attnexport.variants.{variant.name}.variant" for variant in all_variants()}
 
 
 @each_variant

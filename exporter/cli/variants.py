@@ -12,11 +12,10 @@ from attnexport.cli.console import debug_option, out, report_errors, titled
 @report_errors
 def command() -> None:
     """Show the attention variants: formula, cost, paper and ONNX operator."""
-    from attnexport.variants import all_variants
-    from attnexport.variants.spec import ONNX_DOMAIN
+    from attnexport.variants.descriptions import ONNX_DOMAIN, descriptions
 
     table = titled("Attention variants", "variant", "formula", "cost per head", "paper", "ONNX operator")
-    for variant in all_variants():
+    for variant in descriptions():
         table.add_row(
             f"{variant.title} ({variant.name})",
             variant.formula,

@@ -13,7 +13,7 @@ from attnexport.graph.file_precision import attention_precisions
 from attnexport.plugins.calling.library import Library
 from attnexport.plugins.runtime.request import Profile
 from attnexport.targets import Target
-from attnexport.variants import Variant
+from attnexport.variants.spec import Variant
 
 
 @dataclass(frozen=True)

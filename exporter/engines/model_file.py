@@ -9,8 +9,8 @@ import onnx_ir as ir
 from attnexport.errors import InputError
 from attnexport.graph.inspection import external_data, read_model
 from attnexport.graph.nodes import attribute_names, call_site, variant_nodes
-from attnexport.variants import Variant
-from attnexport.variants.spec import OPTIONAL_TENSORS
+from attnexport.variants.descriptions import OPTIONAL_TENSORS
+from attnexport.variants.spec import Variant
 
 _LOWEST_OPSET = 17
 """The lowest in which bodies are written."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import onnx_ir as ir
 
-from attnexport.graph.nodes import variant_nodes
+from attnexport.graph.attention_nodes import attention_nodes
 from attnexport.graph.quantization import quantized_precision
-from attnexport.models.precisions import HeldPrecision, counted, held_precision
+from attnexport.models.precision_names import HeldPrecision, counted, held_precision
 
 NAMES = {
     ir.DataType.DOUBLE: "fp64",
@@ -31,7 +31,7 @@ def precision_of(model: ir.Model) -> str:
 def found_precision(model: ir.Model) -> HeldPrecision:
     """The floating precision of a file by the rule for programs, and what in the file says so."""
     return held_precision(
-        attention_precisions(node for node, _ in variant_nodes(model.graph)),
+        attention_precisions(attention_nodes(model.graph)),
         counted((_name(tensor.dtype), tensor.size) for tensor in _weights(model)),
         counted((_name(value.dtype), 1) for value in model.graph.inputs),
     )

@@ -18,9 +18,9 @@ import onnx_ir.passes.common
 
 from attnexport.errors import ConversionError
 from attnexport.graph.nodes import OPSET_VERSION, attribute_names, call_site, variant_nodes
-from attnexport.variants import Variant
 from attnexport.variants.body import Body, CallSite
-from attnexport.variants.spec import ONNX_DOMAIN
+from attnexport.variants.descriptions import ONNX_DOMAIN
+from attnexport.variants.spec import Variant
 
 BODY_ATTRIBUTE = "body"
 """Which of a function's bodies a node runs, where the model needs several."""

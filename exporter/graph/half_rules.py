@@ -11,7 +11,7 @@ import onnx.defs
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from attnexport.variants.spec import ONNX_DOMAIN
+from attnexport.variants.descriptions import ONNX_DOMAIN
 
 _BREAKS = {
     "a norm's variance leaves the range of fp16 where values pass 255": """

@@ -17,9 +17,9 @@ import onnx_ir as ir
 
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
+from attnexport.graph.attention_nodes import attention_nodes
 from attnexport.graph.file_precision import precision_name
 from attnexport.graph.metadata import PREFIX
-from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.soundness import check_soundness
 
 _DAMAGED = (
@@ -126,7 +126,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
     model = read_model(path)
     bodies = {identifier[:2] for identifier in model.functions}
     nodes = []
-    for node, _ in variant_nodes(model.graph):
+    for node in attention_nodes(model.graph):
         attributes = {attribute.name: _plain(attribute.value) for attribute in node.attributes.values()}
         namespace, version = attributes.pop("plugin_namespace", None), attributes.pop("plugin_version", None)
         nodes.append(

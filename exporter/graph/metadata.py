@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-import torch
 
-from attnexport.graph.nodes import variant_nodes
-from attnexport.models.model import Model
+from attnexport.graph.attention_nodes import attention_nodes
 from attnexport.version import __version__
+
+if TYPE_CHECKING:
+    from attnexport.models.model import Model
 
 PREFIX = "attnexport."
 _RANGE = re.compile(r"(\w+)=(\d{1,9})\.\.(\d{1,9})?")
@@ -19,7 +21,9 @@ _RANGE = re.compile(r"(\w+)=(\d{1,9})\.\.(\d{1,9})?")
 
 def write_metadata(file: ir.Model, model: Model) -> None:
     """Writes the versions, the variants and the source hash into the file's metadata_props."""
-    counts = Counter(variant.op_type for _, variant in variant_nodes(file.graph))
+    import torch
+
+    counts = Counter(node.op_type for node in attention_nodes(file.graph))
     file.metadata_props.update(
         {
             f"{PREFIX}version": __version__,
@@ -62,7 +66,7 @@ def strip_traces(model: ir.Model) -> None:
 
 def sort_attributes(model: ir.Model) -> None:
     """Puts the attributes of our nodes in one order, so that equal models are equal files."""
-    for node, _ in variant_nodes(model.graph):
+    for node in attention_nodes(model.graph):
         ordered = sorted(node.attributes.values(), key=lambda attribute: attribute.name)
         node.attributes.clear()
         node.attributes.update({attribute.name: attribute for attribute in ordered})

@@ -17,9 +17,11 @@ from onnx.defs import OpSchema
 from onnxscript import opset18
 
 from attnexport.graph import corrections, softmax_attention
-from attnexport.variants import Variant, all_variants
+from attnexport.graph.attention_nodes import attention_nodes
 from attnexport.variants.body import CallSite
-from attnexport.variants.spec import ONNX_DOMAIN, OPTIONAL_TENSORS, PLUGIN_VERSION
+from attnexport.variants.descriptions import ONNX_DOMAIN, OPTIONAL_TENSORS, PLUGIN_VERSION
+from attnexport.variants.registry import all_variants
+from attnexport.variants.spec import Variant
 
 OPSET_VERSION = 1
 """Version of the ``attnexport`` operator set."""
@@ -119,8 +121,4 @@ def call_site(variant: Variant, node: ir.Node) -> CallSite:
 def variant_nodes(graph: ir.Graph) -> list[tuple[ir.Node, Variant]]:
     """Every node of ours in the graph and its branches, in order."""
     by_type = {variant.op_type: variant for variant in all_variants()}
-    return [
-        (node, by_type[node.op_type])
-        for node in ir.traversal.RecursiveGraphIterator(graph)
-        if node.domain == ONNX_DOMAIN and node.op_type in by_type
-    ]
+    return [(node, by_type[node.op_type]) for node in attention_nodes(graph)]

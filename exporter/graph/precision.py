@@ -16,7 +16,7 @@ from attnexport.graph.functions import BODY_ATTRIBUTE, attach_functions
 from attnexport.graph.half_rules import EXACT, HALF, LOWEST, HalfRules, Slot, constant_of, is_mask
 from attnexport.graph.metadata import PREFIX
 from attnexport.graph.nodes import variant_nodes
-from attnexport.variants.spec import ONNX_DOMAIN
+from attnexport.variants.descriptions import ONNX_DOMAIN
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 _QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}

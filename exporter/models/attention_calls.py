@@ -12,7 +12,8 @@ from torch import Tensor
 from attnexport.models.interpreting import Call
 from attnexport.models.model import Model
 from attnexport.models.program import module_path
-from attnexport.variants import Attention, attention_of_torch_op
+from attnexport.variants.registry import attention_of_torch_op
+from attnexport.variants.spec import Attention
 
 
 @dataclass(frozen=True)

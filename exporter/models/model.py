@@ -30,7 +30,7 @@ from attnexport.models.program import (
 from attnexport.models.running import ProgramRunner
 from attnexport.models.state.choices import REFUSE
 from attnexport.models.state.preparing import without_state
-from attnexport.variants import Variant
+from attnexport.variants.spec import Variant
 
 
 @dataclass(frozen=True, eq=False)

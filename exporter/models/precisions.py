@@ -1,55 +1,18 @@
-"""Names of precisions, and the one rule that says which of them a model or a file has."""
+"""Precisions as torch's dtypes, and which of them a program has."""
 
 from __future__ import annotations
-
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from attnexport.models.precision_names import counted, held_precision
 from attnexport.models.program import input_specs
 from attnexport.models.torch_graphs import all_graphs
-from attnexport.variants import variant_of_torch_op
+from attnexport.variants.registry import variant_of_torch_op
 
 PRECISIONS = {"fp64": torch.float64, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _NAMES = {dtype: name for name, dtype in PRECISIONS.items()}
-
-
-@dataclass(frozen=True)
-class HeldPrecision:
-    """The precision that a model or a file holds.
-
-    Attributes:
-        name: of PRECISIONS.
-        source: what in it says so, in words.
-    """
-
-    name: str
-    source: str
-
-
-def held_precision(attention: Iterable[str], weights: Counter[str], inputs: Counter[str]) -> HeldPrecision:
-    """The coarser of what attention computes in and what most numbers of the weights are in.
-
-    The coarsest rounding makes most of an error, however few numbers it touches: half attention before a larger float32
-    head errs as half does, and so does float32 attention between half weights. A cast to half anywhere else says
-    nothing: it is a fault, which must not widen the budget that it is judged by. Without attention and weights most
-    inputs decide; without floating inputs it is fp32.
-
-    Args:
-        attention: what attention nodes compute in.
-        weights: how many numbers of parameters, buffers and constants there are by precision.
-        inputs: how many inputs there are by precision.
-    """
-    sources = dict.fromkeys(attention, "attention nodes")
-    sources.update((name, "most weights") for name, _ in weights.most_common(1))
-    if not sources:
-        sources = {name: "most inputs" for name, _ in inputs.most_common(1)} or {"fp32": "no floating weights"}
-    coarsest = max(sources, key=lambda name: torch.finfo(PRECISIONS[name]).eps)
-    return HeldPrecision(coarsest, sources[coarsest])
 
 
 def own_precision(program: ExportedProgram) -> str:
@@ -67,12 +30,3 @@ def _attention(program: ExportedProgram) -> set[str]:
     nodes = [node for graph in all_graphs(program.graph_module) for node in graph.nodes]
     values = [node.meta.get("val") for node in nodes if variant_of_torch_op(node.target) is not None]
     return {_NAMES[value.dtype] for value in values if isinstance(value, Tensor)}
-
-
-def counted(numbers: Iterable[tuple[str | None, int]]) -> Counter[str]:
-    """How many numbers there are by precision, of those that have one."""
-    counts: Counter[str] = Counter()
-    for name, count in numbers:
-        if name is not None:
-            counts[name] += count
-    return counts

@@ -18,7 +18,8 @@ from attnexport.errors import ConversionError
 from attnexport.files.arrays import dtype_name
 from attnexport.models.torch_graphs import all_graphs
 from attnexport.models.trees import Path, leaf_paths, unused
-from attnexport.variants import Variant, variant_of_torch_op
+from attnexport.variants.registry import variant_of_torch_op
+from attnexport.variants.spec import Variant
 
 STATE = "attnexport_state"
 """Meta of the placeholder of an input that is a buffer of the model: the buffer's name."""

@@ -11,16 +11,9 @@ import torch
 from torch import Tensor
 
 from attnexport.variants.body import Body, CallSite
+from attnexport.variants.descriptions import Description
 from attnexport.variants.hazards import Figure, in_double, score_figures
 from attnexport.variants.rows import Rows
-
-ONNX_DOMAIN = "attnexport"
-"""Domain of the ONNX nodes and namespace of the TensorRT plugins."""
-
-PLUGIN_VERSION = "1"
-
-OPTIONAL_TENSORS = ("kv_lengths", "q_start")
-"""Optional inputs every variant has, int32 (B,), last in this order."""
 
 
 @dataclass(frozen=True)
@@ -95,25 +88,17 @@ class Attention:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant(Attention):
+class Variant(Description, Attention):
     """An attention variant: an operator with an ONNX node, a body for it and kernels.
 
     Its reference's signature is the operator's: tensors first, then the static parameters as int, float, bool or str,
     then kv_lengths and q_start.
 
     Attributes:
-        op_type: type of its ONNX node in domain ``attnexport``.
-        formula: the definition in one line.
-        cost: work per head in N query rows and M key rows.
-        paper: where it comes from.
         body: writes the ONNX function body and returns the output, in the compute type.
         floor: floor of the error budget.
     """
 
-    op_type: str
-    formula: str
-    cost: str
-    paper: str
     body: Callable[[Body, CallSite], ir.Value]
     floor: ErrorFloor = field(default_factory=ErrorFloor)
 

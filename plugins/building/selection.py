@@ -12,7 +12,7 @@ from attnexport.errors import InputError
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from attnexport.variants import Variant
+    from attnexport.variants.spec import Variant
 
 DTYPES = ("float32", "float16", "bfloat16")
 MAX_WIDTH = 256

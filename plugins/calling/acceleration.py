@@ -20,7 +20,8 @@ from attnexport.errors import InputError
 from attnexport.plugins.building.locations import LIBRARY_VARIABLE, default_library, is_ones_own
 from attnexport.plugins.calling.accelerator import Accelerator, warn
 from attnexport.plugins.calling.library import Library, load_library
-from attnexport.variants import Variant, all_variants
+from attnexport.variants.registry import all_variants
+from attnexport.variants.spec import Variant
 
 
 @dataclass

@@ -15,7 +15,7 @@ from attnexport.plugins.calling.interface import Status
 from attnexport.plugins.calling.library import Library
 from attnexport.plugins.calling.operators import OperatorError
 from attnexport.plugins.calling.torch_calls import DTYPES, run_op
-from attnexport.variants import Variant
+from attnexport.variants.spec import Variant
 
 _warned: set[str] = set()
 

@@ -10,7 +10,7 @@ import onnx.helper as oh
 
 import attnexport
 from attnexport.files.outputs import sha256
-from attnexport.variants import all_variants
+from attnexport.variants.registry import all_variants
 from tests.cli.commands import Run
 from tests.cli.models import CLASSES, WIDTH
 

@@ -13,7 +13,7 @@ import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.graph.inspection import read_model
 from attnexport.graph.metadata import dim_ranges
-from attnexport.variants import all_variants
+from attnexport.variants.registry import all_variants
 from tests.conversion.models import DYNAMIC, WIDTH, Stack, WithLengths, every_variant, example
 
 

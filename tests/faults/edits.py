@@ -10,9 +10,9 @@ import onnx_ir as ir
 
 from attnexport.graph.functions import attach_functions
 from attnexport.graph.nodes import call_site, variant_nodes
-from attnexport.variants import variant_of_op_type
 from attnexport.variants.body import CallSite
-from attnexport.variants.spec import ONNX_DOMAIN
+from attnexport.variants.descriptions import ONNX_DOMAIN
+from attnexport.variants.registry import variant_of_op_type
 
 Array = np.ndarray
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import attnexport
-from attnexport.variants import all_variants
+from attnexport.variants.registry import all_variants
 
 
 class Call(nn.Module):

@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from attnexport.graph.functions import attach_functions
 from attnexport.graph.nodes import count_attribute
-from attnexport.variants import Variant, variant_of_torch_op
+from attnexport.variants.registry import variant_of_torch_op
+from attnexport.variants.spec import Variant
 
 _TYPES = {
     torch.float16: ir.DataType.FLOAT16,

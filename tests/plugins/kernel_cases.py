@@ -13,7 +13,8 @@ from torch import Tensor
 from attnexport.accuracy.check.budget import Budget, relative_floor
 from attnexport.plugins.calling.operators import Op
 from attnexport.plugins.calling.torch_calls import run_op
-from attnexport.variants import Variant, all_variants
+from attnexport.variants.registry import all_variants
+from attnexport.variants.spec import Variant
 from tests.variants.cases import cases_of
 
 FLOAT_TYPES = (torch.float32, torch.float16, torch.bfloat16)

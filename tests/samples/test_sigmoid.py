@@ -80,7 +80,7 @@ import sys
 import torch
 import attnexport
 from attnexport.plugins.building.sources import Sources
-from attnexport.variants import all_variants
+from attnexport.variants.registry import all_variants
 
 assert [variant.name for variant in all_variants()] == ["affine", "hla", "krause", "sigmoid", "ssa", "topn"]
 assert "sigmoid" in Sources().kernel_names

@@ -24,7 +24,8 @@ from attnexport import (
     selective_synchronization_attention,
     top_n_attention,
 )
-from attnexport.variants import Variant, all_variants, public_names, variant_of_torch_op
+from attnexport.variants.registry import all_variants, public_names, variant_of_torch_op
+from attnexport.variants.spec import Variant
 from tests.variants import formulas
 
 Inputs = dict[str, Any]

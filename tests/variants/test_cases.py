@@ -7,7 +7,8 @@ import inspect
 import pytest
 import torch
 
-from attnexport.variants import Variant, all_variants
+from attnexport.variants.registry import all_variants
+from attnexport.variants.spec import Variant
 from tests.onnx_files import calls
 from tests.plugins import kernel_cases
 from tests.variants import cases

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attnexport.variants import Attention, all_variants, attention_of_torch_op, variant_of_torch_op
+from attnexport.variants.registry import all_variants, attention_of_torch_op, variant_of_torch_op
+from attnexport.variants.spec import Attention
 from tests.variants.cases import Shape, draw_qkv, error
 
 TORCH_OP = torch.ops.aten.scaled_dot_product_attention.default

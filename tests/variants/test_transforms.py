@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 
 from attnexport import top_n_attention
-from attnexport.variants import all_variants
+from attnexport.variants.registry import all_variants
 from tests.variants.cases import Case, Shape, each_case, each_variant, error, int32, tensors_of
 from tests.variants.test_modules import DIM, Factory, each_module
 

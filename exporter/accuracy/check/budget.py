@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import torch
 
-from attnexport.variants import ErrorFloor, Variant
+from attnexport.variants.spec import ErrorFloor, Variant
 
 TORCH_ERROR_FACTOR = 2.0
 

@@ -20,7 +20,8 @@ from attnexport.graph.file_precision import found_precision
 from attnexport.graph.inspection import inspect, read_model
 from attnexport.graph.state import read_state
 from attnexport.graph.written_attributes import changed_attributes
-from attnexport.models.precisions import PRECISIONS, HeldPrecision
+from attnexport.models.precision_names import HeldPrecision
+from attnexport.models.precisions import PRECISIONS
 from attnexport.models.state.choices import AS_NEEDED, IO
 
 TORCH, ORT, ORT_CUDA, ENGINE, RECORDED = "torch", "ort", "ort-cuda", "engine", "recorded"

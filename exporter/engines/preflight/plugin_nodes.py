@@ -9,7 +9,7 @@ import onnx_ir as ir
 from attnexport.backends.building import Creator, Survey
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
-from attnexport.variants.spec import ONNX_DOMAIN, PLUGIN_VERSION
+from attnexport.variants.descriptions import ONNX_DOMAIN, PLUGIN_VERSION
 
 
 def check_plugin_nodes(draft: Draft, survey: Survey | None) -> None:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
 from attnexport.graph.nodes import call_site
-from attnexport.variants import Variant
+from attnexport.variants.spec import Variant
 
 LARGEST_K = 3840
 """The most elements that TensorRT's TopK selects, in every release so far (NVIDIA/TensorRT issue 4244)."""

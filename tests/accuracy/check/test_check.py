@@ -24,7 +24,7 @@ from attnexport.accuracy.reports.terminal import contender_table, result_lines
 from attnexport.errors import BackendError, InputError
 from attnexport.models.model import Model
 from attnexport.models.program import variants_of
-from attnexport.variants import all_variants
+from attnexport.variants.registry import all_variants
 from attnexport.variants.spec import ErrorFloor
 from tests.accuracy.backend import TorchBackend, checked, contender
 

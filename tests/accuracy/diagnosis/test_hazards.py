@@ -11,8 +11,8 @@ import attnexport
 from attnexport.accuracy.diagnosis.hazards import find_hazards
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.models.model import Model
-from attnexport.variants import all_variants
 from attnexport.variants.hazards import Figure
+from attnexport.variants.registry import all_variants
 from tests.variants.cases import CASES, ONE_PER_VARIANT, SHAPES, VISIBILITIES, Case, Shape, int32, largest_allocation
 
 WIDTH = 8

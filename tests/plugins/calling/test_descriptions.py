@@ -8,7 +8,8 @@ from attnexport.graph.nodes import attribute_names, count_attribute
 from attnexport.plugins.calling.interface import AttributeKind, Dtype
 from attnexport.plugins.calling.library import Library
 from attnexport.plugins.calling.operators import Input
-from attnexport.variants import Variant, all_variants
+from attnexport.variants.registry import all_variants
+from attnexport.variants.spec import Variant
 
 KINDS = {
     "int": AttributeKind.INTEGER,

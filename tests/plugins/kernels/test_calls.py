@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from attnexport.plugins.calling.interface import Dtype, Status
 from attnexport.plugins.calling.library import Library
 from attnexport.plugins.calling.operators import Array, Call, Op, OperatorError
-from attnexport.variants import all_variants
+from attnexport.variants.registry import all_variants
 from tests.plugins.kernel_cases import Case, Sizes, make_arguments
 
 pytestmark = pytest.mark.slow

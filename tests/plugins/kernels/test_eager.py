@@ -10,7 +10,7 @@ import torch
 from attnexport.plugins import KernelWarning, build, load_library, using
 from attnexport.plugins.calling import accelerator
 from attnexport.plugins.calling.library import Library
-from attnexport.variants import variant_of_torch_op
+from attnexport.variants.registry import variant_of_torch_op
 from tests.tools import require
 from tests.variants.cases import VISIBILITIES, Case, Shape, each_case, error, map_tensors
 

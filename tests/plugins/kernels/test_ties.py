@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attnexport.plugins.calling.library import Library
-from attnexport.variants import all_variants
+from attnexport.variants.registry import all_variants
 from tests.plugins.kernel_cases import FLOAT_TYPES, Arguments, run_kernel
 
 pytestmark = pytest.mark.slow

@@ -28,7 +28,8 @@ from attnexport.files.arrays import as_array
 from attnexport.models.interpreting import Rounding
 from attnexport.models.model import Model
 from attnexport.models.precisions import PRECISIONS
-from attnexport.variants import Variant, variant_of_torch_op
+from attnexport.variants.registry import variant_of_torch_op
+from attnexport.variants.spec import Variant
 
 OpenFile = Callable[[Path], Backend]
 """Loads an ONNX file, or builds an engine from it and loads that."""

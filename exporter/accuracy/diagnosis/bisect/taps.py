@@ -16,7 +16,7 @@ from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.torch_values import read_torch_values
 from attnexport.models.attention_calls import is_attention
 from attnexport.models.program import module_path
-from attnexport.variants import variant_of_torch_op
+from attnexport.variants.registry import variant_of_torch_op
 
 _NUMBERED = re.compile(r"^(?:.*\.)?\d+(?=\.|$)")
 

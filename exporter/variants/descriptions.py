@@ -1,0 +1,51 @@
+"""The variants in words, and what their ONNX nodes are called: what can be told of them without torch."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from dataclasses import dataclass
+
+import attnexport.variants
+
+ONNX_DOMAIN = "attnexport"
+"""Domain of the ONNX nodes and namespace of the TensorRT plugins."""
+
+PLUGIN_VERSION = "1"
+
+OPTIONAL_TENSORS = ("kv_lengths", "q_start")
+"""Optional inputs every variant has, int32 (B,), last in this order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A variant in words.
+
+    Attributes:
+        name: its folder below attnexport.variants.
+        title: its name in prose.
+        op_type: type of its ONNX node in domain ``attnexport``.
+        formula: the definition in one line.
+        cost: work per head in N query rows and M key rows.
+        paper: where it comes from.
+    """
+
+    name: str
+    title: str
+    op_type: str
+    formula: str
+    cost: str
+    paper: str
+
+
+def folders() -> list[str]:
+    """Names of the folders below attnexport.variants, in order."""
+    return sorted(module.name for module in pkgutil.iter_modules(attnexport.variants.__path__) if module.ispkg)
+
+
+@functools.cache
+def descriptions() -> tuple[Description, ...]:
+    """Of every variant, in the order of the folder names."""
+    found = (getattr(importlib.import_module(f"attnexport.variants.{name}"), "DESCRIPTION", None) for name in folders())
+    return tuple(each for each in found if isinstance(each, Description))
