@@ -1,4 +1,10 @@
-"""attnexport: new attention variants from PyTorch to ONNX and TensorRT, with the numbers to prove it.
+"""New attention variants from PyTorch to ONNX and TensorRT, with the numbers to prove it.
+
+    import torch, attnexport
+    model, x = attnexport.KrauseAttention(dim=64, heads=4, window=32, causal=True), torch.randn(2, 100, 64)
+    attnexport.convert(model, x, "krause.onnx", dynamic_shapes={"x": {0: "batch", 1: "tokens"}})
+    report = attnexport.check(model, ["krause.onnx"], x, dynamic_shapes={"x": {0: "batch", 1: "tokens"}})
+    print("within its budget" if report.passed else report)
 
 Names are imported when first used, so that ``attnexport --help`` does not wait for torch. The variants' are those that
 their folders name in ``__all__``.
@@ -88,4 +94,5 @@ def _of_variants() -> dict[str, Any]:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME, *_of_variants()})
+    """The public names, and what every module has."""
+    return sorted({*(name for name in globals() if name.startswith("__")), *_HOME, *_of_variants()})

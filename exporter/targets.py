@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attnexport.errors import InputError
+from attnexport.messages import option
 
 _JETPACK = "NVIDIA's JetPack release notes and TensorRT support matrix"
 _SERVER = "NVIDIA's CUDA GPU list and TensorRT support matrix"
@@ -98,5 +99,5 @@ def find_target(name: str) -> Target:
         InputError: an unknown name.
     """
     if name not in TARGETS:
-        raise InputError(f"--target: expected one of {', '.join(TARGETS)}, given {name!r}")
+        raise InputError(f"{option('--target')}: expected one of {', '.join(TARGETS)}, given {name!r}")
     return TARGETS[name]

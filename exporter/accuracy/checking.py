@@ -27,6 +27,7 @@ from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.engines.building import BuildOptions
 from attnexport.engines.shapes import parse_shapes
 from attnexport.errors import InputError
+from attnexport.messages import option
 from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.model import Model
@@ -171,13 +172,14 @@ def refuse_unfit_options(
     """
     for contender in (parse_contender(os.fspath(text)) for text in contenders):
         if contender.kind == RECORDED and data is None:
-            raise InputError(f"{contender.text}: recorded outputs: expected the inputs that they are of in --data")
+            wanted = f"expected the inputs that they are of in {option('--data')}"
+            raise InputError(f"{contender.text}: recorded outputs: {wanted}")
     if (rebuild is None) != (target is None):
-        raise InputError("--rebuild: expected together with --target, given one of them")
+        raise InputError(f"{option('--rebuild')}: expected together with {option('--target')}, given one of them")
     if shapes and rebuild is None:
-        raise InputError("--shapes: expected beside --rebuild, given without")
+        raise InputError(f"{option('--shapes')}: expected beside {option('--rebuild')}, given without")
     if max_drop is not None and not metrics:
-        raise InputError("--max-drop: expected beside --metric, given without")
+        raise InputError(f"{option('--max-drop')}: expected beside {option('--metric')}, given without")
 
 
 def _budget_file(model: Model, path: str | os.PathLike[str] | None) -> BudgetFile:

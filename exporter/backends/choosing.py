@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attnexport.backends.building import EngineBuilder
 from attnexport.errors import InputError
+from attnexport.messages import option
 from attnexport.targets import Target
 
 BACKENDS = ("tensorrt", "tensorrt_rtx", "native")
@@ -45,7 +46,9 @@ def builder_for(target: Target, name: str | None = None) -> EngineBuilder:
     """
     if name is not None and (name == "tensorrt_rtx") != target.is_rtx:
         fitting = [backend for backend in BACKENDS if (backend == "tensorrt_rtx") == target.is_rtx]
-        raise InputError(f"--backend: expected {' or '.join(fitting)} for target {target.name}, given {name}")
+        raise InputError(
+            f"{option('--backend')}: expected {' or '.join(fitting)} for target {target.name}, given {name}"
+        )
     if name is not None:
         return builder_named(name)
     if target.is_rtx:

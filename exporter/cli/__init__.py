@@ -11,6 +11,7 @@ import click
 
 from attnexport.cli.stopping import Terminated, stoppable
 from attnexport.cli.untrusted import Process
+from attnexport.messages import to_the_command_line
 from attnexport.printable import printable_line
 
 _COMMANDS = {
@@ -38,6 +39,10 @@ class _Commands(click.Group):
     """
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        with to_the_command_line():
+            return self._main(args, *rest, standalone_mode=standalone_mode, **extra)
+
+    def _main(self, args: Sequence[str] | None, *rest: Any, standalone_mode: bool, **extra: Any) -> Any:
         run: Any = super().main
         if not standalone_mode:
             return run(args, *rest, standalone_mode=False, **extra)

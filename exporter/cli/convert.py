@@ -52,9 +52,9 @@ def command(
 ) -> None:
     """Convert a PyTorch model to ONNX and prove the file by running it.
 
-    MODEL is a .pt2 (torch.export archive), or a .pt or .pth with weights for --model. Every attnexport operator
-    becomes one node with a body of standard operators beside it; the file then runs through ONNX Runtime at the
-    example's shape and, where dims are dynamic, at two others.
+    MODEL is a .pt2 (torch.export archive), or a .pt, .pth or .safetensors with weights for --model. Every
+    attnexport operator becomes one node with a body of standard operators beside it; the file then runs through
+    ONNX Runtime at the example's shape and, where dims are dynamic, at two others.
     """
     from attnexport.conversion.converting import convert
 

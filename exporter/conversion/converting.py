@@ -37,6 +37,7 @@ from attnexport.graph.torch_values import write_torch_values
 from attnexport.graph.translating import translated
 from attnexport.graph.writing import write_model
 from attnexport.graph.written_attributes import write_attributes
+from attnexport.messages import option
 from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.model import Model
@@ -244,9 +245,13 @@ def _note_on_functions(target: Target, inlined: bool) -> str:
     said = f"because of target {target.name}: TensorRT {target.tensorrt} knows no local functions, "
     if inlined:
         return (
-            said + "the bodies were inlined in place of their nodes; --nodes plugin keeps them for the plugin library"
+            f"{said}the bodies were inlined in place of their nodes; {option('--nodes', 'plugin')} keeps them for the "
+            "plugin library"
         )
-    return said + "it runs the nodes through the plugin library (--api v2) and has no body to fall back to"
+    return (
+        f"{said}it runs the nodes through the plugin library (attnexport plugins build --api v2) and has no body to "
+        "fall back to"
+    )
 
 
 @contextlib.contextmanager

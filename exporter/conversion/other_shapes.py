@@ -15,6 +15,7 @@ from attnexport.backends.onnxruntime_sessions import lacks_kernel
 from attnexport.errors import BackendError, ConversionError, first_line
 from attnexport.files.arrays import as_array
 from attnexport.files.shapes import shapes_text
+from attnexport.messages import option
 from attnexport.models.dims import size_choices
 from attnexport.models.examples import generator, like_example
 from attnexport.models.model import Model
@@ -125,7 +126,8 @@ def _loaded(path: str | os.PathLike[str]) -> OnnxRuntimeBackend:
             raise
         _, invalid, what = str(error).partition("Type Error: ")
         if invalid:
-            advice = "; most operators take bfloat16 from opset 22 on: give --opset 22" if "bfloat16" in what else ""
+            advice = f"; most operators take bfloat16 from opset 22 on: give {option('--opset', 22)}"
+            advice = advice if "bfloat16" in what else ""
             raise ConversionError(f"the model's types do not fit together in ONNX: {what}{advice}") from error
         reason = str(error).removeprefix(f"{path}: ")
         raise ConversionError(f"the file that came out is not valid: {reason}") from error

@@ -9,6 +9,7 @@ from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.conversion.other_shapes import Verified, WrongValuesError, verify_shapes
 from attnexport.errors import AttnexportError, BackendError, ConversionError
+from attnexport.messages import option
 from attnexport.models.model import Model
 
 
@@ -33,7 +34,7 @@ def proven(path: Path, model: Model, *, unproven: bool) -> Verified:
         reason = f"not run: {str(error).removeprefix(f'{path}: ')}"
         if not unproven:
             raise ConversionError(
-                f"the file is not proven, {reason}; --unproven (unproven=True in Python) writes it all the same"
+                f"the file is not proven, {reason}; {option('--unproven', True)} writes it all the same"
             ) from error
         return Verified((), (reason,))
 

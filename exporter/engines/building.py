@@ -33,6 +33,7 @@ from attnexport.graph.file_precision import precision_of
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import check_precision, write_precision
 from attnexport.graph.quantization import quantized_precision
+from attnexport.messages import option
 from attnexport.plugins.building.architectures import gpus_of_this_machine
 from attnexport.plugins.calling.library import load_library
 from attnexport.plugins.runtime.request import EngineOptions
@@ -92,7 +93,7 @@ def build(
         BackendError: the builder is not installed or fails, or what it built is not what was asked for.
     """
     if embed_plugins and plugins is None:
-        raise InputError("--embed-plugins: expected a library in --plugins, given none")
+        raise InputError(f"{option('--embed-plugins')}: expected a library in {option('--plugins')}, given none")
     engine = EngineOptions(
         profiles=parse_shapes(shapes),
         precision=precision,
@@ -161,7 +162,7 @@ def _notes_on_target(target: Target, builder: EngineBuilder, options: BuildOptio
     if target.is_rtx:
         notes = [f"{because}built ahead of time by {product} for SM {' '.join(map(str, target.sms))}"]
         if options.engine.timing_cache is not None:
-            notes.append(f"{because}--timing-cache has no effect, {product} times nothing ahead of time")
+            notes.append(f"{because}{option('--timing-cache')} has no effect, {product} times nothing ahead of time")
         return notes
     notes = [f"{because}built by {product}, backend {builder.name}"]
     if not target.runs_tensorrt(builder.version):
@@ -180,8 +181,8 @@ def _gpus(target: Target) -> tuple[int, ...]:
     if not fitting:
         wanted, given = " ".join(map(str, target.sms)), " ".join(map(str, here))
         raise InputError(
-            f"--target: {target.name} is SM {wanted}, the GPU of this machine is SM {given}: TensorRT builds for the "
-            "GPU it runs on, so build on the device"
+            f"{option('--target')}: {target.name} is SM {wanted}, the GPU of this machine is SM {given}: TensorRT "
+            "builds for the GPU it runs on, so build on the device"
         )
     return fitting
 

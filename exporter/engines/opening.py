@@ -11,6 +11,7 @@ from attnexport.engines.manifest_json import read_manifest
 from attnexport.errors import BackendError, InputError
 from attnexport.files.outputs import sha256
 from attnexport.graph.inspection import read_model
+from attnexport.messages import option
 from attnexport.plugins.building.architectures import gpus_of_this_machine
 
 ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
@@ -51,7 +52,8 @@ def _check_plugins(path: Path, manifest: Manifest, plugins: Path | None) -> None
         return
     if plugins is None:
         raise InputError(
-            f"{path}: expected its plugin library, {wanted.file}, SHA-256 {wanted.sha256[:12]}…: give it with --plugins"
+            f"{path}: expected its plugin library, {wanted.file}, SHA-256 {wanted.sha256[:12]}…: give it with "
+            f"{option('--plugins', 'LIB')}"
         )
     given = sha256(plugins)
     if given != wanted.sha256:

@@ -9,6 +9,7 @@ from attnexport.backends.building import BuiltEngine, Layer
 from attnexport.engines.draft import Draft
 from attnexport.engines.manifest import FLOATS
 from attnexport.errors import BackendError
+from attnexport.messages import option
 
 
 def check_outcome(draft: Draft, built: BuiltEngine) -> None:
@@ -41,7 +42,7 @@ def _check_precision(draft: Draft, layers: Sequence[Layer]) -> None:
     given = _counts(layers)
     if given and draft.precision not in given:
         found = ", ".join(given)
-        advice = "" if draft.limits.strongly_typed else f", which it found as fast: give --precision {found}"
+        advice = "" if draft.limits.strongly_typed else f", which it found as fast: give {option('--precision', found)}"
         raise BackendError(
             f"{draft.path}: expected layers of {draft.precision}, {draft.limits.product} built {found} alone{advice}"
         )

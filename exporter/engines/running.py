@@ -21,6 +21,7 @@ from attnexport.graph.file_precision import precision_name
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.state import read_state
+from attnexport.messages import option
 
 LABELS = "labels"
 """Data files hold an array of this name beside the inputs; that no input takes it needs no note."""
@@ -115,7 +116,7 @@ def run(
     path, data = Path(path), Path(data)
     plugins = None if plugins is None else Path(plugins)
     if plugins is not None and path.suffix not in ENGINE_SUFFIXES:
-        raise InputError(f"--plugins: engines alone use a plugin library, {path} runs through its bodies")
+        raise InputError(f"{option('--plugins')}: engines alone use a plugin library, {path} runs through its bodies")
     initial = _initial_state(path)
     with open_arrays(data) as stored:
         backend = open_backend(path, plugins=plugins, device=device)

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from attnexport.errors import InputError
 from attnexport.files.shapes import shape_text
 from attnexport.graph.metadata import dim_ranges
+from attnexport.messages import option
 from attnexport.plugins.runtime.request import Profile
 
 _FORM = "expected NAME=MIN:OPT:MAX such as x=1x16x64:8x128x64:32x1024x64, or one shape"
@@ -31,10 +32,10 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, Profile]:
     for text in texts:
         match = _OPTION.fullmatch(text.strip())
         if match is None:
-            raise InputError(f"--shapes {text}: {_FORM}")
+            raise InputError(f"{option('--shapes')} {text}: {_FORM}")
         name = match["name"].strip()
         if name in profiles:
-            raise InputError(f"--shapes {text}: {name} is given twice")
+            raise InputError(f"{option('--shapes')} {text}: {name} is given twice")
         profiles[name] = _parse_profile(text, match["shapes"])
     return profiles
 
@@ -44,14 +45,16 @@ def _parse_profile(text: str, written: str) -> Profile:
     for shape in written.split(":"):
         sizes = shape.split("x")
         if not all(size.isdecimal() and 1 <= int(size) <= _MAX_SIZE for size in sizes):
-            raise InputError(f"--shapes {text}: expected sizes of 1 or more with x between them, given {shape}")
+            wanted = "expected sizes of 1 or more with x between them"
+            raise InputError(f"{option('--shapes')} {text}: {wanted}, given {shape}")
         shapes.append(tuple(map(int, sizes)))
     if len(shapes) == 2:
-        raise InputError(f"--shapes {text}: {_FORM}")
+        raise InputError(f"{option('--shapes')} {text}: {_FORM}")
     low, usual, high = shapes if len(shapes) == 3 else shapes * 3
     grows = len(low) == len(usual) == len(high) and all(a <= b <= c for a, b, c in zip(low, usual, high, strict=True))
     if not grows:
-        raise InputError(f"--shapes {text}: expected three shapes of one rank that do not shrink from MIN to MAX")
+        wanted = "expected three shapes of one rank that do not shrink from MIN to MAX"
+        raise InputError(f"{option('--shapes')} {text}: {wanted}")
     return Profile(low, usual, high)
 
 
@@ -65,7 +68,7 @@ def profiles_for(model: ir.Model, given: Mapping[str, Profile]) -> dict[str, Pro
     inputs = {value.name or "": value for value in model.graph.inputs}
     for name, profile in given.items():
         if name not in inputs:
-            raise InputError(f"--shapes {name}: the model has no such input; it has {', '.join(inputs)}")
+            raise InputError(f"{option('--shapes')} {name}: the model has no such input; it has {', '.join(inputs)}")
         _check_fits(inputs[name], profile)
     profiles: dict[str, Profile] = {}
     for name, value in inputs.items():
@@ -93,10 +96,13 @@ def _check_fits(value: ir.Value, profile: Profile) -> None:
     for shape in (profile.minimum, profile.optimum, profile.maximum):
         if len(shape) != len(sizes):
             given = shape_text(shape)
-            raise InputError(f"--shapes {value.name}: expected {len(sizes)} sizes {_sizes_text(value)}, given {given}")
+            wanted = f"expected {len(sizes)} sizes {_sizes_text(value)}"
+            raise InputError(f"{option('--shapes')} {value.name}: {wanted}, given {given}")
         for axis, (size, wanted) in enumerate(zip(sizes, shape, strict=True)):
             if isinstance(size, int) and size != wanted:
-                raise InputError(f"--shapes {value.name}: axis {axis} is fixed: expected {size}, given {wanted}")
+                raise InputError(
+                    f"{option('--shapes')} {value.name}: axis {axis} is fixed: expected {size}, given {wanted}"
+                )
 
 
 def _check_names(inputs: Mapping[str, ir.Value], profiles: Mapping[str, Profile]) -> None:
@@ -110,7 +116,7 @@ def _check_names(inputs: Mapping[str, ir.Value], profiles: Mapping[str, Profile]
             other, expected = first.setdefault(size, (name, limits))
             if limits != expected:
                 raise InputError(
-                    f"--shapes {name}: {size} is {_range(limits)} here and {_range(expected)} in {other}: "
+                    f"{option('--shapes')} {name}: {size} is {_range(limits)} here and {_range(expected)} in {other}: "
                     "expected one range"
                 )
 
@@ -130,8 +136,8 @@ def _default(model: ir.Model, value: ir.Value) -> Profile:
             lower, bound = ranges.get(size or "", (1, None))
             if bound is None:
                 raise InputError(
-                    f"--shapes {value.name}: axis {axis} ({size or '?'}) has no upper bound in the file: "
-                    f"give --shapes {value.name}=MIN:OPT:MAX, three shapes such as {_example(value)}"
+                    f"{option('--shapes')} {value.name}: axis {axis} ({size or '?'}) has no upper bound in the file: "
+                    f"give {option('--shapes')} {value.name}=MIN:OPT:MAX, three shapes such as {_example(value)}"
                 )
             upper = bound
         low.append(lower)

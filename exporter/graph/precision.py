@@ -16,6 +16,7 @@ from attnexport.graph.functions import BODY_ATTRIBUTE, attach_functions
 from attnexport.graph.half_rules import EXACT, HALF, LOWEST, HalfRules, Slot, constant_of, is_mask
 from attnexport.graph.metadata import PREFIX
 from attnexport.graph.nodes import variant_nodes
+from attnexport.messages import option
 from attnexport.variants.descriptions import ONNX_DOMAIN
 
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -68,10 +69,12 @@ def check_precision(model: ir.Model, precision: str) -> None:
     held = precision_of(model)
     if is_quantized(model) and precision != held:
         raise InputError(
-            f"--precision: the file's Q/DQ nodes say its precision: expected none or {held}, given {precision}"
+            f"{option('--precision')}: the file's Q/DQ nodes say its precision: expected none or {held}, "
+            f"given {precision}"
         )
     if held not in ("fp32", precision):
-        raise InputError(f"--precision: the file holds {held} already: expected none or {held}, given {precision}")
+        wanted = f"the file holds {held} already: expected none or {held}"
+        raise InputError(f"{option('--precision')}: {wanted}, given {precision}")
 
 
 def write_precision(model: ir.Model, precision: str) -> PrecisionChange:
@@ -133,7 +136,7 @@ class _Rewriter:
         for value in values:
             if why is None and value.dtype is None:
                 where = f"tensor {value.name} of node {node.name}"
-                raise InputError(f"--precision: {where}: expected a known type, given none")
+                raise InputError(f"{option('--precision')}: {where}: expected a known type, given none")
         if why == EXACT or not any(value.dtype == ir.DataType.FLOAT for value in values):
             return
         if why is not None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
 from attnexport.files.fitting import clash, fits
+from attnexport.messages import option
 from attnexport.models.audit.shapes import is_identifier
 from attnexport.models.examples import generator
 from attnexport.models.loading.dim_texts import limits_missed
@@ -71,10 +72,10 @@ def parse_inputs(texts: Sequence[str]) -> dict[str, InputOption]:
     """
     parsed: dict[str, InputOption] = {}
     for text in texts:
-        option = _parse_input(text)
-        if option.name in parsed:
-            raise InputError(f"--inputs {text}: {option.name} is given twice")
-        parsed[option.name] = option
+        found = _parse_input(text)
+        if found.name in parsed:
+            raise InputError(f"--inputs {text}: {found.name} is given twice")
+        parsed[found.name] = found
     return parsed
 
 
@@ -118,7 +119,7 @@ def _range_of(text: str, written: str | None, dtype: torch.dtype) -> tuple[int, 
 def example_tensors(options: Mapping[str, InputOption], seed: int = 0) -> dict[str, Tensor]:
     """Example tensors by input name; equal options and seeds give equal tensors."""
     random = generator(seed)
-    return {name: option.tensor(random) for name, option in options.items()}
+    return {name: entry.tensor(random) for name, entry in options.items()}
 
 
 def bind_inputs(module: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -143,13 +144,14 @@ def bind_inputs(module: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[tuple
     takes_any = any(parameter.kind is kinds.VAR_KEYWORD for parameter in parameters.values())
     for name in tensors:
         if name not in wanted and not takes_any:
-            raise InputError(f"--inputs {name}: the model's forward has no such input; it takes {', '.join(wanted)}")
+            taken = f"it takes {', '.join(wanted)}"
+            raise InputError(f"{option('--inputs')} {name}: the model's forward has no such input; {taken}")
     missing = [name for name, entry in wanted.items() if entry.default is kinds.empty and name not in tensors]
     if missing:
         given = ", ".join(tensors) or "none"
         raise InputError(
-            f"--inputs: the model's forward needs {', '.join(missing)}, given {given}: "
-            f"add --inputs {missing[0]}=SIZESxSIZE:DTYPE"
+            f"{option('--inputs')}: the model's forward needs {', '.join(missing)}, given {given}: "
+            f"add {option('--inputs')} {missing[0]}=SIZESxSIZE:DTYPE"
         )
     args: list[Tensor] = []
     kwargs = dict(tensors)
@@ -173,17 +175,17 @@ def check_inputs(model: Model, given: Mapping[str, Tensor]) -> None:
     specs = {spec.name: spec for spec in model.inputs}
     unknown = [name for name in given if name not in specs]
     if unknown:
-        raise InputError(f"--inputs {unknown[0]}: the model has no such input; it takes {', '.join(specs)}")
+        raise InputError(f"{option('--inputs')} {unknown[0]}: the model has no such input; it takes {', '.join(specs)}")
     missing = [name for name in specs if name not in given]
     if missing:
-        raise InputError(f"--inputs: the model also needs {missing[0]}: {specs[missing[0]]}")
+        raise InputError(f"{option('--inputs')}: the model also needs {missing[0]}: {specs[missing[0]]}")
     wanted = {name: [model.size_name(spec, axis) for axis in range(len(spec.shape))] for name, spec in specs.items()}
     limits = {dim.symbol: dim for dim in model.dims}
     for name, spec in specs.items():
         tensor = given[name]
         if not fits(spec.shape, tensor.shape) or tensor.dtype != spec.dtype:
             raise InputError(
-                f"--inputs {name}: expected ({', '.join(wanted[name])}) {dtype_name(spec.dtype)}, "
+                f"{option('--inputs')} {name}: expected ({', '.join(wanted[name])}) {dtype_name(spec.dtype)}, "
                 f"given ({', '.join(map(str, tensor.shape))}) {dtype_name(tensor.dtype)}"
             )
         for axis, (symbol, real) in enumerate(zip(spec.shape, tensor.shape, strict=True)):
@@ -191,11 +193,11 @@ def check_inputs(model: Model, given: Mapping[str, Tensor]) -> None:
             missed = None if limit is None else limits_missed(real, limit.lower, limit.upper)
             if missed is not None:
                 raise InputError(
-                    f"--inputs {name}: {wanted[name][axis]} (axis {axis}): expected {missed}, given {real}"
+                    f"{option('--inputs')} {name}: {wanted[name][axis]} (axis {axis}): expected {missed}, given {real}"
                 )
     found = clash((name, spec.shape, given[name].shape) for name, spec in specs.items())
     if found is not None:
         raise InputError(
-            f"--inputs {found.input}: {wanted[found.input][found.axis]} (axis {found.axis}) is {found.size}, "
-            f"but {found.first_size} in {found.first_input} axis {found.first_axis}"
+            f"{option('--inputs')} {found.input}: {wanted[found.input][found.axis]} (axis {found.axis}) is "
+            f"{found.size}, but {found.first_size} in {found.first_input} axis {found.first_axis}"
         )

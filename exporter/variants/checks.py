@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attnexport.files.arrays import dtype_name
+from attnexport.variants.options import count_or_none
 
 
 def describe(tensor: Tensor) -> str:
@@ -100,8 +101,4 @@ def scale_or_default(scale: float | None, q: Tensor) -> float:
 
 def check_count(name: str, value: int | None) -> int:
     """A count that is None (returned as 0, the operator's 'none') or at least 1."""
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}: expected None or an int >= 1, given {value!r}")
-    return value
+    return count_or_none(name, value) or 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import Tensor, nn
+
+from attnexport.variants.options import count_or_none, flag, whole_number
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -18,37 +21,46 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(-2)
 
 
-def head_width(dim: int, heads: int, kv_heads: int) -> int:
-    """Width of one head.
-
-    Raises:
-        ValueError: dim is not a multiple of heads, or heads not one of kv_heads.
-    """
-    if heads < 1 or dim % heads:
-        raise ValueError(f"heads: expected a divisor of dim={dim}, given {heads}")
-    if kv_heads < 1 or heads % kv_heads:
-        raise ValueError(f"kv_heads: expected a divisor of heads={heads}, given {kv_heads}")
-    return dim // heads
-
-
 class AttentionBlock(nn.Module):
     """Self-attention with projections of the variant's own, the last of which is ``out_proj``.
+
+    Its text, ``repr``, has the arguments that build it again. A variant keeps each of its own as an attribute of the
+    same name, or adds it to ``arguments``.
 
     Args:
         dim: model width d, a multiple of heads.
         heads: query heads H.
-        kv_heads: key and value heads; None for heads.
-        causal: row i sees no key after its position.
+        kv_heads: key and value heads. Default: None, heads.
+        causal: row i sees no key after its position. Default: False.
+
+    Raises:
+        ValueError: an argument of another type or out of its range, in one line that names it.
     """
 
     out_proj: nn.Linear
 
-    def __init__(self, dim: int, heads: int, kv_heads: int | None, causal: bool) -> None:
+    def __init__(self, dim: int, heads: int, kv_heads: int | None = None, causal: bool = False) -> None:
         super().__init__()
-        self.heads = heads
-        self.kv_heads = heads if kv_heads is None else kv_heads
-        self.width = head_width(dim, heads, self.kv_heads)
-        self.causal = causal
+        self.dim, self.heads = whole_number("dim", dim), whole_number("heads", heads)
+        self.kv_heads = count_or_none("kv_heads", kv_heads) or self.heads
+        if self.dim % self.heads:
+            raise ValueError(f"heads: expected a divisor of dim={dim}, given {heads}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads: expected a divisor of heads={heads}, given {kv_heads}")
+        self.width = self.dim // self.heads
+        self.causal = flag("causal", causal)
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments by name, as they are now, without those that only start what is learned."""
+        names = inspect.signature(type(self)).parameters
+        grouped = None if self.kv_heads == self.heads else self.kv_heads
+        return {name: grouped if name == "kv_heads" else getattr(self, name) for name in names if hasattr(self, name)}
+
+    def extra_repr(self) -> str:
+        """What builds the module again but for its state: ``dim=64, heads=4, window=32``, without what is default."""
+        parameters = inspect.signature(type(self)).parameters
+        shown = (item for item in self.arguments().items() if item[1] != parameters[item[0]].default)
+        return ", ".join(f"{name}={value!r}" for name, value in shown)
 
     def attend(self, x: Tensor, **visibility: Any) -> Tensor:
         """x (B, N, d) to the operator's (B, H, N, width); the visibility is causal, kv_lengths and q_start."""
@@ -64,7 +76,7 @@ class AttentionBlock(nn.Module):
 class SelfAttention(AttentionBlock):
     """Self-attention with one projection each for queries, keys, values and the result."""
 
-    def __init__(self, dim: int, heads: int, kv_heads: int | None, causal: bool) -> None:
+    def __init__(self, dim: int, heads: int, kv_heads: int | None = None, causal: bool = False) -> None:
         super().__init__(dim, heads, kv_heads, causal)
         self.q_proj = nn.Linear(dim, dim)
         self.k_proj = nn.Linear(dim, self.kv_heads * self.width)

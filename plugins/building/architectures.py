@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 
 from attnexport.errors import InputError
+from attnexport.messages import option
 from attnexport.plugins.building.toolchain import Nvcc, find_tool
 
 KNOWN = (80, 86, 87, 89, 90, 100, 101, 110, 120)
@@ -24,16 +25,16 @@ def choose_architectures(wanted: Sequence[int], nvcc: Nvcc) -> tuple[int, ...]:
     Raises:
         InputError: an unknown architecture, one that nvcc does not compile for, or no GPU to ask.
     """
-    option = "--arch" if wanted else "GPU of this machine"
+    asked = option("--arch") if wanted else "GPU of this machine"
     chosen = tuple(sorted(set(wanted))) or _of_this_machine()
     supported = [architecture for architecture in KNOWN if architecture in nvcc.architectures]
     for architecture in chosen:
         if architecture not in KNOWN:
-            raise InputError(f"{option}: expected one of {_join(KNOWN)}, given {architecture}")
+            raise InputError(f"{asked}: expected one of {_join(KNOWN)}, given {architecture}")
         if architecture not in supported:
             hint = f" ({_THOR[architecture]})" if architecture in _THOR else ""
             raise InputError(
-                f"{option}: nvcc of CUDA {nvcc.cuda} compiles for {_join(supported)}, given {architecture}{hint}"
+                f"{asked}: nvcc of CUDA {nvcc.cuda} compiles for {_join(supported)}, given {architecture}{hint}"
             )
     return chosen
 
@@ -66,7 +67,8 @@ def gpus_of_this_machine() -> tuple[int, ...]:
 def _of_this_machine() -> tuple[int, ...]:
     found = gpus_of_this_machine()
     if not found:
-        raise InputError(f"--arch: expected one of {_join(KNOWN)}, given none, and this machine shows no GPU to ask")
+        given = "given none, and this machine shows no GPU to ask"
+        raise InputError(f"{option('--arch')}: expected one of {_join(KNOWN)}, {given}")
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attnexport.errors import InputError
 from attnexport.files.outputs import check_output
+from attnexport.messages import option
 from attnexport.plugins.building.architectures import HOPPER_CODE, choose_architectures, compiles_hopper, gencode
 from attnexport.plugins.building.compiling import Compiler, Progress, Step, compiling_into, default_jobs, object_name
 from attnexport.plugins.building.selection import Selection, select_for
@@ -125,7 +126,7 @@ def _plan(
     sources: Sources,
 ) -> _Plan:
     if api not in ("auto", *APIS):
-        raise InputError(f"--api: expected auto, {', '.join(APIS)}, given {api!r}")
+        raise InputError(f"{option('--api')}: expected auto, {', '.join(APIS)}, given {api!r}")
     nvcc = find_nvcc()
     chosen = choose_architectures(architectures, nvcc)
     headers = None

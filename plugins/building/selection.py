@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnexport.errors import InputError
+from attnexport.messages import option
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -64,10 +65,11 @@ def select_for(models: Sequence[Path], available: Sequence[str]) -> Selection:
         if variant.name not in available
     }
     if not nodes:
-        raise InputError(f"--for: expected operators that have kernels, given {', '.join(sorted(missing))} alone")
+        given = f"given {', '.join(sorted(missing))} alone"
+        raise InputError(f"{option('--for')}: expected operators that have kernels, {given}")
     dtypes = set().union(*(_dtypes(node) for node, _ in nodes))
     if not dtypes:
-        raise InputError(f"--for: expected nodes of type {', '.join(DTYPES)}, given float64 alone")
+        raise InputError(f"{option('--for')}: expected nodes of type {', '.join(DTYPES)}, given float64 alone")
     if "float32" in dtypes:
         dtypes.add("float16")
     return Selection(
@@ -85,7 +87,7 @@ def _attention_nodes(path: Path) -> Sequence[tuple[ir.Node, Variant]]:
 
     found = variant_nodes(read_model(path).graph)
     if not found:
-        raise InputError(f"--for: expected nodes of attnexport in {path}, given a model without any")
+        raise InputError(f"{option('--for')}: expected nodes of attnexport in {path}, given a model without any")
     return found
 
 

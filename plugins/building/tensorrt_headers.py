@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnexport.errors import InputError
+from attnexport.messages import option
 
 _VERSION_HEADER = "NvInferVersion.h"
 
@@ -41,7 +42,9 @@ def find_headers(include: Path | None = None) -> TensorRtHeaders:
     """
     if include is not None:
         if not (include / _VERSION_HEADER).is_file():
-            raise InputError(f"--tensorrt-include: expected a folder with {_VERSION_HEADER}, given {include}")
+            raise InputError(
+                f"{option('--tensorrt-include')}: expected a folder with {_VERSION_HEADER}, given {include}"
+            )
         return read_headers(include)
     root = os.environ.get("TENSORRT_ROOT")
     if root is not None and (Path(root) / "include" / _VERSION_HEADER).is_file():
@@ -50,9 +53,10 @@ def find_headers(include: Path | None = None) -> TensorRtHeaders:
         if (folder / _VERSION_HEADER).is_file():
             return read_headers(folder)
     raise InputError(
-        "TensorRT's headers: not found through --tensorrt-include, in $TENSORRT_ROOT/include or in the system's "
-        "/usr/include; get them with apt install libnvinfer-dev (JetPack has it) or from github.com/NVIDIA/TensorRT, "
-        "folder include/ at your release's tag; pip's tensorrt has none; --api none builds the kernels alone"
+        f"TensorRT's headers: not found through {option('--tensorrt-include')}, in $TENSORRT_ROOT/include or in the "
+        "system's /usr/include; get them with apt install libnvinfer-dev (JetPack has it) or from "
+        f"github.com/NVIDIA/TensorRT, folder include/ at your release's tag; pip's tensorrt has none; "
+        f"{option('--api', 'none')} builds the kernels alone"
     )
 
 
@@ -96,7 +100,7 @@ def choose_api(wanted: str, headers: TensorRtHeaders) -> str:
     if wanted == "auto":
         return possible[0]
     if wanted not in possible:
-        raise InputError(f"--api: expected {' or '.join(possible)} for {headers.name}, given {wanted}")
+        raise InputError(f"{option('--api')}: expected {' or '.join(possible)} for {headers.name}, given {wanted}")
     return wanted
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnexport.errors import InputError
+from attnexport.messages import option
 from attnexport.plugins.building.compiling import Compiler, Progress, Step, compiling_into, default_jobs
 from attnexport.plugins.building.libraries import check_folder
 from attnexport.plugins.building.tensorrt_headers import TensorRtHeaders, find_headers
@@ -126,7 +127,7 @@ def _find_parser(given: Path | None, headers: TensorRtHeaders) -> Path | None:
     header = folder / _PARSER_HEADER
     if not header.is_file():
         if given is not None:
-            raise InputError(f"--parser-include: expected a folder with {_PARSER_HEADER}, given {given}")
+            raise InputError(f"{option('--parser-include')}: expected a folder with {_PARSER_HEADER}, given {given}")
         return None
     if _EARLY_ACCESS in header.read_text(encoding="utf-8", errors="replace"):
         raise InputError(
@@ -185,7 +186,8 @@ def _notes(plan: _Plan) -> tuple[str, ...]:
     if plan.parser_include is None:
         notes.append(
             f"compiled without {_PARSER_HEADER}: it loads, runs and times engines but builds none; the header is in "
-            "libnvonnxparsers-dev, which JetPack has, and in github.com/onnx/onnx-tensorrt: --parser-include"
+            "libnvonnxparsers-dev, which JetPack has, and in github.com/onnx/onnx-tensorrt: "
+            f"{option('--parser-include', 'DIR')}"
         )
     if not plan.zlib:
         notes.append("compiled without zlib: the program reads uncompressed .npz files alone, of numpy.savez")

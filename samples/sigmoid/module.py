@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from attnexport.variants.options import finite
 from attnexport.variants.self_attention import SelfAttention
 from attnexport.variants.sigmoid.op import sigmoid_attention
 
@@ -24,7 +25,7 @@ class SigmoidAttention(SelfAttention):
         self, dim: int, heads: int, *, kv_heads: int | None = None, bias: float = 0.0, causal: bool = False
     ) -> None:
         super().__init__(dim, heads, kv_heads, causal)
-        self.bias = bias
+        self.bias = finite("bias", bias)
 
     def attend(self, x: Tensor, **visibility: Any) -> Tensor:
         return sigmoid_attention(*self.project(x), bias=self.bias, **visibility)

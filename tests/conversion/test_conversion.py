@@ -220,7 +220,7 @@ def test_double_model_converts_and_stays_double(tmp_path):
 def test_bfloat16_takes_an_opset_that_has_it(tmp_path):
     model = Stack(attnexport.HadamardLinearAttention(WIDTH, 2, features=4)).to(torch.bfloat16)
     assert attnexport.convert(model, (example().bfloat16(),), tmp_path / "m.onnx").opset == 22
-    with pytest.raises(attnexport.ConversionError, match=r"Softplus.*give --opset 22"):
+    with pytest.raises(attnexport.ConversionError, match=r"Softplus.*give opset=22"):
         attnexport.convert(model, (example().bfloat16(),), tmp_path / "m.onnx", opset=20)
 
 

@@ -248,7 +248,7 @@ def test_a_file_that_is_half_already(converted: dict[str, Path], tmp_path: Path)
     for precision in ("fp32", "bf16"):
         with pytest.raises(InputError) as caught:
             write_precision(model, precision)
-        expected = f"--precision: the file holds fp16 already: expected none or fp16, given {precision}"
+        expected = f"precision: the file holds fp16 already: expected none or fp16, given {precision}"
         assert str(caught.value) == expected
 
 
@@ -259,7 +259,7 @@ def test_a_file_with_q_and_dq(tmp_path: Path):
     write_precision(model, "fp32")
     with pytest.raises(InputError) as caught:
         write_precision(model, "fp16")
-    expected = "--precision: the file's Q/DQ nodes say its precision: expected none or fp32, given fp16"
+    expected = "precision: the file's Q/DQ nodes say its precision: expected none or fp32, given fp16"
     assert str(caught.value) == expected
 
 

@@ -142,7 +142,8 @@ def test_library_without_code_for_the_gpu(refuse_build, converted: dict[str, Pat
 def test_library_without_kernels_of_the_precision(refuse_build, converted: dict[str, Path], library: Path):
     model = converted["digits/topn"]
     line = refuse_build(model, "--shapes", IMAGE, "--plugins", library, "--precision", "bf16")
-    expected = f"expected kernels of bfloat16, {library} has kernels of float32, float16: build it again without --for"
+    expected = f"expected kernels of bfloat16, {library} has kernels of float32, float16: build it again, "
+    expected += "attnexport plugins build without --for"
     assert line.startswith(f"{model}: node node_top_n_attention (TopNAttention): {expected}")
 
 
@@ -165,7 +166,7 @@ def test_library_for_another_tensorrt(converted: dict[str, Path], library: Path,
     line = refused(model, "jetson-orin-jp6.0", "8.6.2", library=opened, shapes=[IMAGE])
     assert line.startswith(f"{library}: expected plugin interface v2 for TensorRT 8.6.2, given v3: build it with ")
     line = refused(model, "jetson-xavier-jp5", "8.5.2", library=opened, shapes=[IMAGE])
-    assert line == "--plugins: target jetson-xavier-jp5 runs none of the plugins: leave --plugins away"
+    assert line == "plugins: target jetson-xavier-jp5 runs none of the plugins: leave plugins away"
     line = refused(model, "jetson-orin-jp6.2", "8.6.2", library=opened, shapes=[IMAGE])
     assert line.endswith("given v3: build it with attnexport plugins build --api v2")
 
@@ -214,10 +215,10 @@ def test_what_tensorrt_8_computes_wrongly(tmp_path: Path):
     nodes = [make_node("Shape", ["x"], ["y"], name="n", start=1)]
     model = save_graph(tmp_path / "shape.onnx", nodes, [value("x", [2, 3])], opset=17)
     line = refused(model, "jetson-orin-jp6.0", "8.6.2")
-    expected = "TensorRT 8.6.2 passes over its start: convert the model with --target jetson-orin-jp6.0"
+    expected = 'TensorRT 8.6.2 passes over its start: convert the model with target="jetson-orin-jp6.0"'
     assert line == f"{model}: node n (Shape): {expected}"
     check(draft_for(model, "jetson-orin-jp6.2", "10.3.0"))
-    assert refused(model, "jetson-orin-jp6.2", "8.6.2").endswith(": convert the model with --opset 17")
+    assert refused(model, "jetson-orin-jp6.2", "8.6.2").endswith(": convert the model with opset=17")
 
 
 def test_functions_for_tensorrt_8(converted: dict[str, Path], tmp_path: Path):
@@ -225,10 +226,10 @@ def test_functions_for_tensorrt_8(converted: dict[str, Path], tmp_path: Path):
     line = refused(model, "jetson-orin-jp6.0", "8.6.2", shapes=[IMAGE])
     where = f"{model}: node node_top_n_attention (TopNAttention)"
     assert line.startswith(
-        f"{where} has its body in a function, and TensorRT 8.6.2 knows none: convert the model with --target "
+        f"{where} has its body in a function, and TensorRT 8.6.2 knows none: convert the model with target="
     )
     line = refused(model, "jetson-orin-jp6.2", "8.6.2", shapes=[IMAGE])
-    assert line.endswith("convert the model with --nodes body, or give the plugin library with --plugins")
+    assert line.endswith('convert the model with nodes="body", or give the plugin library, plugins="LIB"')
 
 
 def lowered(path: Path, folder: Path) -> Path:
@@ -261,7 +262,7 @@ def test_gpu_that_tensorrt_rtx_does_not_build_for(converted: dict[str, Path]):
     survey = TensorRtRtxBuilder().survey(None, [])
     draft = draft_for(converted["digits/topn"], "h200", "1.7.1", shapes=[IMAGE])
     with pytest.raises(
-        AttnexportError, match=r"^--target: h200 is SM 90, TensorRT 1\.7\.1 builds .* for 75 80 86 89 120"
+        AttnexportError, match=r"^target: h200 is SM 90, TensorRT 1\.7\.1 builds .* for 75 80 86 89 120"
     ):
         check_nodes(draft, survey)
 
@@ -286,5 +287,5 @@ def test_node_without_a_body_and_without_a_library(refuse_build, converted: dict
     ir.save(model, path)
     line = refuse_build(path, "--shapes", IMAGE)
     assert line == (
-        f"{path}: node node_top_n_attention (TopNAttention) has no body: give the plugin library, --plugins"
+        f"{path}: node node_top_n_attention (TopNAttention) has no body: give the plugin library, --plugins LIB"
     )

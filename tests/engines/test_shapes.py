@@ -40,7 +40,7 @@ def test_a_range_without_an_end_makes_none(two_inputs):
     with pytest.raises(InputError) as caught:
         profiles_for(two_inputs, {})
     assert str(caught.value) == (
-        "--shapes x: axis 1 (n) has no upper bound in the file: give --shapes x=MIN:OPT:MAX, three shapes such as 1x1x4"
+        "shapes x: axis 1 (n) has no upper bound in the file: give shapes x=MIN:OPT:MAX, three shapes such as 1x1x4"
     )
 
 
@@ -48,4 +48,4 @@ def test_one_name_is_one_range(two_inputs):
     given = parse_shapes(["x=1x2x4:8x64x4:8x64x4", "w=1:4:4"])
     with pytest.raises(InputError) as caught:
         profiles_for(two_inputs, given)
-    assert str(caught.value) == "--shapes w: batch is 1:4:4 here and 1:8:8 in x: expected one range"
+    assert str(caught.value) == "shapes w: batch is 1:4:4 here and 1:8:8 in x: expected one range"

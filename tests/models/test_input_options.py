@@ -152,9 +152,9 @@ def test_binding() -> None:
 
 def test_binding_refusals() -> None:
     tensors = example_tensors(INPUTS)
-    with pytest.raises(InputError, match="--inputs y: the model's forward has no such input; it takes x, ids, bias"):
+    with pytest.raises(InputError, match="inputs y: the model's forward has no such input; it takes x, ids, bias"):
         bind_inputs(Net(), {**tensors, "y": tensors["x"]})
-    with pytest.raises(InputError, match="needs x, given bias: add --inputs x="):
+    with pytest.raises(InputError, match="needs x, given bias: add inputs x="):
         bind_inputs(Net(), {"bias": tensors["bias"]})
 
 
@@ -179,16 +179,16 @@ def test_inputs_that_fit(program: ExportedProgram) -> None:
         (
             torch.ones(2, 63, 8),
             torch.ones(2, 3),
-            "--inputs x: expected (batch, 64, 8) float32, given (2, 63, 8) float32",
+            "inputs x: expected (batch, 64, 8) float32, given (2, 63, 8) float32",
         ),
-        (torch.ones(2, 64), torch.ones(2, 3), "--inputs x: expected (batch, 64, 8) float32, given (2, 64) float32"),
+        (torch.ones(2, 64), torch.ones(2, 3), "inputs x: expected (batch, 64, 8) float32, given (2, 64) float32"),
         (
             torch.ones(2, 64, 8).half(),
             torch.ones(2, 3),
-            "--inputs x: expected (batch, 64, 8) float32, given (2, 64, 8) float16",
+            "inputs x: expected (batch, 64, 8) float32, given (2, 64, 8) float16",
         ),
-        (torch.ones(2, 64, 8), torch.ones(3, 3), "--inputs ids: batch (axis 0) is 3, but 2 in x axis 0"),
-        (torch.ones(12, 64, 8), torch.ones(12, 3), "--inputs x: batch (axis 0): expected 2 to 9, given 12"),
+        (torch.ones(2, 64, 8), torch.ones(3, 3), "inputs ids: batch (axis 0) is 3, but 2 in x axis 0"),
+        (torch.ones(12, 64, 8), torch.ones(12, 3), "inputs x: batch (axis 0): expected 2 to 9, given 12"),
     ],
 )
 def test_inputs_that_do_not_fit(program: ExportedProgram, x: Tensor, ids: Tensor, says: str) -> None:
@@ -198,7 +198,7 @@ def test_inputs_that_do_not_fit(program: ExportedProgram, x: Tensor, ids: Tensor
 
 
 def test_inputs_of_other_names(program: ExportedProgram) -> None:
-    with pytest.raises(InputError, match="--inputs y: the model has no such input; it takes x, ids"):
+    with pytest.raises(InputError, match="inputs y: the model has no such input; it takes x, ids"):
         check_inputs(Model(program), {"x": torch.ones(2, 64, 8), "y": torch.ones(2, 3)})
-    with pytest.raises(InputError, match="--inputs: the model also needs ids"):
+    with pytest.raises(InputError, match="inputs: the model also needs ids"):
         check_inputs(Model(program), {"x": torch.ones(2, 64, 8)})

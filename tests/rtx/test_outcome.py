@@ -59,7 +59,7 @@ def test_another_precision_than_asked_for(model: Path, library: Path):
     check_outcome(weakly_typed, replace(engine, layers=(*engine.layers, Layer("gemm", "Gemm", ("fp16",)))))
     with pytest.raises(BackendError) as caught:
         check_outcome(weakly_typed, engine)
-    said = "expected layers of fp16, TensorRT 8.6.2 built fp32 alone, which it found as fast: give --precision fp32"
+    said = 'expected layers of fp16, TensorRT 8.6.2 built fp32 alone, which it found as fast: give precision="fp32"'
     assert str(caught.value) == f"{model}: {said}"
     bodies = replace(draft, library=None, precision="fp16")
     with pytest.raises(BackendError) as caught:

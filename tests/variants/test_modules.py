@@ -1,4 +1,4 @@
-"""The attention modules: parameters and their start, the formula by hand, padding, state, export and errors."""
+"""The attention modules: parameters and their start, the formula by hand, padding, state and export."""
 
 from __future__ import annotations
 
@@ -492,29 +492,3 @@ def test_export_keeps_one_node_and_the_numbers_at_other_sizes(factory: Factory, 
     x = tokens_of(3, TOKENS if factory is krause_grid else 20)
     visibility = {"kv_lengths": int32(6, 3, 0), "q_start": int32(0, 0, 0)}
     assert error(program.module()(x, **visibility), module(x, **visibility)) <= EXACT
-
-
-@each_module
-@pytest.mark.parametrize(
-    ("dim", "heads", "kv_heads", "name"),
-    [(10, 4, None, "heads"), (12, 0, None, "heads"), (12, 4, 3, "kv_heads"), (12, 4, 8, "kv_heads")],
-)
-def test_heads_must_divide(factory: Factory, dim: int, heads: int, kv_heads: int | None, name: str) -> None:
-    kind = type(factory())
-    options = {"n": 3} if kind is TopNAttention else {}
-    with pytest.raises(ValueError, match=f"^{name}: expected a divisor"):
-        kind(dim, heads, kv_heads=kv_heads, **options)
-
-
-@pytest.mark.parametrize(
-    ("make", "name"),
-    [
-        pytest.param(lambda: affine(denominator="all"), "denominator", id="denominator"),
-        pytest.param(lambda: hla(feature_map="cosine"), "feature_map", id="feature_map"),
-        pytest.param(lambda: hla(tie="key"), "tie", id="tie"),
-        pytest.param(lambda: hla(factors=0), "factors", id="factors"),
-    ],
-)
-def test_options_must_be_known(make: Callable[[], nn.Module], name: str) -> None:
-    with pytest.raises(ValueError, match=f"^{name}.*: expected .*given"):
-        make()

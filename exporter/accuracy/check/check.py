@@ -13,6 +13,7 @@ from attnexport.accuracy.contenders.contenders import Contender
 from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import InputError
+from attnexport.messages import option
 
 Progress = Callable[[Batch], None]
 
@@ -108,7 +109,7 @@ def _refuse_unjudged(result: ContenderResult) -> None:
             kinds = ", ".join(kind.kind for kind in output.kinds)
             raise InputError(
                 f"output {output.name}: expected inputs on which PyTorch at {result.facts.precision} keeps its digits, "
-                f"given {kinds} alone: add the kind normal, or give --data"
+                f"given {kinds} alone: add the kind normal, or give {option('--data')}"
             )
 
 

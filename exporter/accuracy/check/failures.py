@@ -12,6 +12,7 @@ from attnexport.accuracy.errors.scores import Metric
 from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.engines.opening import ENGINE_SUFFIXES
 from attnexport.errors import BackendError
+from attnexport.messages import option
 
 
 def output_failure(facts: ContenderFacts, output: OutputErrors) -> Failure | None:
@@ -70,7 +71,7 @@ def run_failure(facts: ContenderFacts, batch: Batch, shapes: str, error: Backend
         where=f"{batch.source} ({shapes})",
         what="does not run where the model does:",
         amount=str(error).removeprefix(f"{facts.path}: "),
-        advice=advice if batch.kind == DATA else f"{advice}, or choose other inputs with --kinds",
+        advice=advice if batch.kind == DATA else f"{advice}, or choose other inputs with {option('--kinds')}",
         kind=batch.kind,
     )
 
@@ -105,7 +106,8 @@ def _what(output: OutputErrors, kind: KindErrors) -> tuple[str, str]:
 def _advice(facts: ContenderFacts, output: OutputErrors, kind: KindErrors) -> str:
     closer = _closer_look(facts)
     if kind.budget is not None and _is_beyond_excuses(kind.budget, kind):
-        return f"another precision, or an entry for the output in a --budget file, with its reason; {closer}"
+        entry = f"an entry for the output in a budget file ({option('--budget', 'FILE')}), with its reason"
+        return f"another precision, or {entry}; {closer}"
     if kind.torch_not_finite:
         return f"another precision: PyTorch overflows in {facts.precision} too"
     if kind.not_finite and facts.precision == "fp16":
@@ -127,7 +129,7 @@ def _closer_look(facts: ContenderFacts) -> str:
     if facts.path is None:
         return "a precision with more digits"
     if Path(facts.path).suffix in ENGINE_SUFFIXES:
-        return "--bisect with the ONNX file that it was built from"
+        return f"{option('--bisect', True)} with the ONNX file that it was built from"
     if facts.sha256 is None or facts.path.endswith(".npz"):
         return f"outputs in {facts.path} made again from these inputs"
-    return "--bisect, which names the layer"
+    return f"{option('--bisect', True)}, which names the layer"

@@ -20,6 +20,7 @@ from attnexport.graph.file_precision import found_precision
 from attnexport.graph.inspection import inspect, read_model
 from attnexport.graph.state import read_state
 from attnexport.graph.written_attributes import changed_attributes
+from attnexport.messages import option
 from attnexport.models.precision_names import HeldPrecision
 from attnexport.models.precisions import PRECISIONS
 from attnexport.models.state.choices import AS_NEEDED, IO
@@ -93,14 +94,14 @@ class Opener:
     Attributes:
         runs: the model in PyTorch.
         precision: of every contender, in place of what its file says. Default: None.
-        precision_source: where that precision was read, in words. Default: the option.
+        precision_source: where that precision was read, in words. Default: empty, the option.
         plugins: the plugin library for engines. Default: None.
     """
 
     runs: TorchRuns
     precision: str | None = None
     plugins: Path | None = None
-    precision_source: str = "as given by --precision"
+    precision_source: str = ""
 
     def open(self, contender: ContenderText) -> Contender:
         """The contender, ready to run.
@@ -151,12 +152,14 @@ class Opener:
         if buffers and given == len(self.runs.model.inputs) - len(buffers):
             raise InputError(
                 f"{path}: has no input for {named}, which the model writes and its outputs depend on: convert with "
-                "--state io"
+                f"{option('--state', 'io')}"
             )
 
     def _precision(self, held: HeldPrecision) -> tuple[str, str]:
         """Of the yardstick, and where that was read."""
-        return (held.name, held.source) if self.precision is None else (self.precision, self.precision_source)
+        if self.precision is None:
+            return held.name, held.source
+        return self.precision, self.precision_source or f"as given by {option('--precision')}"
 
     def _origin(self, path: Path) -> str:
         """A note when the file says that it was converted from another model."""

@@ -23,6 +23,7 @@ from attnexport.files.outputs import sha256
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.inspection import read_model
 from attnexport.graph.quantization import check_is_qdq, quantized_precision
+from attnexport.messages import option
 from attnexport.models.model import Model
 from attnexport.models.precisions import PRECISIONS
 
@@ -83,7 +84,7 @@ def _quantized_file(contender: ContenderText) -> Path | None:
     if not source.is_file() or sha256(source) != manifest.model.sha256:
         raise InputError(
             f"{path}: precision {manifest.precision}: expected {source.name}, from which it was built, beside it, or "
-            "--precision"
+            f"{option('--precision')}"
         )
     return source
 

@@ -18,6 +18,7 @@ from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.backends import Backend
 from attnexport.engines.building import BuildOptions, build_engine
 from attnexport.engines.opening import open_backend
+from attnexport.messages import option
 from attnexport.models.model import Model
 from attnexport.models.precisions import PRECISIONS
 
@@ -88,10 +89,10 @@ def _with_guilty_layers(
         if batch is None or contender.path is None:
             results.append(result)
         elif contender.kind not in (ORT, ORT_CUDA):
-            note = "--bisect looks into ONNX files: give the one that this was made from beside it"
+            note = f"{option('--bisect', True)} looks into ONNX files: give the one that this was made from beside it"
             results.append(replace(result, notes=(*result.notes, note)))
         elif result.facts.precision not in PRECISIONS:
-            note = "--bisect looks into the file without Q/DQ, where the graph's own faults show"
+            note = f"{option('--bisect', True)} looks into the file without Q/DQ, where the graph's own faults show"
             results.append(replace(result, notes=(*result.notes, note)))
         else:
             results.append(_bisected(result, contender, contender.path, model, batch, overrides))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from attnexport.accuracy.errors.scores import Metric, Predictions
 from attnexport.accuracy.inputs.files import LABELS, Batch
 from attnexport.errors import InputError, told
+from attnexport.messages import option
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -86,18 +87,18 @@ def find_metric(name: str) -> MetricSpec:
         return BUILT_IN[name]
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
-        raise InputError(f"--metric: expected {', '.join(BUILT_IN)} or module:function, given {name!r}")
+        raise InputError(f"{option('--metric')}: expected {', '.join(BUILT_IN)} or module:function, given {name!r}")
     folder = os.getcwd()
     sys.path.insert(0, folder)
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        raise InputError(f"--metric {name}: cannot import {module_name}: {told(error)}") from None
+        raise InputError(f"{option('--metric')} {name}: cannot import {module_name}: {told(error)}") from None
     finally:
         sys.path.remove(folder)
     function = getattr(module, attribute, None)
     if not callable(function):
-        raise InputError(f"--metric {name}: {module_name} has no function {attribute}")
+        raise InputError(f"{option('--metric')} {name}: {module_name} has no function {attribute}")
     return MetricSpec(name, function, lower_is_better=bool(getattr(function, "lower_is_better", False)))
 
 
@@ -142,10 +143,12 @@ class MetricMeans:
         """Name of the output that the labels fit."""
         labels = batch.labels
         if labels is None:
-            raise InputError(f"--metric {self._spec.name}: expected an array {LABELS} in {batch.source}, found none")
+            wanted = f"expected an array {LABELS} in {batch.source}"
+            raise InputError(f"{option('--metric')} {self._spec.name}: {wanted}, found none")
         name = scores_output(exact, labels, batch.source)
         if name is None:
-            raise InputError(f"--metric {self._spec.name}: expected an output of scores (…, classes), found none")
+            wanted = "expected an output of scores (…, classes)"
+            raise InputError(f"{option('--metric')} {self._spec.name}: {wanted}, found none")
         classes = exact[name].shape[-1]
         if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
             given = f"{labels.min()} to {labels.max()}"
@@ -158,16 +161,18 @@ class MetricMeans:
         try:
             found = self._spec.values(argument, batch.labels)
         except Exception as error:
-            raise InputError(f"--metric {self._spec.name}: {told(error)}") from error
+            raise InputError(f"{option('--metric')} {self._spec.name}: {told(error)}") from error
         try:
             values = np.asarray(found, np.float64)
         except (TypeError, ValueError):
             wanted = "expected a number, or one a sample"
-            raise InputError(f"--metric {self._spec.name}: {wanted}, given {type(found).__name__}") from None
+            raise InputError(
+                f"{option('--metric')} {self._spec.name}: {wanted}, given {type(found).__name__}"
+            ) from None
         if values.ndim == 0:
             return float(values), float(batch.rows)
         if not values.size:
-            raise InputError(f"--metric {self._spec.name}: expected a value a sample, given none")
+            raise InputError(f"{option('--metric')} {self._spec.name}: expected a value a sample, given none")
         return float(values.mean()), float(values.size)
 
     def result(self) -> Metric:

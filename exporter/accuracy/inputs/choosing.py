@@ -14,6 +14,7 @@ from attnexport.accuracy.inputs.sizes import Profiles
 from attnexport.accuracy.recorded.manifest_json import is_recorded_set
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.errors import InputError
+from attnexport.messages import option
 from attnexport.models.model import Model
 
 SEEDS = 3
@@ -72,8 +73,13 @@ def chosen_inputs(model: Model, options: InputOptions, engines: Sequence[Profile
             engines=engines,
         )
         return ChosenInputs(made, seed, made.left_out)
-    generating = {"--kinds": options.kinds, "--seeds": options.seeds, "--longest": options.longest}
-    for name, value in {**generating, "--seed": None if is_recorded_set(options.data) else options.seed}.items():
+    generating = {
+        option("--kinds"): options.kinds,
+        option("--seeds"): options.seeds,
+        option("--longest"): options.longest,
+        option("--seed"): None if is_recorded_set(options.data) else options.seed,
+    }
+    for name, value in generating.items():
         if value is not None:
-            raise InputError(f"{name}: expected without --data, which has its own inputs")
+            raise InputError(f"{name}: expected without {option('--data')}, which has its own inputs")
     return ChosenInputs(ReadAnew(options.data, model, options.seed), None)

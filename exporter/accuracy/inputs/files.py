@@ -18,6 +18,7 @@ from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
 from attnexport.files.fitting import fits, holds, takes
 from attnexport.files.npz import StoredArray, open_arrays
+from attnexport.messages import option
 from attnexport.models.loading.dim_texts import limits_missed
 from attnexport.models.model import Model
 from attnexport.models.program import Size, TensorSpec
@@ -66,10 +67,10 @@ def data_files(path: str | os.PathLike[str]) -> list[Path]:
     if given.is_dir():
         files = sorted(given.glob("*.npz"))
         if not files:
-            raise InputError(f"--data {given}: expected .npz files in the folder, found none")
+            raise InputError(f"{option('--data')} {given}: expected .npz files in the folder, found none")
         return files
     if not given.is_file():
-        raise InputError(f"--data {given}: no such file or folder")
+        raise InputError(f"{option('--data')} {given}: no such file or folder")
     return [given]
 
 

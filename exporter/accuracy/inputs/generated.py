@@ -14,6 +14,7 @@ from attnexport.accuracy.inputs.scaling import is_scalable, scaled
 from attnexport.accuracy.inputs.sizes import Profiles, SizeRange
 from attnexport.accuracy.inputs.values import is_uniform, one_hot, varied
 from attnexport.errors import InputError
+from attnexport.messages import option
 from attnexport.models.examples import generator
 from attnexport.models.model import Model
 
@@ -166,7 +167,7 @@ def chosen_kinds(text: str | None) -> tuple[InputKind, ...]:
     names = list(KINDS) if text is None else [name.strip() for name in text.split(",")]
     for name in names:
         if name not in KINDS:
-            raise InputError(f"--kinds: expected some of {', '.join(KINDS)}, given {name!r}")
+            raise InputError(f"{option('--kinds')}: expected some of {', '.join(KINDS)}, given {name!r}")
     return tuple(KINDS[name] for name in dict.fromkeys(names))
 
 
@@ -223,7 +224,7 @@ def generated_inputs(
         InputError: the program carries no example inputs.
     """
     if not model.has_examples:
-        raise InputError("the model carries no example inputs: give --inputs or --data")
+        raise InputError(f"the model carries no example inputs: give {option('--inputs')} or {option('--data')}")
     if not model.inputs:
         raise InputError("the model has no tensor inputs")
     return GeneratedInputs(Generation(model, seeds, seed, longest, engines), kinds)

@@ -17,6 +17,7 @@ from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.accuracy.recorded.writing import write_set
 from attnexport.errors import InputError
 from attnexport.files.outputs import check_output
+from attnexport.messages import option
 from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.precisions import PRECISIONS
@@ -105,4 +106,4 @@ def refuse_unfit_options(folder: Path, precisions: Sequence[str]) -> None:
     check_output(folder)
     for name in precisions:
         if name not in PRECISIONS:
-            raise InputError(f"--precisions: expected some of {', '.join(PRECISIONS)}, given {name!r}")
+            raise InputError(f"{option('--precisions')}: expected some of {', '.join(PRECISIONS)}, given {name!r}")

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from attnexport.backends.building import Survey
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
+from attnexport.messages import option
 
 _PRECISIONS = {
     ir.DataType.FLOAT16: "fp16",
@@ -38,13 +39,14 @@ def check_capabilities(draft: Draft, survey: Survey) -> None:
     if survey.capabilities and not set(draft.target.sms) <= set(survey.capabilities):
         wanted, given = (" ".join(map(str, sms)) for sms in (draft.target.sms, survey.capabilities))
         raise InputError(
-            f"--target: {draft.target.name} is SM {wanted}, {draft.limits.product} builds ahead of time for {given}"
+            f"{option('--target')}: {draft.target.name} is SM {wanted}, {draft.limits.product} builds ahead of time "
+            f"for {given}"
         )
 
 
 def _check_opset(draft: Draft) -> None:
     opset = draft.model.opset_imports.get("", 0)
-    options = _options(draft, f"--opset {draft.limits.opset}")
+    options = _options(draft, option("--opset", draft.limits.opset))
     if opset > draft.limits.opset:
         raise InputError(
             f"{draft.path}: opset {opset}: expected {draft.limits.opset} or lower for target {draft.target.name} "
@@ -56,7 +58,7 @@ def _check_misread(draft: Draft) -> None:
     """TensorRT 8.x takes these without a word and computes something else (see attnexport.graph.tensorrt8)."""
     if draft.target.is_rtx or draft.limits.release >= (10, 0):
         return
-    options = _options(draft, f"--opset {draft.limits.opset}")
+    options = _options(draft, option("--opset", draft.limits.opset))
     misread = {"Shape": {"start", "end"}, "Constant": {"value_int", "value_ints"}}
     for node in ir.traversal.RecursiveGraphIterator(draft.model.graph):
         given = misread.get(node.op_type, set()) & set(node.attributes)
@@ -92,10 +94,11 @@ def _check_functions(draft: Draft) -> None:
     node, _ = draft.attention_nodes[0]
     raise InputError(
         f"{draft.path}: node {node.name} ({node.op_type}) has its body in a function, and {draft.limits.product} knows "
-        f"none: convert the model with {_options(draft, '--nodes body')}, or give the plugin library with --plugins"
+        f"none: convert the model with {_options(draft, option('--nodes', 'body'))}, or give the plugin "
+        f"library, {option('--plugins', 'LIB')}"
     )
 
 
 def _options(draft: Draft, otherwise: str) -> str:
     """Options of convert: the target, or what stands for it where an older TensorRT than the target's builds."""
-    return f"--target {draft.target.name}" if draft.limits.opset == draft.target.opset else otherwise
+    return option("--target", draft.target.name) if draft.limits.opset == draft.target.opset else otherwise

@@ -34,7 +34,9 @@ def _check_type(draft: Draft, node: ir.Node, op: Op) -> None:
     if wanted not in op.dtypes:
         name = precision if wanted is None else wanted.name.lower()
         given = ", ".join(dtype.name.lower() for dtype in op.dtypes)
-        raise _refusal(draft, node, f"expected kernels of {name}", f"kernels of {given}", "without --for")
+        raise _refusal(
+            draft, node, f"expected kernels of {name}", f"kernels of {given}", "attnexport plugins build without --for"
+        )
 
 
 def _check_sizes(draft: Draft, node: ir.Node, op: Op) -> None:
@@ -50,14 +52,14 @@ def _check_sizes(draft: Draft, node: ir.Node, op: Op) -> None:
         assert draft.library is not None
         width = draft.library.info.max_width
         given = "other sizes or options" if width is None else f"widths to {width}, or other options"
-        advice = "without --for or with --for this model"
+        advice = "attnexport plugins build without --for or with --for this model"
         raise _refusal(draft, node, f"expected a kernel for {', '.join(map(str, known))}", given, advice) from None
 
 
 def _refusal(draft: Draft, node: ir.Node, wanted: str, given: str, advice: str) -> InputError:
     assert draft.library is not None
     where = f"{draft.path}: node {node.name} ({node.op_type})"
-    return InputError(f"{where}: {wanted}, {draft.library.path} has {given}: build it again {advice}")
+    return InputError(f"{where}: {wanted}, {draft.library.path} has {given}: build it again, {advice}")
 
 
 def _largest(draft: Draft, value: ir.Value | None, dtype: Dtype) -> Array | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
+from attnexport.messages import option
 from attnexport.plugins.calling.build_info import BuildInfo
 from attnexport.plugins.calling.library import Library
 from attnexport.targets import Target
@@ -31,12 +32,17 @@ def check_library(draft: Draft) -> list[str]:
 def _check_interface(draft: Draft, library: Library) -> None:
     wanted, given = draft.limits.plugin_api, library.info.api
     if wanted is None:
-        raise InputError(f"--plugins: target {draft.target.name} runs none of the plugins: leave --plugins away")
+        library_option = option("--plugins")
+        raise InputError(
+            f"{library_option}: target {draft.target.name} runs none of the plugins: leave {library_option} away"
+        )
     if given is not None and given != wanted:
-        option = f"--target {draft.target.name}" if wanted == draft.target.plugin_api else f"--api {wanted}"
+        command = f"attnexport plugins build --api {wanted}"
+        if wanted == draft.target.plugin_api:
+            command = f"attnexport plugins build --target {draft.target.name}"
         raise InputError(
             f"{library.path}: expected plugin interface {wanted} for {draft.limits.product}, given {given}: "
-            f"build it with attnexport plugins build {option}"
+            f"build it with {command}"
         )
 
 

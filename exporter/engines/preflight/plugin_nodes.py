@@ -9,6 +9,7 @@ import onnx_ir as ir
 from attnexport.backends.building import Creator, Survey
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
+from attnexport.messages import option
 from attnexport.variants.descriptions import ONNX_DOMAIN, PLUGIN_VERSION
 
 
@@ -23,7 +24,8 @@ def check_plugin_nodes(draft: Draft, survey: Survey | None) -> None:
         for node, _ in draft.attention_nodes:
             if (node.domain, node.op_type) not in bodies:
                 raise InputError(
-                    f"{draft.path}: node {node.name} ({node.op_type}) has no body: give the plugin library, --plugins"
+                    f"{draft.path}: node {node.name} ({node.op_type}) has no body: give the plugin library, "
+                    f"{option('--plugins', 'LIB')}"
                 )
         return
     creators = creators_of(draft, survey)
@@ -53,8 +55,8 @@ def _check_node(draft: Draft, node: ir.Node, creators: Sequence[Creator]) -> Non
         raise InputError(f"{where}: expected plugin {wanted}, {library} has {', '.join(map(str, near))}")
     have = ", ".join(sorted(draft.library.ops)) or "none"
     raise InputError(
-        f"{where}: expected plugin {wanted}, {library} has no plugin of that name but {have}: build it again, without "
-        "--for or with --for this model"
+        f"{where}: expected plugin {wanted}, {library} has no plugin of that name but {have}: build it again, "
+        "attnexport plugins build without --for or with --for this model"
     )
 
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
 from attnexport.graph.nodes import call_site
+from attnexport.messages import option
 from attnexport.variants.spec import Variant
 
 LARGEST_K = 3840
@@ -91,7 +92,7 @@ def _check_constant(draft: Draft, node: ir.Node) -> None:
     if draft.limits.release == _WANTS_CONSTANT and k is not None and ir.convenience.get_const_tensor(k) is None:
         raise InputError(
             f"{draft.path}: node {node.name}: TopK computes how many it selects, {draft.limits.product} wants a "
-            "constant: convert with --nodes plugin and give the plugin library"
+            f"constant: convert with {option('--nodes', 'plugin')} and give the plugin library"
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from attnexport.messages import option
 from attnexport.models.audit.checked import NAMESPACE, checked_version
 from attnexport.models.audit.shapes import Refusal, shown, words
 
@@ -82,7 +83,7 @@ def operator_target(value: object) -> str:
         case ["torch", "ops", namespace, _, _] if namespace in _LISTED_NAMESPACES:
             raise Refusal(
                 f"the program calls {shown(value)}, which is not on the list of operators that a model file may call: "
-                "write the model without it, or give your own model as --model pkg.module:factory"
+                f"write the model without it, or give your own model as {option('--model', 'pkg.module:factory')}"
             )
     raise Refusal(
         f"the program calls {shown(value)}, which is not an operator that a model file may call: "

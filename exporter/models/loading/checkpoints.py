@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from attnexport.errors import BRIEF, InputError, first_line, told
+from attnexport.messages import option
 from attnexport.models.loading.checkpoint_sizes import check_checkpoint
 from attnexport.models.loading.modules import current_folder_importable
 from attnexport.models.loading.state_dicts import StateDict, bare_name, choose, find_state_dicts, shared_names
@@ -39,11 +40,12 @@ def read_checkpoint(
             raise InputError(
                 f"{path}: holds pickled Python objects ({objects}), and reading them can run any code on this "
                 "machine: save the model with attnexport.save or torch.export.save instead, or its state dict with "
-                "torch.save(model.state_dict(), ...), or pass --trust-pickle if you trust where it comes from"
+                f"torch.save(model.state_dict(), ...), or pass {option('--trust-pickle', True)} if you trust where it "
+                "comes from"
             ) from None
         warn(
-            f"{path}: --trust-pickle is given: unpickling {objects} can run any code on this machine; "
-            "only do this with files whose origin you trust"
+            f"{path}: {option('--trust-pickle', True)} is given: unpickling {objects} can run any code on this "
+            "machine; only do this with files whose origin you trust"
         )
         loaded = _unpickled(path, data)
     if isinstance(loaded, nn.Module):

@@ -72,8 +72,8 @@ def recognise(path: Path, data: bytes) -> Kind:
     if what is not None:
         raise InputError(f"{path}: is {what}, expected a .pt2, .pt or .pth file of PyTorch: {_EXPORT}")
     raise InputError(
-        f"{path}: is not a model file that attnexport reads (.pt2 of torch.export, .pt or .pth of torch.save), "
-        "or it is damaged"
+        f"{path}: is not a model file that attnexport reads (.pt2 of torch.export, .pt or .pth of torch.save, "
+        ".safetensors), or it is damaged"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from attnexport.errors import InputError, told
+from attnexport.messages import option
 from attnexport.models.loading.unwrapping import inner
 
 
@@ -39,28 +40,28 @@ def module_from_factory(factory: str) -> tuple[nn.Module, str | None]:
     """
     module_name, colon, attribute = factory.partition(":")
     if not colon or not module_name or not attribute:
-        raise InputError(f"--model {factory}: expected pkg.module:factory, such as my_models.vit:build")
+        raise InputError(f"{option('--model', factory)}: expected pkg.module:factory, such as my_models.vit:build")
     with current_folder_importable():
         try:
             source = importlib.import_module(module_name)
         except Exception as error:
-            raise InputError(f"--model {factory}: cannot import {module_name}: {told(error)}") from None
+            raise InputError(f"{option('--model', factory)}: cannot import {module_name}: {told(error)}") from None
         build: Any = source
         for part in attribute.split("."):
             if not hasattr(build, part):
-                raise InputError(f"--model {factory}: {module_name} has no {attribute}")
+                raise InputError(f"{option('--model', factory)}: {module_name} has no {attribute}")
             build = getattr(build, part)
         if isinstance(build, nn.Module) or not callable(build):
             raise InputError(
-                f"--model {factory}: expected a function without arguments that returns an nn.Module, "
+                f"{option('--model', factory)}: expected a function without arguments that returns an nn.Module, "
                 f"given a {type(build).__name__}"
             )
         try:
             module = build()
         except Exception as error:
-            raise InputError(f"--model {factory}: {attribute}() failed: {told(error)}") from None
+            raise InputError(f"{option('--model', factory)}: {attribute}() failed: {told(error)}") from None
     if not isinstance(module, nn.Module):
         raise InputError(
-            f"--model {factory}: expected an nn.Module from {attribute}(), given a {type(module).__name__}"
+            f"{option('--model', factory)}: expected an nn.Module from {attribute}(), given a {type(module).__name__}"
         )
     return inner(module).eval(), getattr(source, "__file__", None)

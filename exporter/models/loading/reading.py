@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from attnexport.errors import InputError
+from attnexport.messages import option
 from attnexport.models.audit import audit_pt2_bytes
 from attnexport.models.loading.checkpoints import fill_weights, read_checkpoint
 from attnexport.models.loading.dim_notes import read_note
@@ -71,35 +72,34 @@ def read_source(
     path, weights = _as_path(path), _as_path(weights)
     if path is None:
         if factory is None:
-            raise InputError("no MODEL: give a .pt2, .pt or .pth file, or --model pkg.module:factory")
+            raise InputError(f"no MODEL: give a .pt2, .pt or .pth file, or {option('--model', 'pkg.module:factory')}")
         return _from_factory(None, factory, weights, place, trust_pickle, warn)
     data = read_model_file(path)
     kind = recognise(path, data)
     if kind == "program":
         if factory is not None or weights is not None:
             raise InputError(
-                f"{path}: is a torch.export archive, which holds model and weights: leave out --model and --weights"
+                f"{path}: is a torch.export archive, which holds model and weights: leave out {option('--model')} and "
+                f"{option('--weights')}"
             )
         if place != WeightsPlace():
-            raise InputError(f"{path}: is a torch.export archive: leave out --weights-key and --strip-prefix")
+            left = f"{option('--weights-key')} and {option('--strip-prefix')}"
+            raise InputError(f"{path}: is a torch.export archive: leave out {left}")
         archive = audit_pt2_bytes(data, str(path))
         del data
         names, fixed = read_note(archive.notes, str(path))
         return Model(load_audited(archive, str(path)), names, fixed, path, archive.sha256)
     if weights is not None:
-        raise InputError(f"{path} and --weights {weights} both hold weights: give one of them")
-    if kind == "safetensors":
-        wanted = f"give it as --weights {path} with --model pkg.module:factory"
-        raise InputError(f"{path}: is a safetensors file, which holds weights but no model: {wanted}")
+        raise InputError(f"{path} and {option('--weights', str(weights))} both hold weights: give one of them")
     if factory is not None:
         return _from_factory(path, factory, None, place, trust_pickle, warn)
-    loaded = read_checkpoint(path, data, trust_pickle=trust_pickle, warn=warn)
+    loaded = _read(path, data, kind, trust_pickle, warn)
     if isinstance(loaded, nn.Module):
         return ReadModule(loaded, path, hashlib.sha256(data).hexdigest())
     first = loaded[0].entries
     raise InputError(
-        f"{path}: holds weights only ({len(first)} tensors, the first is {next(iter(first))}): add --model "
-        "pkg.module:factory, a function that builds their nn.Module"
+        f"{path}: holds weights only ({len(first)} tensors, the first is {next(iter(first))}): add "
+        f"{option('--model', 'pkg.module:factory')}, a function that builds their nn.Module"
     )
 
 
@@ -125,11 +125,13 @@ def _from_factory(
     if state is not None:
         fill_weights(module, state, str(source), key=place.key, prefix=place.prefix)
     elif place != WeightsPlace():
-        raise InputError("--weights-key, --strip-prefix: expected beside a file of weights, given none")
+        raise InputError(
+            f"{option('--weights-key')}, {option('--strip-prefix')}: expected beside a file of weights, given none"
+        )
     try:
         check_weights(module)
     except InputError as error:
-        raise InputError(f"--model {factory}: {error}") from None
+        raise InputError(f"{option('--model', factory)}: {error}") from None
     if code is not None:
         digests.append(hashlib.sha256(Path(code).read_bytes()).hexdigest())
     return ReadModule(module, path, _combined(digests))
@@ -144,13 +146,23 @@ def _weights(path: Path, data: bytes, kind: Kind, trust_pickle: bool, warn: Call
         raise InputError(
             f"{path}: is a torch.export archive, expected weights (.pt, .pth or .safetensors): give it as MODEL"
         )
+    loaded = _read(path, data, kind, trust_pickle, warn)
+    return [StateDict("", loaded.state_dict())] if isinstance(loaded, nn.Module) else loaded
+
+
+def _read(
+    path: Path, data: bytes, kind: Kind, trust_pickle: bool, warn: Callable[[str], None]
+) -> nn.Module | list[StateDict]:
+    """What a checkpoint or a safetensors file holds, at least one tensor."""
     if kind == "safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         try:
-            return [StateDict("", load(data))]
+            tensors = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
             raise InputError(f"{path}: the safetensors file is truncated or damaged: {error}") from None
-    loaded = read_checkpoint(path, data, trust_pickle=trust_pickle, warn=warn)
-    return [StateDict("", loaded.state_dict())] if isinstance(loaded, nn.Module) else loaded
+        if not tensors:
+            raise InputError(f"{path}: expected weights, given a safetensors file without tensors")
+        return [StateDict("", tensors)]
+    return read_checkpoint(path, data, trust_pickle=trust_pickle, warn=warn)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from attnexport.errors import ConversionError, InputError
+from attnexport.messages import option
 from attnexport.models.input_options import bind_inputs, check_inputs
 from attnexport.models.loading.programs import export_model
 from attnexport.models.loading.reading import read_source
@@ -41,8 +42,8 @@ def load_model(
     line reads a .pt2 in a child that can harm little: use that for files of people whom you do not trust.
 
     Args:
-        path: a .pt2 (audited, then read), a .pt or .pth (a state dict or a checkpoint, which needs ``factory``;
-            a pickled nn.Module only with trust_pickle), or None when ``factory`` is given. The content
+        path: a .pt2 (audited, then read), a .pt, .pth or .safetensors (a state dict or a checkpoint, which needs
+            ``factory``; a pickled nn.Module only with trust_pickle), or None when ``factory`` is given. The content
             decides, not the suffix.
         args: example inputs of a module, a tensor alone for a tuple of one. Default: None, for a .pt2, which carries
             its own.
@@ -75,7 +76,7 @@ def load_model(
     )
     if isinstance(source, Model):
         if dynamic_shapes is not None:
-            raise InputError(f"--dynamic: {source.path} is a program already, whose dynamic dims are fixed")
+            raise InputError(f"{option('--dynamic')}: {source.path} is a program already, whose dynamic dims are fixed")
         _refuse_for_programs(args, kwargs, None)
         if inputs:
             check_inputs(source, inputs)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from attnexport.errors import InputError, shortlist
+from attnexport.messages import counted, option, together
 
 _DEEPEST = 4
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -69,9 +70,9 @@ class Match:
     @property
     def options(self) -> str:
         """The options that choose it."""
-        key = f"--weights-key {self.source.key}" if self.source.key else ""
-        prefix = f"--strip-prefix {self.prefix}" if self.prefix else ""
-        return " ".join(filter(None, (key, prefix))) or "the file's own names"
+        key = option("--weights-key", self.source.key) if self.source.key else ""
+        prefix = option("--strip-prefix", self.prefix) if self.prefix else ""
+        return together(filter(None, (key, prefix))) or "the file's own names"
 
     @property
     def weights(self) -> dict[str, Any]:
@@ -127,17 +128,21 @@ def choose(module: nn.Module, found: Sequence[StateDict], key: str | None, prefi
     within = found if key is None else [source for source in found if source.key == key]
     if not within:
         keys = ", ".join(source.key or "the file itself" for source in found)
-        raise InputError(f"--weights-key {key}: no weights under it; there are weights under {keys}{_advice(all_fits)}")
+        there = f"no weights under it; there are weights under {keys}{_advice(all_fits)}"
+        raise InputError(f"{option('--weights-key', key)}: {there}")
     matches = _matches(own, shared, within, prefix)
     fitting = [match for match in matches if match.fits and (prefix is not None or not match.left_out)]
     if len(fitting) > 1:
         ways = ", or ".join(match.options for match in fitting[:4])
-        raise InputError(f"several sets of weights fit the {type(module).__name__} of --model: choose with {ways}")
+        raise InputError(
+            f"several sets of weights fit the {type(module).__name__} of {option('--model')}: choose with {ways}"
+        )
     if fitting:
         return fitting[0]
     nearest = min(matches, key=lambda match: (match.distance, len(match.left_out)))
     raise InputError(
-        f"the weights do not fit the {type(module).__name__} of --model ({_why(nearest)}){_advice(all_fits)}"
+        f"the weights do not fit the {type(module).__name__} of {option('--model')} "
+        f"({_why(nearest)}){_advice(all_fits)}"
     )
 
 
@@ -206,7 +211,7 @@ def _why(match: Match) -> str:
     if len(match.misshapen) > 2:
         parts.append(f"and {len(match.misshapen) - 2} more shapes")
     if not parts:
-        parts.append(f"those behind {match.prefix} do, {len(match.left_out)} others would be left out")
+        parts.append(f"those behind {match.prefix} do, {counted(len(match.left_out), 'other')} would be left out")
     return "; ".join(parts)
 
 

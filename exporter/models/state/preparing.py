@@ -8,6 +8,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
 from attnexport.errors import ConversionError, InputError
+from attnexport.messages import option
 from attnexport.models.program import next_state, state_names
 from attnexport.models.state.as_inputs import with_state_inputs, without_writes
 from attnexport.models.state.choices import AS_NEEDED, IO, REFUSE, STATE_CHOICES
@@ -49,7 +50,7 @@ def _refusal(paths: Sequence[str]) -> str:
     return (
         f"buffer{'' if one else 's'} {', '.join(paths)}: forward writes {'it' if one else 'them'} and outputs of later "
         f"calls depend on {'it' if one else 'them'}, a state that an ONNX file cannot hold: make "
-        f'{"it an input and an output" if one else "them inputs and outputs"} with --state io (state="io" in Python), '
+        f"{'it an input and an output' if one else 'them inputs and outputs'} with {option('--state', 'io')}, "
         "or leave forward without it"
     )
 

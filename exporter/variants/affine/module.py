@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attnexport.variants.affine.op import affine_scaled_attention
+from attnexport.variants.options import choice, finite_or_none, share
 from attnexport.variants.self_attention import SelfAttention
 from attnexport.variants.visibility import visible_counts
 
@@ -30,7 +31,10 @@ class AffineScaledAttention(SelfAttention):
         causal: row i sees no key after its position. Default: False.
         denominator: n is the number of keys the row sees ("visible", the same in training and decoding), or all
             M ("total", the paper's letter). Default: "visible".
-        rho: weight of the past in the moving average. Default: 0.9.
+        rho: weight of the past in the moving average, 0 to 1. Default: 0.9.
+
+    Raises:
+        ValueError: an argument of another type or out of its range, in one line that names it.
     """
 
     alpha_ma: Tensor
@@ -46,10 +50,10 @@ class AffineScaledAttention(SelfAttention):
         denominator: str = "visible",
         rho: float = 0.9,
     ) -> None:
-        if denominator not in DENOMINATORS:
-            raise ValueError(f"denominator: expected one of {', '.join(DENOMINATORS)}, given {denominator!r}")
         super().__init__(dim, heads, kv_heads, causal)
-        self.scale, self.denominator, self.rho = scale, denominator, rho
+        self.scale = finite_or_none("scale", scale)
+        self.denominator = choice("denominator", denominator, DENOMINATORS)
+        self.rho = share("rho", rho)
         self.alpha_proj = nn.Linear(dim, heads, bias=False)
         nn.init.zeros_(self.alpha_proj.weight)
         self.register_buffer("alpha_ma", torch.zeros(heads))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attnexport.variants.hla.op import hadamard_linear_attention
+from attnexport.variants.options import choice, not_negative, whole_number
 from attnexport.variants.self_attention import SelfAttention
 
 
@@ -37,9 +38,7 @@ class FeatureMap(nn.Module):
 
     def __init__(self, heads: int, width: int, features: int, kind: str) -> None:
         super().__init__()
-        if kind not in FEATURE_MAPS:
-            raise ValueError(f"feature_map: expected one of {', '.join(FEATURE_MAPS)}, given {kind!r}")
-        self.kind = kind
+        self.kind = choice("feature_map", kind, FEATURE_MAPS)
         self.scale = features**-0.5
         self.weight = nn.Parameter(torch.empty(heads, width, features))
         nn.init.normal_(self.weight, std=width**-0.5)
@@ -47,6 +46,11 @@ class FeatureMap(nn.Module):
         if kind == "mlp":
             self.hidden = nn.Parameter(torch.empty(heads, width, width))
             nn.init.normal_(self.hidden, std=width**-0.5)
+
+    def extra_repr(self) -> str:
+        """Heads, widths and kind."""
+        heads, width, features = self.weight.shape
+        return f"heads={heads}, width={width}, features={features}, kind={self.kind!r}"
 
     def forward(self, x: Tensor) -> Tensor:
         if self.hidden is not None:
@@ -71,6 +75,9 @@ class HadamardLinearAttention(SelfAttention):
             one key map, so that A = <phi(q), phi(k)>^R. Default: "none".
         causal: row i sees no key after its position. Default: False.
         eps: added to the denominator. Default: 1e-6.
+
+    Raises:
+        ValueError: an argument of another type or out of its range, in one line that names it.
     """
 
     def __init__(
@@ -86,18 +93,17 @@ class HadamardLinearAttention(SelfAttention):
         causal: bool = False,
         eps: float = 1e-6,
     ) -> None:
-        if tie not in TIES:
-            raise ValueError(f"tie: expected one of {', '.join(TIES)}, given {tie!r}")
-        if factors < 1 or features < 1:
-            raise ValueError(f"factors and features: expected >= 1, given {factors} and {features}")
         super().__init__(dim, heads, kv_heads, causal)
-        self.factors, self.eps = factors, eps
+        self.factors, self.features = whole_number("factors", factors), whole_number("features", features)
+        self.feature_map = choice("feature_map", feature_map, FEATURE_MAPS)
+        self.tie = choice("tie", tie, TIES)
+        self.eps = not_negative("eps", eps)
 
         def maps(count: int, heads: int) -> nn.ModuleList:
-            return nn.ModuleList(FeatureMap(heads, self.width, features, feature_map) for _ in range(count))
+            return nn.ModuleList(FeatureMap(heads, self.width, self.features, feature_map) for _ in range(count))
 
-        self.query_maps = maps(factors if tie == "none" else 1, heads)
-        self.key_maps = maps(1 if tie == "all" else factors, self.kv_heads)
+        self.query_maps = maps(self.factors if tie == "none" else 1, self.heads)
+        self.key_maps = maps(1 if tie == "all" else self.factors, self.kv_heads)
 
     def _factors(self, maps: nn.ModuleList, x: Tensor) -> list[Tensor]:
         features = [feature_map(x) for feature_map in maps]

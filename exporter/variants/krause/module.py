@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attnexport.variants.krause.neighbourhood import Grid
+from attnexport.variants.krause.neighbourhood import Grid, checked_grid
 from attnexport.variants.krause.op import krause_attention
+from attnexport.variants.options import count_or_none, flag, positive
 from attnexport.variants.self_attention import SelfAttention
 from attnexport.variants.visibility import visible_mask
 
@@ -40,6 +41,9 @@ class KrauseAttention(SelfAttention):
         softmax_branch: adds the paper's second branch for language models: softmax attention with its own
             projections, mixed per token by g = softmax([y_softmax; y_krause] W_g + b_g), which starts near
             0.8 to 0.2. Default: False.
+
+    Raises:
+        ValueError: an argument of another type or out of its range, in one line that names it.
     """
 
     def __init__(
@@ -57,16 +61,22 @@ class KrauseAttention(SelfAttention):
         softmax_branch: bool = False,
     ) -> None:
         super().__init__(dim, heads, kv_heads, causal)
-        self.window, self.grid, self.top_k = window, grid, top_k
-        self.log_sigma = nn.Parameter(torch.full((heads,) if sigma_per_head else (), math.log(sigma)))
+        self.window, self.top_k = count_or_none("window", window), count_or_none("top_k", top_k)
+        self.grid = checked_grid(grid, self.window)
+        self.sigma_per_head = flag("sigma_per_head", sigma_per_head)
+        start = math.log(positive("sigma", sigma))
+        self.log_sigma = nn.Parameter(torch.full((self.heads,) if sigma_per_head else (), start))
         self.softmax_branch: _SoftmaxBranch | None = None
         self.gate: nn.Linear | None = None
-        if softmax_branch:
+        if flag("softmax_branch", softmax_branch):
             self.softmax_branch = _SoftmaxBranch(dim, heads, self.kv_heads, causal)
             self.gate = nn.Linear(2 * dim, 2)
             nn.init.normal_(self.gate.weight, std=0.01)
             with torch.no_grad():
                 self.gate.bias.copy_(torch.tensor([math.log(0.8 / 0.2), 0.0]))
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "softmax_branch": self.softmax_branch is not None}
 
     def attend(self, x: Tensor, **visibility: Any) -> Tensor:
         sight = {"window": self.window, "grid": self.grid, "top_k": self.top_k, **visibility}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class Grid:
         prefix: number of global tokens before the cells. Default: 1.
 
     Raises:
-        ValueError: a size that is not positive, a negative radius or prefix, or an unknown metric.
+        ValueError: a size that is no int or not positive, a negative radius or prefix, or an unknown metric.
     """
 
     height: int
@@ -35,6 +36,9 @@ class Grid:
     prefix: int = 1
 
     def __post_init__(self) -> None:
+        sizes = (self.height, self.width, self.radius, self.prefix)
+        if any(isinstance(size, bool) or not isinstance(size, Integral) for size in sizes):
+            raise ValueError(f"grid: expected ints as height, width, radius and prefix, given {sizes}")
         if self.height < 1 or self.width < 1:
             raise ValueError(f"grid: expected positive height and width, given {self.height}x{self.width}")
         if self.radius < 0 or self.prefix < 0:
@@ -61,6 +65,19 @@ class Grid:
             for right in reach
             if self.metric == "chebyshev" or abs(down) + abs(right) <= self.radius
         ]
+
+
+def checked_grid(grid: object, window: int | None) -> Grid | None:
+    """None, or a Grid where there is no window.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if grid is not None and not isinstance(grid, Grid):
+        raise ValueError(f"grid: expected None or a Grid, given {grid!r}")
+    if grid is not None and window is not None:
+        raise ValueError("grid: expected None together with window, given both")
+    return grid
 
 
 def grid_candidates(grid: Grid, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from attnexport.variants.checks import check, check_count, checked_lengths, checked_qkv
 from attnexport.variants.krause import reference
-from attnexport.variants.krause.neighbourhood import Grid
+from attnexport.variants.krause.neighbourhood import Grid, checked_grid
 from attnexport.variants.registration import register_operator
 
 _operator = register_operator(reference.krause_attention)
@@ -53,9 +53,8 @@ def krause_attention(
     q, k, v = checked_qkv(q, k, v)
     lengths = checked_lengths(q.shape[0], kv_lengths, q_start)
     check(sigma.dim() == 0 or tuple(sigma.shape) == (q.shape[1],), "sigma", sigma, "() or (H={},)", q.shape[1])
+    grid = checked_grid(grid, window)
     if grid is not None:
-        if window is not None:
-            raise ValueError("grid: expected None together with window, given both")
         for name, tensor in (("q", q), ("k", k)):
             check(tensor.shape[2] == grid.tokens, name, tensor, "{} tokens for {}", grid.tokens, grid)
     return _operator(

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attnexport.variants.options import count_or_none, not_negative, positive
 from attnexport.variants.self_attention import AttentionBlock, split_heads
 from attnexport.variants.ssa.op import selective_synchronization_attention
 
@@ -32,6 +33,9 @@ class SelectiveSynchronizationAttention(AttentionBlock):
         top_k, causal, eps: as in :func:`attnexport.selective_synchronization_attention`.
         coupling: initial K = softplus(coupling_hat), > 0. Default: 8.
         alpha: initial decay per head, softplus(alpha_hat), > 0. Default: 0.5.
+
+    Raises:
+        ValueError: an argument of another type or out of its range, in one line that names it.
     """
 
     def __init__(
@@ -47,15 +51,15 @@ class SelectiveSynchronizationAttention(AttentionBlock):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(dim, heads, kv_heads, causal)
-        self.top_k, self.eps = top_k, eps
+        self.top_k, self.eps = count_or_none("top_k", top_k), not_negative("eps", eps)
         kv_width = self.kv_heads * self.width
         self.omega_proj = nn.Linear(dim, kv_width)
         self.query_omega_proj = nn.Linear(dim, dim) if self.kv_heads != heads else None
         self.theta_proj = nn.Linear(dim, kv_width)
         self.v_proj = nn.Linear(dim, kv_width)
         self.out_proj = nn.Linear(dim, dim)
-        self.coupling_hat = nn.Parameter(torch.tensor(_inverse_softplus(coupling)))
-        self.alpha_hat = nn.Parameter(torch.full((heads,), _inverse_softplus(alpha)))
+        self.coupling_hat = nn.Parameter(torch.tensor(_inverse_softplus(positive("coupling", coupling))))
+        self.alpha_hat = nn.Parameter(torch.full((heads,), _inverse_softplus(positive("alpha", alpha))))
         with torch.no_grad():
             for projection in (self.omega_proj, self.query_omega_proj):
                 if projection is not None:

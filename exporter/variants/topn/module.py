@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from attnexport.variants.options import finite_or_none, flag, whole_number
 from attnexport.variants.self_attention import SelfAttention
 from attnexport.variants.topn.op import top_n_attention
 
@@ -19,6 +20,9 @@ class TopNAttention(SelfAttention):
         n: keys kept per row.
         kv_heads: key and value heads. Default: None, heads.
         scale, renormalize, causal: as in :func:`attnexport.top_n_attention`.
+
+    Raises:
+        ValueError: an argument of another type or out of its range, in one line that names it.
     """
 
     def __init__(
@@ -33,7 +37,9 @@ class TopNAttention(SelfAttention):
         causal: bool = False,
     ) -> None:
         super().__init__(dim, heads, kv_heads, causal)
-        self.n, self.scale, self.renormalize = n, scale, renormalize
+        self.n = whole_number("n", n)
+        self.scale = finite_or_none("scale", scale)
+        self.renormalize = flag("renormalize", renormalize)
 
     def attend(self, x: Tensor, **visibility: Any) -> Tensor:
         q, k, v = self.project(x)

@@ -108,7 +108,7 @@ def test_errors_pass_up_to_the_limit(program, share, passes):
         assert str(failure).startswith("file: output logits, data at batch 0[")
         assert "largest error " in str(failure)
         assert "is 1.1 times the allowed" in str(failure)
-        assert "; try: --bisect" in str(failure)
+        assert "; try: bisect=True" in str(failure)
 
 
 def test_floor_is_the_largest_of_the_variants_used():
@@ -360,7 +360,7 @@ def test_file_does_not_pass_because_pytorch_is_bad_itself():
     result = check(TorchRuns(Model(program)), [zeros], batches_of(1)).contenders[0]
     (failure,) = result.failures
     assert "relative L2 error 1 is 100 times the 0.01 that instability excuses" in str(failure)
-    assert "--budget file, with its reason" in failure.advice
+    assert 'in a budget file (budget="FILE"), with its reason' in failure.advice
     assert "PyTorch at fp16 errs by a relative L2 of" in " ".join(result.notes)
     assert result.outputs[0].worst_kind.budget.torch_l2 > 0.1
 
@@ -531,7 +531,7 @@ def test_instability_excuses_errors_of_a_hundredth_and_no_more():
     result = check(TorchRuns(Model(program)), [backend], [Batch("tie", (tied(0.1),))]).contenders[0]
     (failure,) = result.failures
     assert re.search(r"relative L2 error 0\.02\d+ is 2\.\d+ times the 0\.01 that instability excuses", str(failure))
-    assert "--budget file" in failure.advice
+    assert "in a budget file" in failure.advice
 
 
 def tied(value: float) -> Tensor:

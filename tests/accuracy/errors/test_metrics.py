@@ -106,11 +106,11 @@ def test_functions_of_the_user_give_values_a_sample_or_the_mean_of_a_batch():
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("bleu", "--metric: expected accuracy, top5, perplexity or module:function, given 'bleu'"),
+        ("bleu", "metrics: expected accuracy, top5, perplexity or module:function, given 'bleu'"),
         ("my_metrics:", "expected accuracy, top5"),
-        ("no_such_module:f", "--metric no_such_module:f: cannot import no_such_module: ModuleNotFoundError"),
-        ("my_metrics:missing", "--metric my_metrics:missing: my_metrics has no function missing"),
-        ("my_metrics:number", "--metric my_metrics:number: my_metrics has no function number"),
+        ("no_such_module:f", "metrics no_such_module:f: cannot import no_such_module: ModuleNotFoundError"),
+        ("my_metrics:missing", "metrics my_metrics:missing: my_metrics has no function missing"),
+        ("my_metrics:number", "metrics my_metrics:number: my_metrics has no function number"),
     ],
 )
 def test_metrics_that_do_not_exist(name, line):
@@ -123,9 +123,9 @@ def test_metrics_that_do_not_exist(name, line):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("my_metrics:broken", "--metric my_metrics:broken: KeyError: 'no such output'"),
-        ("my_metrics:empty", "--metric my_metrics:empty: expected a value a sample, given none"),
-        ("my_metrics:text", "--metric my_metrics:text: expected a number, or one a sample, given str"),
+        ("my_metrics:broken", "metrics my_metrics:broken: KeyError: 'no such output'"),
+        ("my_metrics:empty", "metrics my_metrics:empty: expected a value a sample, given none"),
+        ("my_metrics:text", "metrics my_metrics:text: expected a number, or one a sample, given str"),
     ],
 )
 def test_functions_that_fail(name, line):
@@ -137,7 +137,7 @@ def test_functions_that_fail(name, line):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (None, "--metric accuracy: expected an array labels in data.npz[0:5], found none"),
+        (None, "metrics accuracy: expected an array labels in data.npz[0:5], found none"),
         (np.zeros(4, int), "data.npz[0:5]: labels: expected shape (5, 3) (logits), given (4,)"),
         (np.full((5, 3), CLASSES), "data.npz[0:5]: labels: expected 0 to 6, given 7 to 7"),
     ],

@@ -242,12 +242,12 @@ def test_truncated_checkpoint(net: nn.Module, new_format: bool) -> None:
 
 def test_state_dict_without_factory(net: nn.Module) -> None:
     torch.save(net.state_dict(), "net.pt")
-    expect_line("net.pt", "holds weights only (4 tensors", "--model pkg.module:factory")
+    expect_line("net.pt", "holds weights only (4 tensors", 'factory="pkg.module:factory"')
 
 
 def test_pickled_module_without_trust(net: nn.Module) -> None:
     torch.save(net, "net.pt")
-    expect_line("net.pt", "toy_models.Net", "can run any code", "--trust-pickle", "attnexport.save")
+    expect_line("net.pt", "toy_models.Net", "can run any code", "trust_pickle=True", "attnexport.save")
 
 
 def test_hostile_pickle_without_trust() -> None:
@@ -305,7 +305,7 @@ def test_weights_that_do_not_fit(net: nn.Module) -> None:
     ],
 )
 def test_bad_factory(factory: str, says: str) -> None:
-    line = expect_line(None, f"--model {factory}", says, factory=factory)
+    line = expect_line(None, f'factory="{factory}"', says, factory=factory)
     if "fails" in factory:
         assert "toy_models.py:25" in line
 
@@ -317,13 +317,15 @@ def test_weights_given_twice(net: nn.Module) -> None:
 
 def test_program_with_factory(net: nn.Module) -> None:
     attnexport.save(net, "net.pt2", args=X)
-    expect_line("net.pt2", "leave out --model and --weights", factory="toy_models:build")
+    expect_line("net.pt2", "leave out factory and weights", factory="toy_models:build")
     expect_line(None, "give it as MODEL", factory="toy_models:build", weights="net.pt2")
 
 
 def test_safetensors(net: nn.Module) -> None:
     save_file(net.state_dict(), "net.safetensors")
-    expect_line("net.safetensors", "holds weights but no model", "--weights net.safetensors")
+    expect_line("net.safetensors", "holds weights only", 'factory="pkg.module:factory"')
+    save_file({}, "empty.safetensors")
+    expect_line("empty.safetensors", "without tensors")
     data = Path("net.safetensors").read_bytes()
     Path("cut.safetensors").write_bytes(data[:-40])
     expect_line(None, "truncated or damaged", weights="cut.safetensors", factory="toy_models:build")

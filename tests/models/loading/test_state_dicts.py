@@ -79,8 +79,8 @@ def compiled_block(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.replace("block.", "block._orig_mod."): value for name, value in state.items()}
 
 
-def module_of(**given: Any) -> nn.Module:
-    read = read_source(None, **given)
+def module_of(path: str | None = None, **given: Any) -> nn.Module:
+    read = read_source(path, **given)
     assert isinstance(read, ReadModule)
     return read.module
 
@@ -136,7 +136,7 @@ def test_factories_of_wrapped_meta_and_lazy_modules(factory: str, net: nn.Module
     ("factory", "says"), [("nets:meta", "on the meta device"), ("nets:lazy", "block.0.weight, .* no shape yet")]
 )
 def test_factories_that_need_weights_are_refused_without(factory: str, says: str) -> None:
-    with pytest.raises(InputError, match=f"--model {factory}: .*{says}"):
+    with pytest.raises(InputError, match=f'factory="{factory}": .*{says}'):
         read_source(None, factory=factory)
 
 
@@ -144,19 +144,20 @@ def test_safetensors_with_a_prefix_and_shared_weights_once(net: nn.Module) -> No
     state = {name: value for name, value in net.state_dict().items() if name != "head.weight"}
     save_file(prefixed(state, "model."), "w.safetensors")
     loads(net, weights="w.safetensors")
+    loads(net, path="w.safetensors", weights=None)
 
 
 def test_several_that_fit_are_refused_and_one_is_chosen(net: nn.Module) -> None:
     other = {name: torch.zeros_like(value) for name, value in net.state_dict().items()}
     torch.save({"model": other, "ema": net.state_dict()}, "w.pt")
     with pytest.raises(
-        InputError, match=r"w.pt: several sets .*: choose with --weights-key model, or --weights-key ema$"
+        InputError, match=r"w.pt: several sets .*: choose with weights_key=.model., or weights_key=.ema.$"
     ):
         loads(net)
     loads(net, weights_key="ema")
     torch.save({**prefixed(other, "online."), **prefixed(net.state_dict(), "average.")}, "w.pt")
     with pytest.raises(
-        InputError, match=r"do not fit .*--strip-prefix online\., or --strip-prefix average\. would fit$"
+        InputError, match=r'do not fit .*strip_prefix="online\.", or strip_prefix="average\." would fit$'
     ):
         loads(net)
     loads(net, strip_prefix="average.")
@@ -166,7 +167,7 @@ def test_several_that_fit_are_refused_and_one_is_chosen(net: nn.Module) -> None:
 def test_weights_that_would_be_left_out_need_the_option(net: nn.Module) -> None:
     torch.save({"state_dict": {**prefixed(net.state_dict(), "model."), "loss.weight": torch.ones(7)}}, "w.pt")
     with pytest.raises(
-        InputError, match=r"1 others would be left out\): --weights-key state_dict --strip-prefix model\."
+        InputError, match=r'1 other would be left out\): weights_key="state_dict", strip_prefix="model\."'
     ):
         loads(net)
     loads(net, strip_prefix="model.")
@@ -174,9 +175,9 @@ def test_weights_that_would_be_left_out_need_the_option(net: nn.Module) -> None:
 
 def test_the_refusal_says_what_would_fit(net: nn.Module) -> None:
     torch.save({"best": {"state_dict": prefixed(net.state_dict(), "module.")}, "teacher": {"a": torch.ones(3)}}, "w.pt")
-    would = r"--weights-key best.state_dict --strip-prefix module\. would fit"
+    would = r'weights_key="best.state_dict", strip_prefix="module\." would fit'
     with pytest.raises(
-        InputError, match=f"--weights-key student: no weights .* under best.state_dict, teacher: {would}"
+        InputError, match=f'weights_key="student": no weights .* under best.state_dict, teacher: {would}'
     ):
         loads(net, weights_key="student")
     with pytest.raises(InputError, match=rf"missing: embed.weight, .*\): {would}"):
@@ -186,13 +187,13 @@ def test_the_refusal_says_what_would_fit(net: nn.Module) -> None:
     net.block[0] = nn.Linear(3, 4)
     torch.save({"net": net.state_dict()}, "w.pt")
     with pytest.raises(
-        InputError, match=r"do not fit the Net of --model \(block.0.weight: expected \(4, 4\), given \(4, 3\)\)$"
+        InputError, match=r"do not fit the Net of factory \(block.0.weight: expected \(4, 4\), given \(4, 3\)\)$"
     ):
         loads(net)
 
 
 def test_options_without_weights_are_refused(net: nn.Module) -> None:
-    with pytest.raises(InputError, match="--weights-key, --strip-prefix: expected beside a file of weights"):
+    with pytest.raises(InputError, match="weights_key, strip_prefix: expected beside a file of weights"):
         read_source(None, factory="nets:build", weights_key="ema")
 
 

@@ -19,7 +19,7 @@ def test_architectures_come_sorted_and_once():
 
 
 def test_an_unknown_architecture_is_refused_with_the_list():
-    with pytest.raises(InputError, match=r"--arch: expected one of 80 86 87 89 90 100 101 110 120, given 75"):
+    with pytest.raises(InputError, match=r"architectures: expected one of 80 86 87 89 90 100 101 110 120, given 75"):
         choose_architectures([75], CUDA_13)
 
 

@@ -91,7 +91,7 @@ def test_float64_has_no_kernel(saved: Save):
 
 
 def test_a_model_without_our_nodes(saved: Save):
-    with pytest.raises(InputError, match=r"--for: expected nodes of attnexport in .*linear\.onnx, given a model"):
+    with pytest.raises(InputError, match=r"models: expected nodes of attnexport in .*linear\.onnx, given a model"):
         select_for([saved("linear", Plain())], ALL)
 
 

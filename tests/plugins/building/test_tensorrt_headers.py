@@ -69,7 +69,7 @@ def test_the_headers_of_rtx_are_refused_with_what_to_take_instead(tmp_path: Path
 @pytest.mark.parametrize(("wanted", "major"), [("v3", 8), ("v2", 10)])
 def test_the_other_interface_is_refused(wanted: str, major: int, tmp_path: Path):
     found = read_headers(headers(tmp_path, DIRECT.format(major, 6, 0)))
-    with pytest.raises(InputError, match=f"--api: expected v[23] for TensorRT {major}.6.0, given {wanted}"):
+    with pytest.raises(InputError, match=f"api: expected v[23] for TensorRT {major}.6.0, given {wanted}"):
         choose_api(wanted, found)
 
 
@@ -92,7 +92,7 @@ def test_the_search_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_folder_without_headers_is_not_passed_over(tmp_path: Path):
-    with pytest.raises(InputError, match=r"--tensorrt-include: expected a folder with NvInferVersion\.h, given "):
+    with pytest.raises(InputError, match=r"tensorrt_include: expected a folder with NvInferVersion\.h, given "):
         find_headers(tmp_path)
 
 
@@ -100,5 +100,5 @@ def test_a_folder_without_headers_is_not_passed_over(tmp_path: Path):
 def test_no_headers_names_the_three_places():
     with pytest.raises(InputError) as caught:
         find_headers()
-    for part in ("--tensorrt-include", "$TENSORRT_ROOT/include", "/usr/include", "libnvinfer-dev", "NVIDIA/TensorRT"):
+    for part in ("tensorrt_include", "$TENSORRT_ROOT/include", "/usr/include", "libnvinfer-dev", "NVIDIA/TensorRT"):
         assert part in str(caught.value)
