@@ -51,13 +51,12 @@ def together(texts: Iterable[str]) -> str:
     return (" " if _to_the_command_line.get() else ", ").join(texts)
 
 
-def counted(number: int, thing: str, things: str = "") -> str:
-    """A number of things in words: ``1 batch``, ``3 batches``.
+def count(amount: int, noun: str) -> str:
+    """An amount of things, as ``1 batch`` and ``1,200 layers``."""
+    several = f"{noun}es" if noun.endswith(("s", "x", "ch")) else f"{noun}s"
+    return f"{amount:,} {noun if amount == 1 else several}"
 
-    Args:
-        number: of things; thousands stand apart.
-        thing: one of them.
-        things: several. Default: empty, with an s, or es behind a hissing sound.
-    """
-    hissing = thing.endswith(("s", "x", "z", "ch", "sh"))
-    return f"{number:,} {thing if number == 1 else things or thing + ('es' if hissing else 's')}"
+
+def named(kind: str, name: str) -> str:
+    """A thing of a kind, as ``output logits``, and ``output`` alone where that is its name."""
+    return kind if name == kind else f"{kind} {name}"

@@ -12,7 +12,7 @@ import pytest
 
 from attnexport.cli import main
 from attnexport.errors import InputError
-from attnexport.messages import counted, option, to_the_command_line
+from attnexport.messages import count, named, option, to_the_command_line
 from attnexport.targets import find_target
 
 ROOT = Path(__file__).parents[1]
@@ -97,9 +97,9 @@ def _texts(tree: ast.AST) -> Iterator[str]:
             yield from _texts(node)
 
 
-@pytest.mark.parametrize(
-    ("number", "thing", "text"),
-    [(0, "batch", "0 batches"), (1, "batch", "1 batch"), (2, "output", "2 outputs"), (1200, "axis", "1,200 axes")],
-)
-def test_things_are_counted_in_words(number: int, thing: str, text: str):
-    assert counted(number, thing, "axes" if thing == "axis" else "") == text
+def test_one_thing_is_one_thing():
+    assert [count(1, "batch"), count(2, "batch"), count(1200, "layer")] == ["1 batch", "2 batches", "1,200 layers"]
+
+
+def test_an_output_called_output_is_said_once():
+    assert [named("output", "logits"), named("output", "output")] == ["output logits", "output"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attnexport.backends import Arrays, Backend, TensorInfo
 from attnexport.backends.tensorrt_bindings import load_bindings, version_of
 from attnexport.errors import BackendError
+from attnexport.messages import named
 from attnexport.plugins.runtime.request import Profile
 
 _DTYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
@@ -110,11 +111,13 @@ class BindingsBackend(Backend):
             array = np.ascontiguousarray(inputs[info.name])
             tensors[info.name] = torch.from_numpy(array).to("cuda", getattr(torch, info.dtype))
             if not self._context.set_input_shape(info.name, array.shape):
-                raise BackendError(f"{self.path}: input {info.name}: the engine does not take shape {array.shape}")
+                raise BackendError(
+                    f"{self.path}: {named('input', info.name)}: the engine does not take shape {array.shape}"
+                )
         for info in self.outputs:
             shape = tuple(self._context.get_tensor_shape(info.name))
             if any(size < 0 for size in shape):
-                raise BackendError(f"{self.path}: output {info.name}: its shape {shape} depends on the data")
+                raise BackendError(f"{self.path}: {named('output', info.name)}: its shape {shape} depends on the data")
             tensors[info.name] = torch.empty(shape, dtype=getattr(torch, info.dtype), device="cuda")
         for name, tensor in tensors.items():
             self._context.set_tensor_address(name, tensor.data_ptr())

@@ -11,6 +11,7 @@ from attnexport.cli.model import ModelOptions, load, model_options
 from attnexport.cli.options import PATH, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.files.outputs import check_output, write_json
+from attnexport.messages import count
 
 
 def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -61,7 +62,7 @@ def command(
     with out().status("running"):
         found = analyze(loaded, data, sizes=sizes, rows=rows, samples=samples, distance=distance)
     out().print(table(found.heads))
-    out().print(f"{found.samples} samples. {RULE_NOTE}")
+    out().print(f"{count(found.samples, 'sample')}. {RULE_NOTE}")
     if json_path is not None:
         write_json(json_path, found.as_json())
     if png_path is not None:

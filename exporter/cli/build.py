@@ -11,6 +11,7 @@ from rich.table import Table
 from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary
 from attnexport.cli.options import PATH
 from attnexport.files.shapes import shape_text
+from attnexport.messages import count
 
 if TYPE_CHECKING:
     from attnexport.engines.manifest import Manifest
@@ -75,9 +76,9 @@ def _table(output: Path, manifest: Manifest) -> Table:
         table.add_row("shapes", f"{name} {' : '.join(map(shape_text, shapes))}")
     if manifest.plugin is not None:
         embedded = ", in the engine" if manifest.plugin.embedded else ""
-        table.add_row("plugins", f"{len(manifest.plugin_nodes)} nodes run by {manifest.plugin.file}{embedded}")
+        table.add_row("plugins", f"{count(len(manifest.plugin_nodes), 'node')} run by {manifest.plugin.file}{embedded}")
     if manifest.body_nodes:
-        table.add_row("bodies", f"{len(manifest.body_nodes)} attention nodes run through standard operators")
+        table.add_row("bodies", f"{count(len(manifest.body_nodes), 'attention node')} run through standard operators")
     shares = ", ".join(f"{name} {share:.0%}" for name, share in manifest.precisions.items() if share >= 0.005)
     table.add_row("precision", f"{manifest.precision}: {shares} of the outputs of the {manifest.layers_from}'s layers")
     table.add_row("SHA-256", manifest.engine_sha256)

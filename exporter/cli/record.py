@@ -12,6 +12,7 @@ from attnexport.cli.inputs import input_options, progress_bar
 from attnexport.cli.model import ModelOptions, load, model_options
 from attnexport.cli.options import PATH, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
+from attnexport.messages import count
 
 
 @click.command(name="record")
@@ -52,4 +53,4 @@ def command(source: ModelOptions, inputs: InputOptions, output: Path, precisions
     for kind in recorded.kinds:
         if kind.left_out:
             out().print(f"note: {kind.name} left out: {kind.left_out}")
-    out().print(f"wrote {output}: {recorded.batches} batches, budgets for {', '.join(recorded.precisions)}")
+    out().print(f"wrote {output}: {count(recorded.batches, 'batch')}, budgets for {', '.join(recorded.precisions)}")

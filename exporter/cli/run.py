@@ -10,6 +10,7 @@ from attnexport.cli.console import debug_option, out, report_errors, show_notes,
 from attnexport.cli.options import PATH
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output, write_json
 from attnexport.files.shapes import shapes_text
+from attnexport.messages import count
 
 
 @click.command(name="run")
@@ -56,7 +57,8 @@ def command(
     table.add_row("outputs", shapes_text(report.outputs.items()))
     if report.timing is not None:
         timing = report.timing
-        times = f"min {timing.minimum:.3f}, median {timing.median:.3f}, p99 {timing.p99:.3f} of {timing.repeats} runs"
+        times = f"min {timing.minimum:.3f}, median {timing.median:.3f}, p99 {timing.p99:.3f}"
+        times = f"{times} of {count(timing.repeats, 'run')}"
         table.add_row("ms", times)
         table.add_row("throughput", f"{timing.rows_per_second:,.0f} rows/s")
     for holder, held in report.memory.items():

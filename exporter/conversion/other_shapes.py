@@ -15,7 +15,7 @@ from attnexport.backends.onnxruntime_sessions import lacks_kernel
 from attnexport.errors import BackendError, ConversionError, first_line
 from attnexport.files.arrays import as_array
 from attnexport.files.shapes import shapes_text
-from attnexport.messages import option
+from attnexport.messages import named, option
 from attnexport.models.dims import size_choices
 from attnexport.models.examples import generator, like_example
 from attnexport.models.model import Model
@@ -147,12 +147,13 @@ def _compare(backend: OnnxRuntimeBackend, trial: _Trial, expected: Sequence[Tens
     for (name, given), want in zip(outputs.items(), expected, strict=True):
         if tuple(given.shape) != tuple(want.shape):
             raise ConversionError(
-                f"a dynamic dim was specialised: output {name} {at}: expected shape {tuple(want.shape)}, "
+                f"a dynamic dim was specialised: {named('output', name)} {at}: expected shape {tuple(want.shape)}, "
                 f"given {tuple(given.shape)}"
             )
         error_size = relative_l2(given, as_array(want))
         if not error_size <= GROSS_ERROR:
             raise WrongValuesError(
-                f"output {name} {at}: expected PyTorch's values, given a relative L2 error of {error_size:.3g}",
+                f"{named('output', name)} {at}: expected PyTorch's values, given a relative L2 error of "
+                f"{error_size:.3g}",
                 tuple(trial.tensors),
             )

@@ -13,6 +13,7 @@ from attnexport.backends import Arrays, TensorInfo
 from attnexport.errors import InputError
 from attnexport.files.fitting import clash, fits, holds, takes
 from attnexport.files.npz import StoredArray
+from attnexport.messages import named
 from attnexport.plugins.runtime.request import Profile
 
 
@@ -55,7 +56,7 @@ def _check_profile(name: str, profile: Profile, shape: tuple[int, ...], source: 
     for axis, (low, high, size) in enumerate(limits):
         if not low <= size <= high:
             raise InputError(
-                f"{source}: input {name}, axis {axis}: the engine was built for {low} to {high}, given {size}"
+                f"{source}: {named('input', name)}, axis {axis}: the engine was built for {low} to {high}, given {size}"
             )
 
 
@@ -64,6 +65,6 @@ def _check_named_sizes(infos: Sequence[TensorInfo], arrays: Arrays, source: Path
     found = clash((info.name, info.shape, arrays[info.name].shape) for info in infos)
     if found is not None:
         raise InputError(
-            f"{source}: input {found.input}: expected {found.name} to be {found.first_size} as in {found.first_input}, "
-            f"given {found.size}"
+            f"{source}: {named('input', found.input)}: expected {found.name} to be {found.first_size} as in "
+            f"{found.first_input}, given {found.size}"
         )

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from attnexport.errors import InputError
 from attnexport.graph.inspection import external_data, read_model
 from attnexport.graph.nodes import attribute_names, call_site, variant_nodes
+from attnexport.messages import named
 from attnexport.variants.descriptions import OPTIONAL_TENSORS
 from attnexport.variants.spec import Variant
 
@@ -56,4 +57,4 @@ def _check_attention_node(path: Path, node: ir.Node, variant: Variant) -> None:
             raise InputError(f"{where}: expected the attribute {name}, given none")
     for name, given in call_site(variant, node).inputs.items():
         if not given and name not in OPTIONAL_TENSORS:
-            raise InputError(f"{where}: expected the input {name}, given none")
+            raise InputError(f"{where}: expected the {named('input', name)}, given none")

@@ -21,7 +21,7 @@ from attnexport.graph.file_precision import precision_name
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.state import read_state
-from attnexport.messages import option
+from attnexport.messages import count, named, option
 
 LABELS = "labels"
 """Data files hold an array of this name beside the inputs; that no input takes it needs no note."""
@@ -138,7 +138,10 @@ def run(
         timing=timing,
         notes=(
             *([f"{data}: no input takes {', '.join(unused)}"] if unused else ()),
-            *(f"input {info.name} starts from what the file holds: {data} has no such array" for info in started),
+            *(
+                f"{named('input', info.name)} starts from what the file holds: {data} has no such array"
+                for info in started
+            ),
         ),
     )
     return Run(outputs, report)
@@ -176,5 +179,5 @@ def _what_ran(path: Path) -> tuple[str, str]:
 
 
 def _nodes_through(counted: Mapping[str, int]) -> str:
-    parts = [f"{count} nodes through {what}" for what, count in counted.items() if count]
+    parts = [f"{count(nodes, 'node')} through {what}" for what, nodes in counted.items() if nodes]
     return " and ".join(parts) or "no attention nodes"

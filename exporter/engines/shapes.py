@@ -10,7 +10,7 @@ import onnx_ir as ir
 from attnexport.errors import InputError
 from attnexport.files.shapes import shape_text
 from attnexport.graph.metadata import dim_ranges
-from attnexport.messages import option
+from attnexport.messages import named, option
 from attnexport.plugins.runtime.request import Profile
 
 _FORM = "expected NAME=MIN:OPT:MAX such as x=1x16x64:8x128x64:32x1024x64, or one shape"
@@ -87,7 +87,7 @@ def _sizes_text(value: ir.Value) -> str:
 
 def _sizes(value: ir.Value) -> list[int | str | None]:
     if value.shape is None:
-        raise InputError(f"input {value.name}: expected a known rank, given none in the file")
+        raise InputError(f"{named('input', value.name or '')}: expected a known rank, given none in the file")
     return [size if isinstance(size, int) else size.value for size in value.shape]
 
 
@@ -96,8 +96,8 @@ def _check_fits(value: ir.Value, profile: Profile) -> None:
     for shape in (profile.minimum, profile.optimum, profile.maximum):
         if len(shape) != len(sizes):
             given = shape_text(shape)
-            wanted = f"expected {len(sizes)} sizes {_sizes_text(value)}"
-            raise InputError(f"{option('--shapes')} {value.name}: {wanted}, given {given}")
+            expected = f"expected {len(sizes)} sizes {_sizes_text(value)}"
+            raise InputError(f"{option('--shapes')} {value.name}: {expected}, given {given}")
         for axis, (size, wanted) in enumerate(zip(sizes, shape, strict=True)):
             if isinstance(size, int) and size != wanted:
                 raise InputError(

@@ -16,7 +16,7 @@ from attnexport.graph.functions import BODY_ATTRIBUTE, attach_functions
 from attnexport.graph.half_rules import EXACT, HALF, LOWEST, HalfRules, Slot, constant_of, is_mask
 from attnexport.graph.metadata import PREFIX
 from attnexport.graph.nodes import variant_nodes
-from attnexport.messages import option
+from attnexport.messages import count, option
 from attnexport.variants.descriptions import ONNX_DOMAIN
 
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -39,7 +39,8 @@ class PrecisionChange:
 
     def __str__(self) -> str:
         kept = "; ".join(f"{_list(operators)}: {why}" for why, operators in self.kept.items())
-        return f"{self.half} nodes compute in half" + (f", in float32 stay {kept}" if kept else "")
+        half = f"{count(self.half, 'node')} {'computes' if self.half == 1 else 'compute'} in half"
+        return half + (f", in float32 stay {kept}" if kept else "")
 
 
 def _list(operators: Counter[str]) -> str:

@@ -9,6 +9,7 @@ import torch.fx
 from torch.export import ExportedProgram
 
 from attnexport.errors import ConversionError
+from attnexport.messages import named
 from attnexport.models.model import Model
 from attnexport.models.program import module_path
 from attnexport.models.state.writes import changes_arguments
@@ -38,13 +39,14 @@ def _refuse_complex(model: Model) -> None:
     for spec in model.inputs:
         if spec.dtype.is_complex:
             raise ConversionError(
-                f"input {spec.name}: is complex, which ONNX has no type for: take real and imaginary parts in a last "
-                "axis of 2 and begin with torch.view_as_complex"
+                f"{named('input', spec.name)}: is complex, which ONNX has no type for: take real and imaginary "
+                "parts in a last axis of 2 and begin with torch.view_as_complex"
             )
     for output in model.outputs:
         if output.dtype.is_complex:
             raise ConversionError(
-                f"output {output.name}: is complex, which ONNX has no type for: return torch.view_as_real of it"
+                f"{named('output', output.name)}: is complex, which ONNX has no type for: return "
+                "torch.view_as_real of it"
             )
 
 

@@ -236,7 +236,7 @@ def test_onnx_with_an_output_of_another_shape(refuse: Refuse, converted: Path, t
     weights = tmp_path / "weights.pt"
     torch.save(tiny().state_dict(), weights)
     line = refuse("check", weights, converted, *options)
-    has(line, "output output", "expected shape (2, 9, 16)", "(2, 9, 5)")
+    has(line, "output", "expected shape (2, 9, 16)", "(2, 9, 5)")
 
 
 BAD_DATA = {

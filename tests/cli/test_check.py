@@ -66,7 +66,7 @@ def test_perturbed_weight_is_outside_the_budget(run: Run, saved: Path, converted
     result = run("check", saved, path, "--json", report)
     assert result.code == 1
     (line,) = result.err.splitlines()
-    assert line.startswith(f"attnexport: {path}: output output, ")
+    assert line.startswith(f"attnexport: {path}: output, ")
     assert ": largest error 0.001 is " in line
     assert "; outside too: normal, " in line
     assert line.endswith("; try: --bisect, which names the layer")
@@ -89,7 +89,7 @@ def test_swapped_inputs_of_a_node_are_outside_the_budget(run: Run, saved: Path, 
     path = edited(converted, tmp_path, swap)
     result = run("check", saved, path)
     assert result.code == 1
-    assert result.err.startswith(f"attnexport: {path}: output output, ")
+    assert result.err.startswith(f"attnexport: {path}: output, ")
 
 
 def test_labels_give_the_accuracy_of_both(run: Run, saved: Path, converted: Path, labelled: Path, tmp_path: Path):
@@ -182,7 +182,7 @@ def test_one_nan_fails_with_its_place(run: Run, saved: Path, converted: Path, tm
     result = run("check", saved, path, "--kinds", "normal", "--seeds", 1)
     assert result.code == 1
     assert result.err == (
-        f"attnexport: {path}: output output, normal inputs at normal-0[0, 0, 3]: values that are NaN or infinite: "
+        f"attnexport: {path}: output, normal inputs at normal-0[0, 0, 3]: values that are NaN or infinite: "
         "18 of 90; try: --bisect, which names the layer\n"
     )
     assert "18 not finite" in result.out

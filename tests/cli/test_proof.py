@@ -54,7 +54,7 @@ def test_operator_and_module_that_are_wrong_first_are_named(tmp_path: Path):
     with pytest.raises(ConversionError) as failed:
         attnexport.convert(Squares(), (example(),), tmp_path / "m.onnx")
     line = str(failed.value)
-    assert line.startswith("output output at the example shape: expected PyTorch's values, given a relative L2 error")
+    assert line.startswith("output at the example shape: expected PyTorch's values, given a relative L2 error")
     assert "; first off is second (aten.square, tensor square): largest error " in line
     assert "\n" not in line
     assert list(tmp_path.iterdir()) == []

@@ -66,7 +66,7 @@ def test_altered_outputs_are_outside(run: Run, saved: Path, recorded: Path, outp
             np.savez(tmp_path / file.name, output=arrays["output"] + 1e-3)
     result = run("check", saved, tmp_path, "--data", recorded)
     assert result.code == 1
-    assert result.err.startswith(f"attnexport: {tmp_path}: output output, ")
+    assert result.err.startswith(f"attnexport: {tmp_path}: output, ")
     assert result.err.endswith(f"; try: outputs in {tmp_path} made again from these inputs\n")
 
 

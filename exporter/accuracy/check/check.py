@@ -13,7 +13,7 @@ from attnexport.accuracy.contenders.contenders import Contender
 from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import InputError
-from attnexport.messages import option
+from attnexport.messages import named, option
 
 Progress = Callable[[Batch], None]
 
@@ -108,8 +108,8 @@ def _refuse_unjudged(result: ContenderResult) -> None:
         if output.passed and not any(kind.judged for kind in output.kinds):
             kinds = ", ".join(kind.kind for kind in output.kinds)
             raise InputError(
-                f"output {output.name}: expected inputs on which PyTorch at {result.facts.precision} keeps its digits, "
-                f"given {kinds} alone: add the kind normal, or give {option('--data')}"
+                f"{named('output', output.name)}: expected inputs on which PyTorch at {result.facts.precision} "
+                f"keeps its digits, given {kinds} alone: add the kind normal, or give {option('--data')}"
             )
 
 

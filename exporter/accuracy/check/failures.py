@@ -12,7 +12,7 @@ from attnexport.accuracy.errors.scores import Metric
 from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.engines.opening import ENGINE_SUFFIXES
 from attnexport.errors import BackendError
-from attnexport.messages import option
+from attnexport.messages import named, option
 
 
 def output_failure(facts: ContenderFacts, output: OutputErrors) -> Failure | None:
@@ -24,7 +24,7 @@ def output_failure(facts: ContenderFacts, output: OutputErrors) -> Failure | Non
     what, amount = _what(output, kind)
     return Failure(
         contender=facts.name,
-        where=f"output {output.name}, {_place(kind)}",
+        where=f"{named('output', output.name)}, {_place(kind)}",
         what=what,
         amount=f"{amount}; outside too: {others}" if others else amount,
         advice=_advice(facts, output, kind),
@@ -41,24 +41,25 @@ def unstable_notes(facts: ContenderFacts, output: OutputErrors) -> Iterator[str]
             continue
         if not kind.judged:
             yield (
-                f"output {output.name}, {kind.kind} inputs: not judged by size: PyTorch at {facts.precision} errs by "
-                f"{budget.torch_error:.3g} itself, values are up to {kind.largest_reference:.3g}"
+                f"{named('output', output.name)}, {kind.kind} inputs: not judged by size: PyTorch at "
+                f"{facts.precision} errs by {budget.torch_error:.3g} itself, values are up to "
+                f"{kind.largest_reference:.3g}"
             )
             continue
         if budget.override is None and budget.unstable:
             yield (
-                f"output {output.name}, {kind.kind} inputs: the model is unstable there: random rounding to "
+                f"{named('output', output.name)}, {kind.kind} inputs: the model is unstable there: random rounding to "
                 f"{facts.precision} moves it by {budget.rounding_error:.3g} (relative L2 {budget.rounding_l2:.3g}), "
                 f"PyTorch's by {budget.torch_error:.3g}; that excuses errors up to a relative L2 of {ROUNDING_L2:g}"
             )
         if budget.override is None and budget.largest_l2 is not None and budget.torch_l2 > ORDINARY_L2:
             yield (
-                f"output {output.name}, {kind.kind} inputs: PyTorch at {facts.precision} errs by a relative L2 of "
-                f"{budget.torch_l2:.3g} itself, which proves nothing: errors up to {ORDINARY_L2:g} are allowed"
+                f"{named('output', output.name)}, {kind.kind} inputs: PyTorch at {facts.precision} errs by a relative "
+                f"L2 of {budget.torch_l2:.3g} itself, which proves nothing: errors up to {ORDINARY_L2:g} are allowed"
             )
         if budget.limit >= kind.largest_reference > 0:
             yield (
-                f"output {output.name}, {kind.kind} inputs: within the budget says nothing there: errors of "
+                f"{named('output', output.name)}, {kind.kind} inputs: within the budget says nothing there: errors of "
                 f"{budget.limit:.3g} are allowed, values are up to {kind.largest_reference:.3g}"
             )
 

@@ -23,6 +23,7 @@ from attnexport.accuracy.errors.tallies import ContenderTally
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import BackendError, InputError
 from attnexport.files.arrays import dtype_name
+from attnexport.messages import named
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class Judge:
     def _compare(self, name: str, batch: Batch, given: NDArray[Any], exact: NDArray[Any]) -> None:
         if given.shape != exact.shape:
             raise InputError(
-                f"{self.facts.name}: output {name} at {batch.source}: expected shape {exact.shape}, "
+                f"{self.facts.name}: {named('output', name)} at {batch.source}: expected shape {exact.shape}, "
                 f"the file gives {given.shape}"
             )
         self._tallies.setdefault((batch.kind, name), ContenderTally()).add(batch.source, given, exact)

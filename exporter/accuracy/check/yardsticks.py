@@ -18,6 +18,7 @@ from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.accuracy.inputs.generated import is_extreme, title_of
 from attnexport.errors import BackendError, InputError
 from attnexport.files.shapes import shapes_text
+from attnexport.messages import named
 
 DRAWS = 8
 """Runs with random rounding when an output is looked at again."""
@@ -175,4 +176,4 @@ class Yardsticks:
 def _check_finite(exact: Outputs) -> None:
     for name, values in exact.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise InputError(f"output {name}: the float64 reference is not finite")
+            raise InputError(f"{named('output', name)}: the float64 reference is not finite")

@@ -14,6 +14,7 @@ from attnexport.backends import Backend, fed
 from attnexport.errors import InputError
 from attnexport.files.arrays import as_array
 from attnexport.files.npz import open_arrays
+from attnexport.messages import named
 from attnexport.models.model import Model
 
 Outputs = dict[str, NDArray[Any]]
@@ -142,12 +143,14 @@ class RecordedContender(Contender):
 
     def _rows(self, array: NDArray[Any], name: str, batch: Batch) -> NDArray[Any]:
         if array.dtype.kind not in "biuf":
-            raise InputError(f"{self._path}: output {name} for {batch.source}: expected numbers, given {array.dtype}")
+            raise InputError(
+                f"{self._path}: {named('output', name)} for {batch.source}: expected numbers, given {array.dtype}"
+            )
         if batch.rows == batch.file_rows:
             return array
         if array.ndim == 0 or len(array) != batch.file_rows:
             raise InputError(
-                f"{self._path}: output {name}: expected {batch.file_rows} rows as in {batch.name}.npz, "
+                f"{self._path}: {named('output', name)}: expected {batch.file_rows} rows as in {batch.name}.npz, "
                 f"given {array.shape}"
             )
         return array[batch.first_row : batch.first_row + batch.rows]

@@ -18,7 +18,7 @@ from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
 from attnexport.files.fitting import fits, holds, takes
 from attnexport.files.npz import StoredArray, open_arrays
-from attnexport.messages import option
+from attnexport.messages import named, option
 from attnexport.models.loading.dim_texts import limits_missed
 from attnexport.models.model import Model
 from attnexport.models.program import Size, TensorSpec
@@ -163,19 +163,21 @@ class _Reader:
         """The rows, about ``limit`` of them."""
         size = _batch_size(self.specs)
         shared = [bool(spec.shape) and spec.shape[0] == size and not spec.is_state for spec in self.specs]
-        named = [(spec.name, len(tensor)) for spec, tensor, cut in zip(self.specs, tensors, shared, strict=True) if cut]
-        first, rows = named[0] if named else ("", 1)
-        for name, given in named:
+        sized = [(spec.name, len(tensor)) for spec, tensor, cut in zip(self.specs, tensors, shared, strict=True) if cut]
+        first, rows = sized[0] if sized else ("", 1)
+        for name, given in sized:
             if given != rows:
-                raise InputError(f"{self.file}: input {name}: expected {rows} rows as in {first}, given {given}")
+                raise InputError(
+                    f"{self.file}: {named('input', name)}: expected {rows} rows as in {first}, given {given}"
+                )
         if rows == 0:
-            raise InputError(f"{self.file}: input {first}: expected at least one row (axis 0), given none")
-        if labels is not None and named and (labels.ndim == 0 or len(labels) != rows):
+            raise InputError(f"{self.file}: {named('input', first)}: expected at least one row (axis 0), given none")
+        if labels is not None and sized and (labels.ndim == 0 or len(labels) != rows):
             raise InputError(f"{self.file}: {LABELS}: expected {rows} rows, given {labels.shape} {labels.dtype}")
         for start, stop in self._pieces(size, rows, limit):
             piece = tuple(tensor[start:stop] if cut else tensor for tensor, cut in zip(tensors, shared, strict=True))
             self._check_sizes(piece)
-            ours = labels[start:stop] if labels is not None and named else labels
+            ours = labels[start:stop] if labels is not None and sized else labels
             yield Batch(
                 f"{self.file}[{start}:{stop}]",
                 piece,
@@ -198,7 +200,7 @@ class _Reader:
         for spec, tensor in zip(self.specs, tensors, strict=True):
             if 0 in tensor.shape:
                 axis = tuple(tensor.shape).index(0)
-                return f"input {spec.name} of shape {tuple(tensor.shape)} has size 0 on axis {axis}"
+                return f"{named('input', spec.name)} of shape {tuple(tensor.shape)} has size 0 on axis {axis}"
         return ""
 
     def _fitted(self, spec: TensorSpec, stored: Mapping[str, StoredArray], batch: Size | None) -> Tensor:
@@ -207,7 +209,8 @@ class _Reader:
             return self.model.initial_state[spec.name]
         if spec.name not in stored:
             raise InputError(
-                f"{self.file}: expected an array for input {spec.name}, given {', '.join(sorted(stored)) or 'none'}"
+                f"{self.file}: expected an array for {named('input', spec.name)}, "
+                f"given {', '.join(sorted(stored)) or 'none'}"
             )
         array = stored[spec.name]
         misfit = self._misfit(spec, f"{array.shape} {array.dtype}")
@@ -227,7 +230,7 @@ class _Reader:
     def _misfit(self, spec: TensorSpec, given: str) -> InputError:
         sizes = ", ".join(self.model.size_name(spec, axis) for axis in range(len(spec.shape)))
         wanted = f"({sizes}) {dtype_name(spec.dtype)}"
-        return InputError(f"{self.file}: input {spec.name}: expected {wanted}, given {given}")
+        return InputError(f"{self.file}: {named('input', spec.name)}: expected {wanted}, given {given}")
 
     def labels(self, stored: Mapping[str, StoredArray]) -> NDArray[Any] | None:
         """The labels of an open file, None where it has none."""
@@ -270,7 +273,8 @@ class _Reader:
                 if missed is not None:
                     name = self.model.size_name(spec, axis)
                     raise InputError(
-                        f"{self.file}: input {spec.name}: expected {missed} for {name} (axis {axis}), given {given}"
+                        f"{self.file}: {named('input', spec.name)}: expected {missed} for {name} (axis {axis}), "
+                        f"given {given}"
                     )
                 sizes.setdefault(limit.symbol, given)
         if sizes.keys() != limits.keys():
@@ -278,6 +282,6 @@ class _Reader:
         for spec, tensor, shape in zip(self.specs, tensors, self.model.shapes_at(sizes), strict=True):
             if tuple(tensor.shape) != shape:
                 raise InputError(
-                    f"{self.file}: input {spec.name}: expected {shape} for the sizes of the other inputs, "
+                    f"{self.file}: {named('input', spec.name)}: expected {shape} for the sizes of the other inputs, "
                     f"given {tuple(tensor.shape)}"
                 )

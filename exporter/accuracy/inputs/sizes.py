@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from attnexport.errors import InputError
+from attnexport.messages import named
 from attnexport.models.model import Model
 from attnexport.plugins.runtime.request import Profile
 
@@ -73,7 +74,7 @@ def size_ranges(model: Model, longest: int, engines: Iterable[Profiles] = ()) ->
 def _place(model: Model, symbol: str) -> str:
     """The first input and axis of this size."""
     places = (
-        f"input {spec.name} axis {axis}"
+        f"{named('input', spec.name)} axis {axis}"
         for spec in model.inputs
         for axis, size in enumerate(spec.shape)
         if str(size) == symbol

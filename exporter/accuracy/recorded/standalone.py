@@ -31,6 +31,11 @@ SCHEMA = f"attnexport.recorded-set/{FORMAT}"
 UNPACKED = 256 << 20  # bytes that the arrays of a file may take, or 20 times the file where that is more
 
 
+def called(name: str) -> str:
+    """``output logits``, and ``output`` alone where that is its name."""
+    return name if name == "output" else f"output {name}"
+
+
 class Unusable(Exception):
     """Input that cannot be used; the message is the line that the user reads."""
 
@@ -172,14 +177,14 @@ def check_allowance(path: Path, allowed: Any, kind: str, name: str) -> None:
         entry = allowed[kind][name]
         limit, mismatches = entry["limit"], entry["mismatches"]
     except (KeyError, TypeError, IndexError):
-        raise Unusable(f"{path}: expected what output {name} is allowed on {kind} inputs, found none") from None
+        raise Unusable(f"{path}: expected what {called(name)} is allowed on {kind} inputs, found none") from None
     if limit is not None and (type(limit) not in (int, float) or not math.isfinite(limit) or limit < 0):
-        raise Unusable(f"{path}: output {name}, {kind} inputs: expected a number for limit, given {limit!r}")
+        raise Unusable(f"{path}: {called(name)}, {kind} inputs: expected a number for limit, given {limit!r}")
     bound = entry.get("relative_l2")
     if bound is not None and (type(bound) not in (int, float) or not bound >= 0):
-        raise Unusable(f"{path}: output {name}, {kind} inputs: expected a number for relative_l2, given {bound!r}")
+        raise Unusable(f"{path}: {called(name)}, {kind} inputs: expected a number for relative_l2, given {bound!r}")
     if type(mismatches) is not int or mismatches < 0:
-        raise Unusable(f"{path}: output {name}, {kind} inputs: expected a count for mismatches, given {mismatches!r}")
+        raise Unusable(f"{path}: {called(name)}, {kind} inputs: expected a count for mismatches, given {mismatches!r}")
 
 
 def run_engine(options: argparse.Namespace, manifest: Any) -> None:
@@ -215,7 +220,7 @@ def compare(folder: Path, manifest: Any, outputs: Path) -> dict[tuple[str, str],
         given = matched(path, read(path), list(manifest["outputs"]))
         for name, wanted in exact.items():
             if given[name].shape != wanted.shape:
-                raise Unusable(f"{path}: output {name}: expected shape {wanted.shape}, given {given[name].shape}")
+                raise Unusable(f"{path}: {called(name)}: expected shape {wanted.shape}, given {given[name].shape}")
             errors.setdefault((batch["kind"], name), Error(wanted.dtype.kind == "f")).add(given[name], wanted)
     if not any(error.elements for error in errors.values()):
         raise Unusable(f"{folder}: expected outputs with values to compare, found none")
@@ -229,7 +234,7 @@ def reference(path: Path, names: list[str]) -> dict[str, Any]:
         raise Unusable(f"{path}: expected the outputs {', '.join(names)}, given {', '.join(arrays) or 'none'}")
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-            raise Unusable(f"{path}: output {name}: expected finite numbers, given others")
+            raise Unusable(f"{path}: {called(name)}: expected finite numbers, given others")
     return arrays
 
 
@@ -275,7 +280,7 @@ def matched(path: Path, given: dict[str, Any], names: list[str]) -> dict[str, An
         raise Unusable(f"{path}: outputs: expected {len(names)} ({', '.join(names)}), given {listed}")
     for name, array in given.items():
         if array.dtype.kind not in "biuf":
-            raise Unusable(f"{path}: output {name}: expected numbers, given {array.dtype}")
+            raise Unusable(f"{path}: {called(name)}: expected numbers, given {array.dtype}")
     if set(given) == set(names):
         return given
     return dict(zip(names, given.values()))
@@ -290,7 +295,7 @@ def report(manifest: Any, errors: dict[tuple[str, str], Error], precision: str) 
         passed, found = judge(error, allowed)
         print(plain(f"{'within ' if passed else 'OUTSIDE'}  {name}, {kind} inputs: {found}"))
         if not passed:
-            failed.append(f"compare.py: output {name}, {kind} inputs: {found}; try: attnexport check --bisect")
+            failed.append(f"compare.py: {called(name)}, {kind} inputs: {found}; try: attnexport check --bisect")
     for line in failed:
         print(plain(line), file=sys.stderr)
     return 1 if failed else 0

@@ -11,7 +11,6 @@ from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
 from attnexport.accuracy.reports.markdown_text import cell, code, folded, plain, table
 from attnexport.accuracy.reports.wording import (
     contender_facts,
-    count,
     headline,
     layer_name,
     model_facts,
@@ -20,6 +19,7 @@ from attnexport.accuracy.reports.wording import (
     used,
     verdict,
 )
+from attnexport.messages import count
 
 LONGEST = 30
 """Rows of a table or list; GitHub takes comments of up to 65536 characters."""

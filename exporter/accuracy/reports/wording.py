@@ -7,6 +7,7 @@ import math
 from attnexport.accuracy.check.findings import LayerError
 from attnexport.accuracy.check.results import CheckReport, ContenderResult
 from attnexport.accuracy.errors.measures import KindErrors
+from attnexport.messages import count
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -41,12 +42,6 @@ def seconds(value: float) -> str:
     if value < 1:
         return f"{value * 1e3:.3g} ms"
     return f"{value:.3g} s" if value < 100 else f"{int(value) // 60} min {int(value) % 60} s"
-
-
-def count(amount: int, noun: str) -> str:
-    """An amount of things, as ``2 contenders``."""
-    plural = f"{noun}es" if noun.endswith(("s", "ch")) else f"{noun}s"
-    return f"{amount:,} {noun if amount == 1 else plural}"
 
 
 def layer_name(layer: LayerError) -> str:

@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.utils import _pytree as pytree
 
 from attnexport.errors import InputError
+from attnexport.messages import count
 from attnexport.models.loading.dim_texts import FORMS, HINTS, dim_of, limits_missed, root_of, root_size
 
 
@@ -192,14 +193,14 @@ def _axes(path: tuple[str, ...], value: torch.Tensor, spec: Any) -> dict[int, ob
         return {}
     if isinstance(spec, (list, tuple)):
         if len(spec) != value.dim():
-            raise InputError(f"dynamic_shapes: {name} has {value.dim()} dims, given {len(spec)}")
+            raise InputError(f"dynamic_shapes: {name} has {count(value.dim(), 'dim')}, given {len(spec)}")
         spec = dict(enumerate(spec))
     if not isinstance(spec, Mapping) or not _is_axes(spec):
         raise InputError(f"dynamic_shapes: expected a dict of axes for {name}, given {spec!r}")
     for axis in spec:
         if not 0 <= axis < value.dim():
             raise InputError(
-                f"dynamic_shapes: {name} has {value.dim()} dims (0 to {value.dim() - 1}), given axis {axis}"
+                f"dynamic_shapes: {name} has {count(value.dim(), 'dim')} (0 to {value.dim() - 1}), given axis {axis}"
             )
     return {axis: dim for axis, dim in spec.items() if dim is not None}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 
 from attnexport.errors import InputError
-from attnexport.messages import option
+from attnexport.messages import count, option
 from attnexport.models.audit import audit_pt2_bytes
 from attnexport.models.loading.checkpoints import fill_weights, read_checkpoint
 from attnexport.models.loading.dim_notes import read_note
@@ -98,7 +98,7 @@ def read_source(
         return ReadModule(loaded, path, hashlib.sha256(data).hexdigest())
     first = loaded[0].entries
     raise InputError(
-        f"{path}: holds weights only ({len(first)} tensors, the first is {next(iter(first))}): add "
+        f"{path}: holds weights only ({count(len(first), 'tensor')}, the first is {next(iter(first))}): add "
         f"{option('--model', 'pkg.module:factory')}, a function that builds their nn.Module"
     )
 

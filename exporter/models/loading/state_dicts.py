@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from attnexport.errors import InputError, shortlist
-from attnexport.messages import counted, option, together
+from attnexport.messages import count, option, together
 
 _DEEPEST = 4
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -211,7 +211,7 @@ def _why(match: Match) -> str:
     if len(match.misshapen) > 2:
         parts.append(f"and {len(match.misshapen) - 2} more shapes")
     if not parts:
-        parts.append(f"those behind {match.prefix} do, {counted(len(match.left_out), 'other')} would be left out")
+        parts.append(f"those behind {match.prefix} do, {count(len(match.left_out), 'other')} would be left out")
     return "; ".join(parts)
 
 

@@ -8,7 +8,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
 from attnexport.errors import ConversionError, InputError
-from attnexport.messages import option
+from attnexport.messages import named, option
 from attnexport.models.program import next_state, state_names
 from attnexport.models.state.as_inputs import with_state_inputs, without_writes
 from attnexport.models.state.choices import AS_NEEDED, IO, REFUSE, STATE_CHOICES
@@ -58,7 +58,7 @@ def _refusal(paths: Sequence[str]) -> str:
 def _on_inputs(program: ExportedProgram) -> Iterator[str]:
     for spec in program.graph_signature.output_specs:
         if spec.kind is OutputKind.USER_INPUT_MUTATION:
-            yield f"input {spec.target}: forward changes it in place, the file leaves it as it is"
+            yield f"{named('input', spec.target)}: forward changes it in place, the file leaves it as it is"
 
 
 def _on_state(name: str) -> str:

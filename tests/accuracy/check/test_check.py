@@ -385,7 +385,7 @@ def test_reason_in_the_budget_file_lets_it_pass():
 
 def test_output_that_no_kind_of_inputs_says_anything_about_does_not_pass():
     program, zeros = zeros_for_what_cancels()
-    line = "output output: expected inputs on which PyTorch at fp16 keeps its digits, given large alone"
+    line = "output: expected inputs on which PyTorch at fp16 keeps its digits, given large alone"
     with pytest.raises(InputError, match=line):
         check(TorchRuns(Model(program)), [zeros], batches_of(1, kind="large"))
 

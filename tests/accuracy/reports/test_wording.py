@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from attnexport.accuracy.reports.wording import count, number, seconds, share, used
+from attnexport.accuracy.reports.wording import number, seconds, share, used
 from tests.accuracy.reports.made_reports import failing_report
 
 
@@ -43,4 +43,3 @@ def test_budget_used_is_no_number_where_it_means_nothing():
 
 def test_durations_and_amounts():
     assert [seconds(value) for value in (0.0123, 2.5, 99.96, 754.0)] == ["12.3 ms", "2.5 s", "100 s", "12 min 34 s"]
-    assert [count(1, "batch"), count(2, "batch"), count(1200, "layer")] == ["1 batch", "2 batches", "1,200 layers"]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from attnexport.accuracy.check.budget import Budget
 from attnexport.accuracy.errors.measures import KindErrors
 from attnexport.accuracy.reports.html.axes import Frame, LogAxis, Tick
-from attnexport.accuracy.reports.wording import count, number
+from attnexport.accuracy.reports.wording import number
+from attnexport.messages import count
 
 FRAME = Frame(width=340, height=190, left=40, right=322, top=22, bottom=152)
 _EXACT = 34.0

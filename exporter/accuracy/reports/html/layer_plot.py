@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from attnexport.accuracy.check.findings import Bisection, LayerError
 from attnexport.accuracy.reports.html.axes import Frame, LogAxis, Tick
-from attnexport.accuracy.reports.wording import count, layer_name, number
+from attnexport.accuracy.reports.wording import layer_name, number
+from attnexport.messages import count
 
 FRAME = Frame(width=920, height=310, left=48, right=906, top=40, bottom=276)
 _NOT_FINITE = FRAME.top - 14
