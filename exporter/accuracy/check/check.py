@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attnexport.accuracy.check.environment import environment
 from attnexport.accuracy.check.judging import Judge, Plan
-from attnexport.accuracy.check.results import CheckedModel, CheckReport, ContenderResult, DataKind, Times
+from attnexport.accuracy.check.results import CheckedModel, CheckReport, ContenderResult, Times
 from attnexport.accuracy.check.yardsticks import Yardsticks
 from attnexport.accuracy.contenders.contenders import Contender
 from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
+from attnexport.accuracy.errors.yardstick_tallies import RoundingTally
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import InputError
 from attnexport.messages import named, option
@@ -30,18 +32,17 @@ def check(
 ) -> CheckReport:
     """Runs the model in float64 and at the contenders' precisions, and the contenders beside it.
 
-    One batch is in memory at a time. At the contenders' precisions PyTorch runs only on as many batches as it takes
-    to say that a contender is within its budget, or on all. Everything runs in this process: a stranger's program is
-    for the command line, which runs it in a child that can harm little.
+    One batch is in memory at a time. PyTorch runs on every batch at every contender's precision, so that what one is
+    held to does not depend on the others. Everything runs in this process: a stranger's program is for the command
+    line, which runs it in a child that can harm little.
 
     Args:
         runs: the model in PyTorch.
         contenders: what is held to it.
-        batches: inputs. They are iterated again when an output is outside its budget, which then is measured on all.
+        batches: inputs. They are iterated again when an output is outside its budget, to look at those on which it is.
         plan: how. Default: None, outputs alone, once.
         left_out: why, for kinds of inputs that the model has none of; read at the end. Default: None.
-        suspects: is given, by name of the contender, the first batch on which it was outside its budget. Default:
-            None.
+        suspects: is given, by name of the contender, a batch on which it is outside its budget. Default: None.
         progress: called after each batch. Default: None.
 
     Raises:
@@ -51,16 +52,16 @@ def check(
     """
     plan, started = plan or Plan(), time.perf_counter()
     judges = [Judge(contender, plan, runs) for contender in contenders]
-    yardsticks = Yardsticks(runs, tuple(dict.fromkeys(judge.facts.precision for judge in judges)), plan.budget)
+    yardsticks = Yardsticks(runs, tuple(dict.fromkeys(judge.precision for judge in judges)), plan.budget)
     for batch in batches:
         outputs = yardsticks.take(batch)
         if outputs is not None:
             for judge in judges:
-                judge.take(outputs, yardsticks)
+                judge.take(outputs)
         if progress is not None:
             progress(batch)
     kinds = yardsticks.kinds(left_out or {})
-    yardsticks.measure_rest(batches, _doubted(judges, yardsticks, kinds))
+    _look_again(judges, yardsticks, batches)
     results = tuple(judge.result(yardsticks) for judge in judges)
     for result in results:
         _refuse_unjudged(result)
@@ -93,19 +94,32 @@ def check(
     )
 
 
-def _doubted(judges: Sequence[Judge], yardsticks: Yardsticks, kinds: Sequence[DataKind]) -> dict[str, set[str]]:
-    """By precision, the kinds of inputs on which some contender is outside its budget."""
-    found: dict[str, set[str]] = {}
-    for judge in judges:
-        outside = {kind.name for kind in kinds if judge.outside(kind.name, yardsticks)}
-        found.setdefault(judge.facts.precision, set()).update(outside)
-    return found
+def _look_again(judges: Sequence[Judge], yardsticks: Yardsticks, batches: Iterable[Batch]) -> None:
+    """Looks again at the batches on which some contender is outside its budget, in their order."""
+    doubted = [judge.doubted(yardsticks) for judge in judges]
+    left = set().union(*doubted)
+    if not left:
+        return
+    for batch in batches:
+        if batch.source not in left:
+            continue
+
+        @functools.cache
+        def rounding(precision: str, batch: Batch = batch) -> dict[str, RoundingTally]:
+            return yardsticks.rounding(batch, yardsticks.exact(batch), precision)
+
+        for judge, sources in zip(judges, doubted, strict=True):
+            if batch.source in sources:
+                judge.look_again(batch, yardsticks, rounding)
+        left.discard(batch.source)
+        if not left:
+            return
 
 
 def _refuse_unjudged(result: ContenderResult) -> None:
     """Refuses to pass an output when no kind of inputs says anything about it."""
     for output in result.outputs:
-        if output.passed and not any(kind.judged for kind in output.kinds):
+        if output.passed and not output.is_yardstick and not any(kind.judged for kind in output.kinds):
             kinds = ", ".join(kind.kind for kind in output.kinds)
             raise InputError(
                 f"{named('output', output.name)}: expected inputs on which PyTorch at {result.facts.precision} "

@@ -39,14 +39,14 @@ def unstable_notes(facts: ContenderFacts, output: OutputErrors) -> Iterator[str]
         budget = kind.budget
         if budget is None:
             continue
-        if not kind.judged:
+        if not kind.judged and not kind.is_yardstick:
             yield (
                 f"{named('output', output.name)}, {kind.kind} inputs: not judged by size: PyTorch at "
                 f"{facts.precision} errs by {budget.torch_error:.3g} itself, values are up to "
                 f"{kind.largest_reference:.3g}"
             )
             continue
-        if budget.override is None and budget.unstable:
+        if budget.override is None and budget.unstable and not kind.is_yardstick:
             yield (
                 f"{named('output', output.name)}, {kind.kind} inputs: the model is unstable there: random rounding to "
                 f"{facts.precision} moves it by {budget.rounding_error:.3g} (relative L2 {budget.rounding_l2:.3g}), "
@@ -55,9 +55,9 @@ def unstable_notes(facts: ContenderFacts, output: OutputErrors) -> Iterator[str]
         if budget.override is None and budget.largest_l2 is not None and budget.torch_l2 > ORDINARY_L2:
             yield (
                 f"{named('output', output.name)}, {kind.kind} inputs: PyTorch at {facts.precision} errs by a relative "
-                f"L2 of {budget.torch_l2:.3g} itself, which proves nothing: errors up to {ORDINARY_L2:g} are allowed"
+                f"L2 of {budget.torch_l2:.3g} itself, which proves nothing: files may err by {ORDINARY_L2:g} there"
             )
-        if budget.limit >= kind.largest_reference > 0:
+        if budget.limit >= kind.largest_reference > 0 and not kind.is_yardstick:
             yield (
                 f"{named('output', output.name)}, {kind.kind} inputs: within the budget says nothing there: errors of "
                 f"{budget.limit:.3g} are allowed, values are up to {kind.largest_reference:.3g}"

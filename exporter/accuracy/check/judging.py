@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from attnexport.accuracy.errors.measures import OutputErrors, Spread
 from attnexport.accuracy.errors.metrics import MetricMeans, MetricSpec, PredictionCounts
 from attnexport.accuracy.errors.sums import widened
 from attnexport.accuracy.errors.tallies import ContenderTally
+from attnexport.accuracy.errors.yardstick_tallies import RoundingTally, YardstickTally
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import BackendError, InputError
 from attnexport.files.arrays import dtype_name
@@ -49,7 +51,7 @@ class Judge:
     """Holds one contender to the reference.
 
     Attributes:
-        suspect: the first batch that brought an output outside its budget, or None.
+        suspect: the first batch on which an output is outside its budget, or None.
     """
 
     def __init__(self, contender: Contender, plan: Plan, runs: TorchRuns) -> None:
@@ -60,6 +62,7 @@ class Judge:
         self._metrics = [MetricMeans(metric, plan.max_drop) for metric in plan.metrics]
         self._predictions = PredictionCounts() if plan.predictions else None
         self.suspect: Batch | None = None
+        self._first_wrong: Batch | None = None
         self._settled: set[str] = set()
         self._seconds: list[float] = []
         self._failures: list[Failure] = list(contender.failures)
@@ -70,12 +73,16 @@ class Judge:
         """The contender."""
         return self._contender.facts
 
-    def take(self, torch: TorchOutputs, yardsticks: Yardsticks) -> None:
+    @property
+    def precision(self) -> str:
+        """Of the PyTorch run that it is held to, among those of the runs."""
+        return self._contender.precision
+
+    def take(self, torch: TorchOutputs) -> None:
         """Runs the contender on one batch, as often as planned, and compares every run.
 
         Raises:
             InputError: outputs of another shape, or labels that do not fit.
-            BackendError: PyTorch cannot run the model at the contender's precision.
         """
         first: Outputs | None = None
         for _ in range(self._plan.repeat):
@@ -83,43 +90,64 @@ class Judge:
             if given is None:
                 return
             for name in self._names:
-                self._compare(name, torch.batch, given[name], torch.exact[name])
+                self._compare(name, torch, given[name])
                 if first is not None:
                     self._spreads[name] = widened(self._spreads[name], first[name], given[name])
             first = first or given
         assert first is not None
-        self._hold(torch, yardsticks)
         if self._predictions is not None:
             self._predictions.add(torch.batch, torch.exact, first)
         for metric in self._metrics:
             metric.add(torch.batch, torch.exact, first)
 
-    def outside(self, kind: str, yardsticks: Yardsticks) -> set[str]:
-        """Outputs that are outside their budget so far, on inputs of a kind."""
-        tallies = yardsticks.tallies[self.facts.precision]
+    def doubted(self, yardsticks: Yardsticks) -> set[str]:
+        """Batches on which it errs, of the kinds of inputs on which an output is outside its budget."""
         return {
-            name
-            for name in self._names
-            if (kind, name) in self._tallies and self._tallies[kind, name].is_outside(tallies[kind, name])
+            source
+            for key, tally in self._tallies.items()
+            if tally.is_outside(self._yardstick(key, yardsticks))
+            for source in tally.outside(self._yardstick(key, yardsticks))
         }
 
-    def _hold(self, torch: TorchOutputs, yardsticks: Yardsticks) -> None:
-        """Holds everything of the batch's kind to the budget, which is measured only as far as it is needed.
+    def look_again(
+        self, batch: Batch, yardsticks: Yardsticks, rounding: Callable[[str], Mapping[str, RoundingTally]]
+    ) -> None:
+        """Lets random rounding of the model excuse what is wrong on a batch.
 
-        An output that stays outside is settled: it fails, and needs no further look.
+        An output that one batch alone leaves outside is settled: it fails, and needs no further look.
+
+        Args:
+            batch: was taken.
+            yardsticks: of all batches.
+            rounding: gives by precision what random rounding does on this batch.
         """
-        kind, precision = torch.batch.kind, self.facts.precision
-        if yardsticks.has_measured(kind, precision) and self.outside(kind, yardsticks) <= self._settled:
+        wrong = self._wrong(batch, yardsticks)
+        if not wrong:
             return
-        yardsticks.measure(torch, precision)
+        self._first_wrong = self._first_wrong or batch
+        for name in wrong:
+            tally = self._tallies[batch.kind, name]
+            if tally.is_finite(batch.source):
+                tally.rounding.merge(rounding(self.precision)[name])
+        for name in self._wrong(batch, yardsticks):
+            self.suspect = self.suspect or batch
+            key = batch.kind, name
+            if self._tallies[key].is_settled(batch.source, self._yardstick(key, yardsticks)):
+                self._settled.add(name)
+
+    def _wrong(self, batch: Batch, yardsticks: Yardsticks) -> list[str]:
+        """Outputs that are outside their budget, on this batch too, and not settled."""
+        found = []
         for name in self._names:
-            self._tallies[kind, name].add_torch(torch.batch.source, torch.plain[precision][name])
-        if self.outside(kind, yardsticks) <= self._settled:
-            return
-        yardsticks.look_again(torch, precision)
-        self._settled |= self.outside(kind, yardsticks)
-        if self._settled and self.suspect is None:
-            self.suspect = torch.batch
+            key = batch.kind, name
+            if name not in self._settled and key in self._tallies:
+                tally, yardstick = self._tallies[key], self._yardstick(key, yardsticks)
+                if tally.is_outside(yardstick) and batch.source in tally.outside(yardstick):
+                    found.append(name)
+        return found
+
+    def _yardstick(self, key: tuple[str, str], yardsticks: Yardsticks) -> YardstickTally:
+        return yardsticks.tallies[self.precision][key]
 
     def result(self, yardsticks: Yardsticks) -> ContenderResult:
         """Everything gathered, held to the budget.
@@ -130,6 +158,8 @@ class Judge:
         if not self._tallies and self._first_error is not None:
             raise self._first_error
         outputs = tuple(self._output(name, yardsticks) for name in self._names)
+        if not all(output.passed for output in outputs):
+            self.suspect = self.suspect or self._first_wrong
         metrics = tuple(metric.result() for metric in self._metrics)
         wrong = (output_failure(self.facts, output) for output in outputs)
         return ContenderResult(
@@ -151,15 +181,18 @@ class Judge:
         )
 
     def _output(self, name: str, yardsticks: Yardsticks) -> OutputErrors:
-        tallies = yardsticks.tallies[self.facts.precision]
         dtypes = {output.name: dtype_name(output.dtype) for output in self._runs.model.outputs}
         kinds = (
-            tally.result(kind, tallies[kind, name]) for (kind, output), tally in self._tallies.items() if output == name
+            tally.result(key[0], self._yardstick(key, yardsticks))
+            for key, tally in self._tallies.items()
+            if key[1] == name
         )
         return OutputErrors(name, dtypes[name], tuple(kinds))
 
     def _run(self, torch: TorchOutputs) -> Outputs | None:
         """Outputs for one batch, None when the contender does not run on it."""
+        if self._contender.is_yardstick and self._plan.repeat == 1:
+            return torch.plain[self.precision]
         start = time.perf_counter()
         try:
             outputs = self._contender.outputs(torch.batch)
@@ -172,13 +205,17 @@ class Judge:
         self._seconds.append(time.perf_counter() - start)
         return outputs
 
-    def _compare(self, name: str, batch: Batch, given: NDArray[Any], exact: NDArray[Any]) -> None:
+    def _compare(self, name: str, torch: TorchOutputs, given: NDArray[Any]) -> None:
+        batch, exact = torch.batch, torch.exact[name]
         if given.shape != exact.shape:
             raise InputError(
                 f"{self.facts.name}: {named('output', name)} at {batch.source}: expected shape {exact.shape}, "
                 f"the file gives {given.shape}"
             )
-        self._tallies.setdefault((batch.kind, name), ContenderTally()).add(batch.source, given, exact)
+        key = batch.kind, name
+        if key not in self._tallies:
+            self._tallies[key] = ContenderTally(self._contender.is_yardstick)
+        self._tallies[key].add(batch.source, given, exact, torch.plain[self.precision][name])
 
     def _repeatability(self) -> Repeatability | None:
         if self._plan.repeat == 1:

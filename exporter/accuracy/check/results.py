@@ -12,6 +12,9 @@ from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.errors.measures import OutputErrors
 from attnexport.accuracy.errors.scores import Metric, Predictions
 
+PASSED, FAILED, YARDSTICK, NOT_JUDGED = "passed", "failed", "yardstick", "not judged"
+"""What comes out: of a contender one of the first three, of a check one of the others than YARDSTICK."""
+
 
 @dataclass(frozen=True)
 class DataKind:
@@ -66,14 +69,38 @@ class ContenderResult:
         return not self.failures
 
     @property
+    def judged(self) -> bool:
+        """Whether anything can fail it by its size: not of PyTorch at the precision that it would be held to, unless
+        metrics or a budget file judge it."""
+        if self.failures or not self.outputs:
+            return True
+        return any(not output.is_yardstick for output in self.outputs) or any(
+            metric.max_drop is not None for metric in self.metrics
+        )
+
+    @property
+    def outcome(self) -> str:
+        """``passed``, ``failed``, or ``yardstick`` for one that was not judged."""
+        if self.failures:
+            return FAILED
+        return PASSED if self.judged else YARDSTICK
+
+    @property
     def verdict(self) -> str:
         """What came out in one line: whether it passed, and on which inputs that was not judged or excused."""
+        if self.outcome == YARDSTICK:
+            return f"the yardstick of {self.facts.precision}: PyTorch's own errors, which nothing here judges"
         return "; ".join((f"{'within' if self.passed else 'outside'} its budget", *self.reservations))
+
+    @property
+    def share(self) -> float | None:
+        """Share of the budget that the output uses which uses most of it; None where no output was judged."""
+        return max((output.worst_kind.share for output in self.outputs if not output.is_yardstick), default=None)
 
     @property
     def reservations(self) -> tuple[str, ...]:
         """On which inputs errors were not judged by size, or were excused because the model is unstable."""
-        pairs = [(output.name, kind) for output in self.outputs for kind in output.kinds]
+        pairs = [(output.name, kind) for output in self.outputs for kind in output.kinds if not kind.is_yardstick]
         unjudged = [f"{name} on {kind.kind}" for name, kind in pairs if not kind.judged]
         excused = [f"{name} on {kind.kind}" for name, kind in pairs if kind.excused]
         return (
@@ -146,8 +173,20 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every contender passed."""
+        """Whether nothing is wrong with any contender."""
         return all(contender.passed for contender in self.contenders)
+
+    @property
+    def judged(self) -> bool:
+        """Whether any contender was judged: not where all are yardsticks."""
+        return any(contender.judged for contender in self.contenders)
+
+    @property
+    def outcome(self) -> str:
+        """``passed``, ``failed``, or ``not judged`` where all contenders are yardsticks."""
+        if not self.passed:
+            return FAILED
+        return PASSED if self.judged else NOT_JUDGED
 
     @property
     def failures(self) -> tuple[Failure, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from attnexport.accuracy.check.results import DataKind
 from attnexport.accuracy.contenders.cache import digest_of
 from attnexport.accuracy.contenders.contenders import Outputs
 from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
-from attnexport.accuracy.errors.tallies import YardstickTally
+from attnexport.accuracy.errors.yardstick_tallies import RoundingTally, YardstickTally
 from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.accuracy.inputs.generated import is_extreme, title_of
 from attnexport.errors import BackendError, InputError
@@ -30,17 +30,15 @@ class TorchOutputs:
 
     Attributes:
         batch: the inputs.
-        digest: of the inputs.
         shapes: of the inputs, for messages.
         exact: outputs in float64.
-        plain: outputs at the precisions that were measured so far.
+        plain: outputs at the other precisions.
     """
 
     batch: Batch
-    digest: str
     shapes: str
     exact: Outputs
-    plain: dict[str, Outputs] = field(default_factory=dict)
+    plain: Mapping[str, Outputs]
 
 
 @dataclass
@@ -53,10 +51,10 @@ class _Kind:
 
 
 class Yardsticks:
-    """Runs the model on batches and gathers its own errors.
+    """Runs the model on batches and gathers its own errors, on every batch at every precision.
 
-    PyTorch need not run on every batch at a contender's precision: its largest error only grows with more of them, so
-    what is within twice the error of some batches is within twice that of all.
+    What they say of a precision depends on model and inputs alone, and so does what a contender is held to, whichever
+    others stand beside it.
 
     Args:
         runs: the model in PyTorch.
@@ -72,78 +70,50 @@ class Yardsticks:
         self._names = runs.model.output_names
         self._inputs = runs.model.input_names
         self._kinds: dict[str, _Kind] = {}
-        self._measured: set[tuple[str, str, str]] = set()
         self.tallies: dict[str, dict[tuple[str, str], YardstickTally]] = {name: {} for name in precisions}
 
     def take(self, batch: Batch) -> TorchOutputs | None:
-        """Runs one batch in float64; None when it is left out, because the model does not take such inputs.
+        """Runs one batch; None when it is left out, because the model does not take such inputs.
 
         Raises:
             InputError: the same for data that the user gave.
+            BackendError: PyTorch runs the model in float64 and not at another precision.
         """
-        kind = self._kinds.setdefault(batch.kind, _Kind())
+        kind, digest = self._kinds.setdefault(batch.kind, _Kind()), digest_of(batch.tensors)
         try:
-            outputs = self._exact(batch)
+            exact = self._exact(batch, digest)
         except (BackendError, InputError) as error:
             if batch.kind == DATA:
                 raise InputError(f"{batch.source}: {error}{batch.empty and f'; {batch.empty}'}") from error
             kind.left_out = str(error)
             return None
-        for precision in self.tallies:
-            for name in self._names:
-                self._tally(precision, batch.kind, name).add_reference(outputs.exact[name])
-        kind.batches += 1
-        kind.shapes[outputs.shapes] = None
-        return outputs
-
-    def _exact(self, batch: Batch) -> TorchOutputs:
-        digest = digest_of(batch.tensors)
-        exact = self._outputs(batch, REFERENCE, digest)
-        _check_finite(exact)
+        plain = {precision: self._measured(batch, precision, digest, exact) for precision in self.tallies}
         shapes = shapes_text(zip(self._inputs, (tensor.shape for tensor in batch.tensors), strict=True))
-        return TorchOutputs(batch, digest, shapes, exact)
+        kind.batches += 1
+        kind.shapes[shapes] = None
+        return TorchOutputs(batch, shapes, exact, plain)
 
-    def measure(self, outputs: TorchOutputs, precision: str) -> None:
-        """Runs PyTorch at a precision on one batch, unless it did, and adds its errors.
-
-        Raises:
-            BackendError: PyTorch runs the model in float64 and not at this precision.
-        """
-        if precision in outputs.plain:
-            return
-        self._measured.add((precision, outputs.batch.kind, outputs.batch.source))
+    def _measured(self, batch: Batch, precision: str, digest: str, exact: Outputs) -> Outputs:
+        """Outputs at a precision, whose errors are added."""
         try:
-            plain = outputs.plain[precision] = self._outputs(outputs.batch, precision, outputs.digest)
+            plain = self._outputs(batch, precision, digest)
         except BackendError as error:
             raise BackendError(f"{error}; choose another precision to hold contenders to") from error
         for name in self._names:
-            self._tally(precision, outputs.batch.kind, name).add(plain[name], outputs.exact[name])
+            self._tally(precision, batch.kind, name).add(plain[name], exact[name])
+        return plain
 
-    def has_measured(self, kind: str, precision: str) -> bool:
-        """Whether PyTorch ran on some batch of this kind at this precision."""
-        return any(measured[:2] == (precision, kind) for measured in self._measured)
+    def exact(self, batch: Batch) -> Outputs:
+        """Outputs in float64 of a batch that was taken."""
+        return self._exact(batch, digest_of(batch.tensors))
 
-    def measure_rest(self, batches: Iterable[Batch], wanted: Mapping[str, set[str]]) -> None:
-        """Runs PyTorch on all other batches of some kinds, by precision."""
-        if not any(wanted.values()):
-            return
-        for batch in batches:
-            rest = [
-                precision
-                for precision, kinds in wanted.items()
-                if batch.kind in kinds and (precision, batch.kind, batch.source) not in self._measured
-            ]
-            if rest:
-                outputs = self._exact(batch)
-                for precision in rest:
-                    self.measure(outputs, precision)
-
-    def look_again(self, outputs: TorchOutputs, precision: str, draws: int = DRAWS) -> None:
-        """Adds what random rounding does to the float64 results of one batch."""
-        drawn = [self._runs.rounded(outputs.batch.tensors, precision, seed) for seed in range(draws)]
-        for position, name in enumerate(self._names):
-            tally = self._tally(precision, outputs.batch.kind, name)
-            tally.add_rounded([values[position] for values in drawn], outputs.exact[name])
+    def rounding(self, batch: Batch, exact: Outputs, precision: str, draws: int = DRAWS) -> dict[str, RoundingTally]:
+        """What random rounding to a precision does to the float64 results of one batch, by output."""
+        drawn = [self._runs.rounded(batch.tensors, precision, seed) for seed in range(draws)]
+        return {
+            name: RoundingTally.of([values[position] for values in drawn], exact[name])
+            for position, name in enumerate(self._names)
+        }
 
     def kinds(self, left_out: Mapping[str, str]) -> tuple[DataKind, ...]:
         """The kinds of inputs that ran or were left out; ``left_out`` says why the model has no inputs of some.
@@ -169,11 +139,13 @@ class Yardsticks:
             tallies[kind, output] = YardstickTally(floor, self._budget.outputs.get(output), trusted)
         return tallies[kind, output]
 
+    def _exact(self, batch: Batch, digest: str) -> Outputs:
+        """Outputs in float64, all of them finite."""
+        exact = self._outputs(batch, REFERENCE, digest)
+        for name, values in exact.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise InputError(f"{named('output', name)}: the float64 reference is not finite")
+        return exact
+
     def _outputs(self, batch: Batch, precision: str, digest: str) -> Outputs:
         return dict(zip(self._names, self._runs.run(batch.tensors, precision, digest), strict=True))
-
-
-def _check_finite(exact: Outputs) -> None:
-    for name, values in exact.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise InputError(f"{named('output', name)}: the float64 reference is not finite")

@@ -25,11 +25,15 @@ class Contender(Protocol):
 
     Attributes:
         facts: what it is.
+        precision: of the PyTorch run that it is held to, as TorchRuns names it.
+        is_yardstick: whether it is that run itself. Default: False.
         notes: what a user should know, one sentence each.
         failures: what is wrong with it before it runs.
     """
 
     facts: ContenderFacts
+    precision: str
+    is_yardstick: bool = False
     notes: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
 
@@ -69,7 +73,7 @@ class BackendContender(Contender):
     """
 
     def __init__(self, facts: ContenderFacts, backend: Backend, model: Model) -> None:
-        self.facts, self.backend = facts, backend
+        self.facts, self.precision, self.backend = facts, facts.precision, backend
         wanted = model.input_names
         names, about_inputs = match_names("input", wanted, backend.input_names)
         self._outputs, about_outputs = match_names("output", model.output_names, backend.output_names)
@@ -99,7 +103,9 @@ class TorchContender(Contender):
     """The model in PyTorch at another precision: fp64, fp32, fp16 or bf16."""
 
     def __init__(self, facts: ContenderFacts, runs: TorchRuns, precision: str) -> None:
-        self.facts, self._runs, self._precision = facts, runs, precision
+        self.facts, self.precision = facts, facts.precision
+        self._runs, self._own = runs, precision
+        self.is_yardstick = facts.precision == precision
 
     def outputs(self, batch: Batch) -> Outputs:
         """Runs the model once.
@@ -107,7 +113,7 @@ class TorchContender(Contender):
         Raises:
             BackendError: PyTorch cannot run it on these inputs.
         """
-        values = self._runs.compute(batch.tensors, self._precision)
+        values = self._runs.compute(batch.tensors, self._own)
         return dict(zip(self._runs.model.output_names, values, strict=True))
 
 
@@ -118,7 +124,8 @@ class RecordedContender(Contender):
     """
 
     def __init__(self, facts: ContenderFacts, path: Path, model: Model) -> None:
-        self.facts, self._path, self._names = facts, path, model.output_names
+        self.facts, self.precision = facts, facts.precision
+        self._path, self._names = path, model.output_names
         self._open: tuple[Path, Outputs] | None = None
 
     def outputs(self, batch: Batch) -> Outputs:

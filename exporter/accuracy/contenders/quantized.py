@@ -59,7 +59,7 @@ def open_all(opener: Opener, contenders: Sequence[ContenderText], scratch: Path)
         if parts is None:
             opened.append(Opened(contender, opener.open(contender)))
         else:
-            opened += _with_plain(opener, contender, parts)
+            opened += _with_plain(opener, contender, str(source), parts)
     return opened
 
 
@@ -89,12 +89,14 @@ def _quantized_file(contender: ContenderText) -> Path | None:
     return source
 
 
-def _with_plain(opener: Opener, contender: ContenderText, parts: QuantizedFile) -> list[Opened]:
+def _with_plain(opener: Opener, contender: ContenderText, source: str, parts: QuantizedFile) -> list[Opened]:
     plain = ContenderText(f"{contender.text} without Q/DQ", ORT, str(parts.plain))
-    precision = opener.runs.hold_to_quantized(parts.precision, _yardstick(parts, opener.runs.model))
-    itself = replace(opener, precision=precision, precision_source="its Q/DQ nodes").open(contender)
+    itself = replace(opener, precision=parts.precision, precision_source="its Q/DQ nodes").open(contender)
+    itself.precision = opener.runs.hold_to_quantized(parts.precision, _yardstick(parts, opener.runs.model))
     itself.failures = (*itself.failures, *(_failure(contender, fault.name, fault.what) for fault in parts.faults))
-    return [Opened(plain, opener.open(plain)), Opened(contender, itself)]
+    without = opener.open(plain)
+    without.facts = replace(without.facts, path=source)
+    return [Opened(plain, without), Opened(contender, itself)]
 
 
 def _yardstick(parts: QuantizedFile, model: Model) -> Quantized:

@@ -57,9 +57,8 @@ class TorchRuns:
         self.seconds: dict[str, float] = {}
 
     def hold_to_quantized(self, name: str, quantized: Quantized) -> str:
-        """Takes in a precision such as int8, and gives its name, with a number where another file has it."""
-        taken = [other for other in self._quantized if other.partition(" ")[0] == name]
-        unique = f"{name} ({len(taken) + 1})" if taken else name
+        """Takes in what a precision such as int8 is in one file, and gives the name that runs have for it."""
+        unique = f"{name} {quantized.sha256}"
         self._quantized[unique] = quantized
         return unique
 

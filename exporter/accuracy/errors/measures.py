@@ -31,13 +31,13 @@ class WorstExample:
         batch: the batch it is in, as messages name it.
         index: where in the output.
         reference, given: the value in float64 and in the contender.
-        torch: the value in PyTorch at the contender's precision, None where that was not run.
+        torch: the value in PyTorch at the contender's precision.
     """
 
     batch: str
     index: tuple[int, ...]
     reference: float
-    torch: float | None
+    torch: float
     given: float
 
     @property
@@ -54,8 +54,7 @@ class KindErrors:
         kind: name of the kind, as ``normal``; ``data`` for data that the user gave.
         elements: how many were compared.
         relative_l2, largest_error, cosine, largest_reference: over the elements that are finite.
-        budget: what is allowed; None for integers and booleans, which go by mismatches. PyTorch's error in it is that
-            of the first batch and of every further one on which the contender was beyond what it allowed till then.
+        budget: what is allowed; None for integers and booleans, which go by mismatches.
         judged: whether the size of errors counts; not on extreme generated inputs where PyTorch at the contender's
             precision has itself lost half of its digits.
         mismatches: elements that differ from the reference, for integers and booleans.
@@ -64,6 +63,8 @@ class KindErrors:
         torch_not_finite: the same in PyTorch at the contender's precision.
         histogram: absolute errors of floating outputs.
         worst: the samples furthest off, worst first, of floating outputs.
+        is_yardstick: whether these are errors of PyTorch at the precision that it would be held to, which nothing
+            judges, unless values are not finite. Default: False.
     """
 
     kind: str
@@ -80,10 +81,13 @@ class KindErrors:
     torch_not_finite: int
     histogram: Histogram
     worst: tuple[WorstExample, ...]
+    is_yardstick: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether these are within the budget."""
+        """Whether these are within the budget, or are the yardstick."""
+        if self.is_yardstick:
+            return self.not_finite == 0
         if self.budget is None:
             return self.mismatches <= self.allowed_mismatches
         return self.not_finite == 0 and self.share <= 1
@@ -92,6 +96,8 @@ class KindErrors:
     def share(self) -> float:
         """Share of the budget that is used: above 1 is outside; infinite where values are not finite, 0 where the
         size of errors is not judged."""
+        if self.is_yardstick:
+            return math.inf if self.not_finite else 0.0
         if self.budget is None:
             if self.allowed_mismatches > 0:
                 return self.mismatches / self.allowed_mismatches
@@ -104,7 +110,7 @@ class KindErrors:
     def excused(self) -> bool:
         """Whether it is within the budget only because random rounding moves the model's result so far."""
         budget = self.budget
-        if budget is None or not (self.judged and self.passed):
+        if budget is None or self.is_yardstick or not (self.judged and self.passed):
             return False
         return budget.override is None and self.largest_error > budget.limit_of_torch
 
@@ -145,6 +151,11 @@ class OutputErrors:
         return all(kind.passed for kind in self.kinds)
 
     @property
+    def is_yardstick(self) -> bool:
+        """Whether these are PyTorch's own errors, which nothing judges."""
+        return all(kind.is_yardstick for kind in self.kinds)
+
+    @property
     def worst_kind(self) -> KindErrors:
-        """The kind that uses most of its budget."""
-        return max(self.kinds, key=lambda kind: kind.share)
+        """The kind that uses most of its budget; of those that use none, the one furthest off in relative L2."""
+        return max(self.kinds, key=lambda kind: (kind.share, kind.relative_l2))

@@ -52,6 +52,17 @@ class ErrorSums:
             self.largest_error = max(self.largest_error, float(error.max()))
             self.largest_reference = max(self.largest_reference, float(np.abs(wanted).max()))
 
+    def merge(self, other: ErrorSums) -> None:
+        """Takes in what was gathered elsewhere."""
+        self.squared_error += other.squared_error
+        self.squared_reference += other.squared_reference
+        self.squared_output += other.squared_output
+        self.product += other.product
+        self.largest_error = max(self.largest_error, other.largest_error)
+        self.largest_reference = max(self.largest_reference, other.largest_reference)
+        self.not_finite += other.not_finite
+        self.elements += other.elements
+
     @property
     def relative_l2(self) -> float:
         """‖out - ref‖₂ / ‖ref‖₂; the plain norm where the reference is zero."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from attnexport.accuracy.check.environment import environment
 from attnexport.accuracy.check.results import DataKind
 from attnexport.accuracy.check.yardsticks import TorchOutputs, Yardsticks
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
-from attnexport.accuracy.errors.tallies import YardstickTally
+from attnexport.accuracy.errors.yardstick_tallies import RoundingTally
 from attnexport.accuracy.inputs.files import DATA, LABELS, Batch
 from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.manifest import Allowed, RecordedBatch, SetManifest
@@ -57,6 +58,7 @@ def write_set(
         target = staging / folder.name
         target.mkdir()
         recorded = []
+        rounding: defaultdict[tuple[str, str, str], RoundingTally] = defaultdict(RoundingTally)
         empty, values = "", 0
         for batch in batches:
             outputs = yardsticks.take(batch)
@@ -65,8 +67,8 @@ def write_set(
                 empty = empty or f"{batch.source}: {batch.empty}" * bool(batch.empty)
                 values += sum(array.size for array in outputs.exact.values())
                 for precision in precisions:
-                    yardsticks.measure(outputs, precision)
-                    yardsticks.look_again(outputs, precision, draws=1)
+                    for name, tally in yardsticks.rounding(batch, outputs.exact, precision, draws=1).items():
+                        rounding[precision, batch.kind, name].merge(tally)
             if progress is not None:
                 progress(batch)
         kinds = yardsticks.kinds(left_out or {})
@@ -80,7 +82,7 @@ def write_set(
             seed=seed,
             outputs={output.name: dtype_name(output.dtype) for output in runs.model.outputs},
             batches=tuple(recorded),
-            allowed={precision: _allowed(yardsticks.tallies[precision]) for precision in precisions},
+            allowed={precision: _allowed(yardsticks, precision, rounding) for precision in precisions},
             environment=environment(),
         )
         write_manifest(manifest, target)
@@ -108,16 +110,19 @@ def _raw(tensor: Tensor) -> NDArray[Any]:
     return array.view("V2") if tensor.dtype == torch.bfloat16 else array
 
 
-def _allowed(tallies: Mapping[tuple[str, str], YardstickTally]) -> dict[str, dict[str, Allowed]]:
-    """What a contender may err, by kind of inputs and output."""
+def _allowed(
+    yardsticks: Yardsticks, precision: str, rounding: Mapping[tuple[str, str, str], RoundingTally]
+) -> dict[str, dict[str, Allowed]]:
+    """What a contender of a precision may err, by kind of inputs and output."""
     allowed: dict[str, dict[str, Allowed]] = {}
-    for (kind, output), tally in tallies.items():
-        budget = tally.budget
+    for (kind, output), tally in yardsticks.tallies[precision].items():
+        moved = rounding[precision, kind, output]
+        budget, mismatches = tally.budget(moved), tally.allowed_mismatches(moved)
         if budget is None:
-            entry = Allowed(0.0, 0.0, tally.allowed_mismatches)
+            entry = Allowed(0.0, 0.0, mismatches)
         else:
             limit = _bounded_limit(budget) if tally.judged else None
-            entry = Allowed(budget.torch_error, limit, tally.allowed_mismatches, budget.largest_l2)
+            entry = Allowed(budget.torch_error, limit, mismatches, budget.largest_l2)
         allowed.setdefault(kind, {})[output] = entry
     return allowed
 

@@ -16,6 +16,7 @@ def output_json(output: OutputErrors) -> dict[str, Any]:
         "dtype": output.dtype,
         "kinds": [_kind(kind) for kind in output.kinds],
         "passed": output.passed,
+        "is_yardstick": output.is_yardstick,
     }
 
 
@@ -55,6 +56,7 @@ def _kind(errors: KindErrors) -> dict[str, Any]:
         "torch_not_finite": errors.torch_not_finite,
         "histogram": _histogram(errors.histogram),
         "worst": [_worst(example) for example in errors.worst],
+        "is_yardstick": errors.is_yardstick,
         "passed": errors.passed,
         "share": errors.share,
     }

@@ -31,6 +31,8 @@ def as_json(report: CheckReport) -> dict[str, Any]:
             "hazards": [_hazard(hazard) for hazard in report.hazards],
             "notes": report.notes,
             "passed": report.passed,
+            "judged": report.judged,
+            "outcome": report.outcome,
         }
     )
     return written
@@ -67,6 +69,9 @@ def _contender(result: ContenderResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "notes": result.notes,
         "passed": result.passed,
+        "judged": result.judged,
+        "outcome": result.outcome,
+        "share": result.share,
         "verdict": result.verdict,
     }
 

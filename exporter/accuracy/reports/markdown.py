@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from attnexport.accuracy.check.findings import Bisection, Hazard, LayerError
-from attnexport.accuracy.check.results import CheckReport, ContenderResult
+from attnexport.accuracy.check.results import FAILED, NOT_JUDGED, PASSED, YARDSTICK, CheckReport, ContenderResult
 from attnexport.accuracy.contenders.facts import Failure
 from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
 from attnexport.accuracy.reports.markdown_text import cell, code, folded, plain, table
@@ -17,9 +17,10 @@ from attnexport.accuracy.reports.wording import (
     number,
     seconds,
     used,
-    verdict,
 )
 from attnexport.messages import count
+
+_MARKS = {PASSED: "✅", FAILED: "❌", YARDSTICK: "📏", NOT_JUDGED: "➖"}
 
 LONGEST = 30
 """Rows of a table or list; GitHub takes comments of up to 65536 characters."""
@@ -28,22 +29,28 @@ LONGEST = 30
 def render(report: CheckReport) -> str:
     """GitHub-flavoured Markdown, contenders that failed first. Names from files are text in it, never markup."""
     lines = [
-        f"## {_mark(report.passed)} Accuracy of {code(report.model.name)}",
+        f"## {_MARKS[report.outcome]} Accuracy of {code(report.model.name)}",
         "",
-        f"**{verdict(report.passed).capitalize()}**: {headline(report)}. {count(report.batches, 'batch')} "
+        f"**{report.outcome.capitalize()}**: {headline(report)}. {count(report.batches, 'batch')} "
         f"against PyTorch in float64, {seconds(report.times.total)}.",
         "",
         *_failures(report.failures),
         *_notes(report.notes),
     ]
-    for result in sorted(report.contenders, key=lambda result: result.passed):
+    for result in sorted(report.contenders, key=lambda result: (result.passed, not result.judged)):
         lines += _contender(result)
     lines += [*_hazards(report.hazards), *_overrides(report), *_inputs(report), *_environment(report)]
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _outcome(kind: KindErrors) -> str:
+    if not kind.passed:
+        return FAILED
+    return YARDSTICK if kind.is_yardstick else PASSED if kind.judged else NOT_JUDGED
+
+
 def _mark(passed: bool) -> str:
-    return "✅" if passed else "❌"
+    return _MARKS[PASSED if passed else FAILED]
 
 
 def _shortened(rows: Sequence[str], noun: str) -> list[str]:
@@ -67,7 +74,7 @@ def _failures(failures: Sequence[Failure]) -> list[str]:
 def _contender(result: ContenderResult) -> list[str]:
     facts = result.facts
     lines = [
-        f"### {_mark(result.passed)} {code(facts.name)}",
+        f"### {_MARKS[result.outcome]} {code(facts.name)}",
         "",
         f"{plain(facts.runtime)}, {plain(facts.precision)} ({plain(facts.precision_source)}), "
         f"{seconds(result.seconds)}. {plain(result.verdict[:1].upper() + result.verdict[1:])}.",
@@ -94,7 +101,7 @@ def _figures(rows: Sequence[tuple[OutputErrors, KindErrors]]) -> list[str]:
 
 
 def _row(output: OutputErrors, kind: KindErrors) -> tuple[str, ...]:
-    start = (_mark(kind.passed) if kind.judged else "➖", cell(code(output.name)), plain(kind.kind))
+    start = (_MARKS[_outcome(kind)], cell(code(output.name)), plain(kind.kind))
     if kind.budget is None:
         return (*start, f"{kind.mismatches} differ", f"{kind.allowed_mismatches} differ", used(kind), "", "")
     largest = f"{kind.not_finite} NaN or infinite" if kind.not_finite else number(kind.largest_error)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attnexport.accuracy.check.findings import Bisection, Repeatability
-from attnexport.accuracy.check.results import CheckReport, ContenderResult
+from attnexport.accuracy.check.results import YARDSTICK, CheckReport, ContenderResult
 from attnexport.accuracy.errors.measures import OutputErrors
 from attnexport.accuracy.errors.scores import Predictions
 
@@ -17,7 +17,8 @@ from attnexport.accuracy.errors.scores import Predictions
 def contender_table(result: ContenderResult) -> Table:
     """Errors per output against the float64 reference, each of the kind of inputs that uses most of its budget."""
     facts = result.facts
-    title = f"{facts.name}: {facts.runtime}, held to PyTorch at {facts.precision} ({facts.precision_source})"
+    held = "the yardstick of" if result.outcome == YARDSTICK else "held to PyTorch at"
+    title = f"{facts.name}: {facts.runtime}, {held} {facts.precision} ({facts.precision_source})"
     shown = Table(title=title, title_justify="left")
     for heading in ("output", "dtype", "worst inputs"):
         shown.add_column(heading)
@@ -25,8 +26,14 @@ def contender_table(result: ContenderResult) -> Table:
         shown.add_column(heading, justify="right")
     shown.add_column("budget")
     for output in result.outputs:
-        shown.add_row(*_row(output), Text("within", "green") if output.passed else Text("OUTSIDE", "red"))
+        shown.add_row(*_row(output), _verdict(output))
     return shown
+
+
+def _verdict(output: OutputErrors) -> Text:
+    if not output.passed:
+        return Text("OUTSIDE", "red")
+    return Text("yardstick") if output.is_yardstick else Text("within", "green")
 
 
 def _row(output: OutputErrors) -> list[str]:

@@ -34,6 +34,8 @@ def used(kind: KindErrors) -> str:
     """How much of its budget a kind of inputs uses, or why that is no number."""
     if kind.not_finite:
         return "not finite"
+    if kind.is_yardstick:
+        return "yardstick"
     return share(kind.share) if kind.judged else "not judged"
 
 
@@ -49,20 +51,29 @@ def layer_name(layer: LayerError) -> str:
     return layer.layer or "the model itself"
 
 
-def verdict(passed: bool) -> str:
-    """One word."""
-    return "passed" if passed else "failed"
-
-
 def headline(report: CheckReport) -> str:
     """What came out, in one sentence without a full stop."""
-    contenders = len(report.contenders)
-    reserved = sum(bool(contender.reservations) for contender in report.contenders)
+    judged = [contender for contender in report.contenders if contender.judged]
+    reserved = sum(bool(contender.reservations) for contender in judged)
     but = f"; {reserved} with inputs on which errors were not judged or excused" if reserved else ""
+    beside = yardsticks(report)
+    if not judged:
+        return f"nothing was judged: {beside}; another precision, an allowed drop of a metric or a budget file judge it"
+    and_beside = f"; {beside}" if beside else ""
     if report.passed:
-        return f"{count(contenders, 'contender')} within the error budget{but}"
-    failed = sum(not contender.passed for contender in report.contenders)
-    return f"{failed} of {count(contenders, 'contender')} failed, in {count(len(report.failures), 'place')}{but}"
+        return f"{count(len(judged), 'contender')} within the error budget{but}{and_beside}"
+    failed = sum(not contender.passed for contender in judged)
+    places = count(len(report.failures), "place")
+    return f"{failed} of {count(len(judged), 'contender')} failed, in {places}{but}{and_beside}"
+
+
+def yardsticks(report: CheckReport) -> str:
+    """Which contenders are yardsticks, in a sentence without a full stop; empty where none is."""
+    names = [contender.facts.name for contender in report.contenders if not contender.judged]
+    if not names:
+        return ""
+    are = "is the yardstick of its precision" if len(names) == 1 else "are the yardsticks of their precisions"
+    return f"{', '.join(names)} {are}"
 
 
 def model_facts(report: CheckReport) -> dict[str, str]:

@@ -87,7 +87,7 @@ def test_limit_follows_from_pytorch_and_the_largest_reference(program):
     head = Scores().head
     with torch.no_grad():
         wide = [draw(seed=seed).double() @ head.weight.double().T + head.bias.double() for seed in range(2)]
-        torch_error = float((head(draw()) - wide[0]).abs().max())
+        torch_error = max(float((head(draw(seed=seed)) - wide[seed]).abs().max()) for seed in range(2))
     largest = max(float(one.abs().max()) for one in wide)
     assert logits.budget.torch_error == pytest.approx(torch_error, rel=1e-6)
     assert logits.budget.limit == pytest.approx(2 * torch_error + 4 * 2**-23 * largest, rel=1e-6)
@@ -449,22 +449,6 @@ class Rounded(nn.Module):
         return (x + 1e4) - 1e4
 
 
-def test_pytorch_runs_at_the_precision_only_as_often_as_the_verdict_needs():
-    """First on one batch; on another when the contender is beyond what that allows, and then it counts."""
-    exact, lossy = torch.full((2, 3), 0.5), torch.full((2, 3), 0.4999)
-    program = export(Rounded(), exact)
-    batches = [Batch("exact", (exact,)), Batch("exact again", (exact,)), Batch("lossy", (lossy,))]
-    backend = TorchBackend(program)
-    runs = TorchRuns(Model(program))
-    ran: list[str] = []
-    runs.run = counting(runs.run, ran)
-    (result,) = check(runs, [contender(program, backend)], batches).contenders
-    assert result.passed
-    assert ran == ["fp64", "fp32", "fp64", "fp64", "fp32"]
-    (kind,) = result.outputs[0].kinds
-    assert kind.largest_error == kind.budget.torch_error > 5e-5
-
-
 def test_verdict_is_that_of_all_batches():
     """Where PyTorch errs more on another batch than the one that the contender is outside on, that counts too."""
     exact, lossy = torch.full((2, 3), 0.5), torch.full((2, 3), 0.4999)
@@ -480,14 +464,6 @@ def test_verdict_is_that_of_all_batches():
     assert not suspects
     assert not check(TorchRuns(Model(program)), [contender(program, backend)], batches[:1], suspects=suspects).passed
     assert suspects["file"].source == "exact"
-
-
-def counting(run, ran: list[str]):
-    def counted(tensors, precision, digest):
-        ran.append(precision)
-        return run(tensors, precision, digest)
-
-    return counted
 
 
 class Masked(nn.Module):

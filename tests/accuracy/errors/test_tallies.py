@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import attnexport.accuracy.errors.tallies
+import attnexport.accuracy.errors.pieces
 from attnexport.accuracy.check.budget import Override
 from attnexport.accuracy.errors.measures import KindErrors
 from attnexport.accuracy.errors.sums import HistogramSums
-from attnexport.accuracy.errors.tallies import WORST, ContenderTally, YardstickTally
+from attnexport.accuracy.errors.tallies import WORST, ContenderTally
+from attnexport.accuracy.errors.yardstick_tallies import RoundingTally, YardstickTally
 
 
 def arrays(rows: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -22,16 +23,15 @@ def arrays(rows: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def tallied(given: np.ndarray, exact: np.ndarray, plain: np.ndarray, batches: int):
     yardstick, tally = YardstickTally(1e-6, None, None), ContenderTally()
     for number, (a, b, c) in enumerate(zip(*(np.array_split(x, batches) for x in (given, exact, plain)), strict=True)):
-        yardstick.add_reference(b)
         yardstick.add(c, b)
-        tally.add(f"batch {number}", a, b)
+        tally.add(f"batch {number}", a, b, c)
     return tally.result("normal", yardstick)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
 @pytest.mark.parametrize("batches", [1, 4])
 def test_result_does_not_depend_on_batches_and_pieces(monkeypatch, chunk, batches):
-    monkeypatch.setattr(attnexport.accuracy.errors.tallies, "CHUNK", chunk)
+    monkeypatch.setattr(attnexport.accuracy.errors.pieces, "CHUNK", chunk)
     given, exact, plain = arrays()
     found, errors = tallied(given, exact, plain, batches), np.abs(given - exact)
     assert found.largest_error == errors.max()
@@ -54,9 +54,8 @@ def test_scalars_and_empty_outputs_are_tallied():
 
 def tallied_once(given: np.ndarray, exact: np.ndarray, plain: np.ndarray):
     yardstick, tally = YardstickTally(1e-6, None, None), ContenderTally()
-    yardstick.add_reference(exact)
     yardstick.add(plain, exact)
-    tally.add("batch", given, exact)
+    tally.add("batch", given, exact, plain)
     return tally.result("normal", yardstick)
 
 
@@ -89,13 +88,12 @@ def test_histogram_counts_every_error_in_bins_that_double():
 def test_size_does_not_count_where_pytorch_itself_has_lost_its_digits(share, judged):
     exact = np.ones((4, 2))
     yardstick, tally = YardstickTally(1e-6, None, 0.1), ContenderTally()
-    yardstick.add_reference(exact)
     yardstick.add(exact + share, exact)
-    tally.add("batch", exact + 1, exact)
+    tally.add("batch", exact + 1, exact, exact)
     found = tally.result("large", yardstick)
     assert (found.judged, found.passed, tally.is_outside(yardstick)) == (judged, not judged, judged)
     assert found.share == (pytest.approx(1 / (2 * share + 1e-6)) if judged else 0)
-    tally.add("batch", exact * np.nan, exact)
+    tally.add("batch", exact * np.nan, exact, exact)
     assert not tally.result("large", yardstick).passed
 
 
@@ -117,16 +115,15 @@ def test_integers_that_rounding_decides_may_differ_in_a_hundredth_of_them():
     exact = np.arange(1000)
     for ours_wrong, passes in ((10, True), (11, False)):
         yardstick, tally = YardstickTally(None, None, None), ContenderTally()
-        yardstick.add_reference(exact)
-        yardstick.add_rounded([exact + 1], exact)
-        tally.add("batch", exact + (exact < ours_wrong), exact)
+        yardstick.add(exact, exact)
+        tally.rounding.merge(RoundingTally.of([exact + 1], exact))
+        tally.add("batch", exact + (exact < ours_wrong), exact, exact)
         assert tally.result("normal", yardstick).passed == passes
 
 
 def integers(exact: np.ndarray, torch_wrong: int, ours_wrong: int, override: Override | None) -> KindErrors:
     """So many of the first numbers are wrong."""
     yardstick, tally = YardstickTally(None, override, None), ContenderTally()
-    yardstick.add_reference(exact)
     yardstick.add(exact + (exact < torch_wrong), exact)
-    tally.add("batch", exact + (exact < ours_wrong), exact)
+    tally.add("batch", exact + (exact < ours_wrong), exact, exact)
     return tally.result("normal", yardstick)

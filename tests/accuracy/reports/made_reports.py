@@ -66,7 +66,7 @@ def full_report() -> CheckReport:
         metrics=(*half.metrics, Metric("perplexity", 5.25, 5.5, True, 0.125)),
         bisection=Bisection((layer,), layer, ("a tap moved it",)),
     )
-    return dataclasses.replace(report, contenders=(single, half))
+    return dataclasses.replace(report, contenders=(single, half, _yardstick()))
 
 
 def hostile_report() -> CheckReport:
@@ -194,6 +194,13 @@ def _half() -> ContenderResult:
         seconds=5.3,
         notes=("outputs were matched by position: logits, features, labels in the model, 0, 1, 2 in the file",),
     )
+
+
+def _yardstick() -> ContenderResult:
+    """PyTorch at the precision of the one that fails."""
+    facts = ContenderFacts("torch:fp16", "PyTorch 2.13.0", "fp16", "as given")
+    kinds = tuple(dataclasses.replace(_errors(kind, np.float16, 1.0), is_yardstick=True) for kind in KINDS)
+    return ContenderResult(facts, (OutputErrors("logits", "float16", kinds),), seconds=0.4)
 
 
 def _failures(contender: str, logits: OutputErrors) -> tuple[Failure, ...]:
