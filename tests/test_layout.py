@@ -13,7 +13,7 @@ from attnexport.variants.registry import all_variants
 
 ROOT = Path(__file__).parents[1]
 LINKS = ROOT / ".links" / "attnexport"
-GROUND = ("version", "printable", "messages", "errors", "files", "targets", "sandbox")
+GROUND = ("version", "printable", "messages", "display", "errors", "files", "targets", "sandbox")
 MODELS = ("variants", "models", "graph")
 WORK = ("plugins", "backends", "engines", "accuracy", "conversion", "analysis", "calibration")
 ORDER = (*GROUND, *MODELS, *WORK, "__init__", "cli")

@@ -6,14 +6,30 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from attnexport.analysis.heads import HeadReport
+from attnexport.display.columns import Column, Importance, Kind
+from attnexport.display.tables import Table
 from attnexport.printable import printable
 
 RULE_NOTE = (
     "The regimes follow a rule of ours, not the paper's, which gives none. "
     "High F does not mean that a head is safe to prune: the accuracy check says that."
+)
+
+
+_COLUMNS = (
+    Column("layer", Kind.NAME, Importance.NAMES_THE_ROW),
+    Column("head", Kind.NUMBER, Importance.NAMES_THE_ROW),
+    Column("n", Kind.NUMBER, Importance.NAMES_THE_ROW),
+    Column("precision", Kind.NUMBER, Importance.SOME),
+    Column("recall", Kind.NUMBER, Importance.SOME),
+    Column("F", Kind.NUMBER, Importance.MUCH),
+    Column("margin", Kind.NUMBER, Importance.SOME),
+    Column("sink", Kind.NUMBER, Importance.LITTLE),
+    Column("local", Kind.NUMBER, Importance.LITTLE),
+    Column("entropy", Kind.NUMBER, Importance.LITTLE),
+    Column("output", Kind.NUMBER, Importance.LITTLE),
+    Column("regime", Kind.NAME, Importance.MUCH),
 )
 
 
@@ -23,15 +39,12 @@ def _pair(selected: float, random: float) -> str:
 
 def table(reports: Sequence[HeadReport]) -> Table:
     """One row a head and selection size; figures of random selections in parentheses."""
-    shown = Table(title="Geometry of top-N selections (random selections in parentheses)", title_justify="left")
-    figures = ("precision", "recall", "F", "margin", "sink", "local", "entropy", "output")
-    for heading in ("layer", "head", "n", *figures, "regime"):
-        shown.add_column(heading, justify="left" if heading in ("layer", "regime") else "right")
+    shown = Table("Geometry of top-N selections (random selections in parentheses)", _COLUMNS)
     for report in reports:
         for index, (n, selected) in enumerate(report.selected.items()):
             random = report.random[n]
             first = index == 0
-            shown.add_row(
+            shown.add(
                 report.layer if first else "",
                 str(report.head) if first else "",
                 str(n),

@@ -10,6 +10,8 @@ from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.model import ModelOptions, load, model_options
 from attnexport.cli.options import PATH, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
+from attnexport.display.progress import progress
+from attnexport.display.verdicts import Outcome, Verdict
 from attnexport.files.outputs import check_output, write_json
 from attnexport.messages import count
 
@@ -58,12 +60,16 @@ def command(
 
     check_output(json_path)
     check_output(png_path)
-    loaded = load(source)
-    with out().status("running"):
+    with progress("loading") as follow:
+        loaded = load(source)
+        follow("running", None)
         found = analyze(loaded, data, sizes=sizes, rows=rows, samples=samples, distance=distance)
     out().print(table(found.heads))
-    out().print(f"{count(found.samples, 'sample')}. {RULE_NOTE}")
+    out().print(RULE_NOTE)
     if json_path is not None:
         write_json(json_path, found.as_json())
     if png_path is not None:
         found.draw(png_path)
+    layers = count(len({head.layer for head in found.heads}), "layer")
+    said = f"{count(len(found.heads), 'head')} in {layers}, {count(found.samples, 'sample')}"
+    out().conclude(Verdict(Outcome.FOUND, loaded.name, said))

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
-from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary
+from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.options import PATH
+from attnexport.display.amounts import size
+from attnexport.display.facts import Facts
+from attnexport.display.progress import progress
+from attnexport.display.verdicts import Outcome, Verdict
 from attnexport.files.shapes import shape_text
 from attnexport.messages import count
 
@@ -48,7 +51,7 @@ def command(
     """
     from attnexport.engines.building import build
 
-    with out().status("building"):
+    with progress("building"):
         manifest = build(
             model,
             output,
@@ -60,26 +63,28 @@ def command(
             timing_cache=timing_cache,
             backend=backend,
         )
-    out().print(_table(output, manifest))
+    out().print(_facts(output, manifest))
     show_notes(manifest.notes)
+    said = f"{size(manifest.engine_bytes)} for {manifest.target}, {manifest.precision}, in {manifest.seconds:.1f} s"
+    out().conclude(Verdict(Outcome.WROTE, str(output), said))
 
 
-def _table(output: Path, manifest: Manifest) -> Table:
+def _facts(output: Path, manifest: Manifest) -> Facts:
     from attnexport.engines.manifest_json import manifest_path
 
-    table = summary()
-    table.add_row("wrote", f"{output}, {manifest.engine_bytes / 2**20:.1f} MiB, and {manifest_path(output)}")
-    table.add_row("built by", f"{manifest.builder.product} {manifest.builder.version} in {manifest.seconds:.1f} s")
-    table.add_row("target", f"{manifest.target}, SM {' '.join(map(str, manifest.sms))}")
+    facts = Facts()
+    facts.add("wrote", f"{output}, {size(manifest.engine_bytes)}, and {manifest_path(output)}")
+    facts.add("built by", f"{manifest.builder.product} {manifest.builder.version} in {manifest.seconds:.1f} s")
+    facts.add("target", f"{manifest.target}, SM {' '.join(map(str, manifest.sms))}")
     for name, profile in manifest.profiles.items():
         shapes = (profile.minimum, profile.optimum, profile.maximum)
-        table.add_row("shapes", f"{name} {' : '.join(map(shape_text, shapes))}")
+        facts.add("shapes", f"{name} {' : '.join(map(shape_text, shapes))}")
     if manifest.plugin is not None:
         embedded = ", in the engine" if manifest.plugin.embedded else ""
-        table.add_row("plugins", f"{count(len(manifest.plugin_nodes), 'node')} run by {manifest.plugin.file}{embedded}")
+        facts.add("plugins", f"{count(len(manifest.plugin_nodes), 'node')} run by {manifest.plugin.file}{embedded}")
     if manifest.body_nodes:
-        table.add_row("bodies", f"{count(len(manifest.body_nodes), 'attention node')} run through standard operators")
+        facts.add("bodies", f"{count(len(manifest.body_nodes), 'attention node')} run through standard operators")
     shares = ", ".join(f"{name} {share:.0%}" for name, share in manifest.precisions.items() if share >= 0.005)
-    table.add_row("precision", f"{manifest.precision}: {shares} of the outputs of the {manifest.layers_from}'s layers")
-    table.add_row("SHA-256", manifest.engine_sha256)
-    return table
+    facts.add("precision", f"{manifest.precision}: {shares} of the outputs of the {manifest.layers_from}'s layers")
+    facts.add("SHA-256", manifest.engine_sha256)
+    return facts

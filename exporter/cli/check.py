@@ -10,11 +10,13 @@ import click
 
 from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.cli.console import debug_option, out, report_errors, say, show_notes
-from attnexport.cli.inputs import input_options, progress_bar
+from attnexport.cli.inputs import input_options
 from attnexport.cli.model import ModelOptions, load, model_options
 from attnexport.cli.options import PATH, grouped
 from attnexport.cli.reports import ReportOptions, report_options
 from attnexport.cli.untrusted import strangers_in_a_child
+from attnexport.display.progress import progress
+from attnexport.display.verdicts import Outcome
 
 if TYPE_CHECKING:
     from attnexport.accuracy.check.results import CheckReport
@@ -84,6 +86,7 @@ def command(
     from attnexport.accuracy.checking import check, refuse_unfit_options
     from attnexport.accuracy.contenders.cache import default_folder
     from attnexport.accuracy.contenders.opening import parse_contender
+    from attnexport.accuracy.reports.verdicts import verdicts
 
     refuse_unfit_options(
         contenders,
@@ -96,19 +99,21 @@ def command(
     )
     files = (parse_contender(text).path for text in contenders)
     reports.check(source.model, inputs.data, source.weights, options.budget, *files)
-    with progress_bar() as progress:
+    with progress("loading") as follow:
         report = check(
             load(source),
             contenders,
             **vars(inputs),
             **vars(options),
             cache=None if no_cache else cache or default_folder(),
-            progress=progress,
+            progress=follow,
         )
     _show(report)
     reports.write(report)
     for failure in report.failures:
         say(str(failure))
+    for verdict in verdicts(report, Outcome.WARNED if warn_only else Outcome.FAILED):
+        out().conclude(verdict)
     if not report.passed and not warn_only:
         raise SystemExit(1)
 
@@ -125,7 +130,6 @@ def _show(report: CheckReport) -> None:
     console = out()
     for result in report.contenders:
         console.print(contender_table(result))
-        console.print(f"verdict: {result.verdict}")
         for line in result_lines(result):
             console.print(line)
         show_notes(result.notes)

@@ -6,18 +6,15 @@ import contextlib
 import functools
 import logging
 import os
-import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import click
-from rich.console import Console, RenderableType
-from rich.status import Status
-from rich.table import Table
-from rich.text import Text
 
+from attnexport.display.display import Display
+from attnexport.display.progress import beside_progress
 from attnexport.errors import AttnexportError
 from attnexport.printable import printable, printable_line
 
@@ -27,40 +24,9 @@ R = TypeVar("R")
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error, and what libraries log.")
 
 
-class PlainConsole(Console):
-    """A console to which every text is a name from a file: no markup, and nothing in it that a terminal obeys."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(highlight=False, markup=False, emoji=False, **options)
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """What rich makes of every text that it is given, in tables too."""
-        return super().render_str(printable(text), **options)
-
-    def status(self, status: RenderableType, **options: Any) -> Status:
-        """A line about what is being done, on a terminal."""
-        return super().status(Text(printable(status)) if isinstance(status, str) else status, **options)
-
-
-def out() -> PlainConsole:
-    """The console for results, 140 columns where stdout is no terminal."""
-    return PlainConsole(width=None if sys.stdout.isatty() else 140)
-
-
-def summary() -> Table:
-    """A table of what is what, without headings."""
-    table = Table(show_header=False, box=None)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    return table
-
-
-def titled(title: str, *headings: str) -> Table:
-    """A table under a title, whose cells fold where they are too wide."""
-    table = Table(title=title, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
+def out() -> Display:
+    """Where results go."""
+    return Display()
 
 
 def show_notes(notes: Iterable[str]) -> None:
@@ -71,7 +37,8 @@ def show_notes(notes: Iterable[str]) -> None:
 
 def say(message: str) -> None:
     """One line on stderr."""
-    click.echo(f"attnexport: {printable_line(message)}", err=True)
+    with beside_progress():
+        click.echo(f"attnexport: {printable_line(message)}", err=True)
 
 
 def report_errors(command: Callable[P, R]) -> Callable[P, R]:

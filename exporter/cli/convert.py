@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary
+from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.model import ModelOptions, load, model_options
 from attnexport.cli.options import PATH, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
+from attnexport.display.facts import Facts
+from attnexport.display.progress import progress
+from attnexport.display.verdicts import Outcome, Verdict
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output
+from attnexport.messages import count
 from attnexport.models.state.choices import REFUSE, STATE_CHOICES
+
+if TYPE_CHECKING:
+    from attnexport.conversion.converting import Conversion
 
 
 @click.command(name="convert")
@@ -62,8 +70,9 @@ def command(
         check_output(path)
         check_not_same(path, source.model, source.weights)
     check_not_twice(output, keep_failed)
-    loaded = load(source)
-    with out().status("converting"):
+    with progress("loading") as follow:
+        loaded = load(source)
+        follow("converting", None)
         result = convert(
             loaded,
             None,
@@ -75,15 +84,22 @@ def command(
             keep_failed=keep_failed,
             unproven=unproven,
         )
-    table = summary()
-    table.add_row("wrote", str(result.path))
+    facts = Facts()
+    facts.add("wrote", str(result.path))
     if result.data_path is not None:
-        table.add_row("weights", str(result.data_path))
-    table.add_row("opset", str(result.opset))
-    for op_type, count in result.variants.items():
-        table.add_row("variant", f"{op_type} x {count}")
+        facts.add("weights", str(result.data_path))
+    facts.add("opset", str(result.opset))
+    for op_type, number in result.variants.items():
+        facts.add("variant", f"{op_type} x {number}")
     for text in result.verified:
-        table.add_row("ran", text)
-    table.add_row("SHA-256", result.sha256)
-    out().print(table)
+        facts.add("ran", text)
+    facts.add("SHA-256", result.sha256)
+    out().print(facts)
     show_notes(result.notes)
+    out().conclude(Verdict(Outcome.WROTE, str(result.path), _said(result)))
+
+
+def _said(result: Conversion) -> str:
+    nodes = ", ".join(f"{number} {op_type}" for op_type, number in result.variants.items())
+    ran = f"ran at {count(len(result.verified), 'shape')}" if result.verified else "not run"
+    return f"opset {result.opset}, {nodes or 'standard operators alone'}, {ran}"

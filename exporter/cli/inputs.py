@@ -1,9 +1,6 @@
-"""On which inputs a model runs: the options, the same for check and record, and a bar that follows the batches."""
+"""On which inputs a model runs: the options, the same for check and record."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import click
 
@@ -24,20 +21,3 @@ input_options = adding(
     click.option("--longest", type=click.IntRange(min=1), help="Largest dynamic size to generate. Default: 1024."),
 )
 """The fields of InputOptions."""
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, float], None]]:
-    """A bar on stderr, where that is a terminal, which shows the step that it is told of and its share done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=1.0)
-
-        def follow(step: str, done: float) -> None:
-            progress.update(task, description=step, completed=done)
-
-        yield follow

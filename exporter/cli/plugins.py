@@ -7,14 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
-from attnexport.cli.compile_progress import CompileProgress
-from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary, titled
+from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.options import PATH
+from attnexport.display.amounts import size
+from attnexport.display.columns import Column, Importance, Kind
+from attnexport.display.facts import Facts
+from attnexport.display.progress import progress
+from attnexport.display.tables import Table
+from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.messages import count
 
 if TYPE_CHECKING:
+    from attnexport.plugins.building.libraries import BuildResult
     from attnexport.plugins.calling.build_info import BuildInfo
+    from attnexport.plugins.calling.inspection import LibraryFacts
+
+_LIBRARIES = (
+    Column("library", Kind.PROSE, Importance.NAMES_THE_ROW),
+    Column("size", Kind.NUMBER, Importance.MUCH),
+    Column("seconds", Kind.NUMBER, Importance.MUCH),
+    Column("SM", Kind.NAME, Importance.MUCH),
+)
+_OPERATORS = (
+    Column("operator", Kind.NAME, Importance.NAMES_THE_ROW),
+    Column("types", Kind.PROSE, Importance.SOME),
+    Column("inputs", Kind.PROSE, Importance.SOME),
+    Column("attributes", Kind.PROSE, Importance.LITTLE),
+)
 
 
 @click.group(name="plugins")
@@ -56,27 +76,22 @@ def build_command(
     if output is None:
         output = default_folder()
         make_private(output.parent)
-    with CompileProgress() as progress:
+    with progress("compiling") as follow:
         result = build(
             output,
-            progress=progress,
+            progress=follow,
             architectures=architectures,
             models=models,
             tensorrt_include=tensorrt_include,
             api=api,
             jobs=jobs,
         )
-    table = Table(title="Plugin libraries", title_justify="left")
-    table.add_column("library", overflow="fold")
-    table.add_column("size", justify="right")
-    table.add_column("seconds", justify="right")
-    table.add_column("SM")
-    for library in result.libraries:
-        size, seconds = f"{library.bytes / 2**20:.1f} MiB", f"{library.seconds:.0f}"
-        table.add_row(str(library.path), size, seconds, _architectures(result.info))
-    out().print(table)
+    out().print(_libraries(result))
     out().print(f"contents: {_contents(result.info)}")
     show_notes(result.notes)
+    seconds = max(library.seconds for library in result.libraries)
+    said = f"{count(len(result.libraries), 'file')} for SM {_architectures(result.info)}, in {seconds:.0f} s"
+    out().conclude(Verdict(Outcome.WROTE, str(output), said))
 
 
 @command.command(name="info")
@@ -95,23 +110,39 @@ def info_command(library: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts.as_dict(), indent=2))
         return
-    shown = summary()
-    shown.add_row("library", str(facts.path))
-    shown.add_row("size", f"{facts.bytes / 2**20:.1f} MiB")
-    shown.add_row("built by", f"attnexport {facts.info.version or '?'}, CUDA {facts.info.cuda or '?'}")
-    shown.add_row("TensorRT headers", facts.info.tensorrt or "none")
-    shown.add_row("plugin interface", facts.info.api or "?")
-    shown.add_row("SM", _architectures(facts.info))
-    shown.add_row("contents", _contents(facts.info))
-    out().print(shown)
+    out().print(_facts(facts))
     show_notes(facts.notes)
+    out().print(_operators(facts))
+    said = f"{count(len(facts.ops), 'operator')} for SM {_architectures(facts.info)}"
+    out().conclude(Verdict(Outcome.FOUND, str(facts.path), said))
 
-    table = titled("Operators", "operator", "inputs", "attributes", "types")
-    for op in facts.ops:
+
+def _libraries(built: BuildResult) -> Table:
+    table = Table("Plugin libraries", _LIBRARIES)
+    for library in built.libraries:
+        table.add(str(library.path), size(library.bytes), f"{library.seconds:.0f}", _architectures(built.info))
+    return table
+
+
+def _facts(found: LibraryFacts) -> Facts:
+    info, facts = found.info, Facts()
+    facts.add("library", str(found.path))
+    facts.add("size", size(found.bytes))
+    facts.add("built by", f"attnexport {info.version or '?'}, CUDA {info.cuda or '?'}")
+    facts.add("TensorRT headers", info.tensorrt or "none")
+    facts.add("plugin interface", info.api or "?")
+    facts.add("SM", _architectures(info))
+    facts.add("contents", _contents(info))
+    return facts
+
+
+def _operators(found: LibraryFacts) -> Table:
+    table = Table("Operators", _OPERATORS)
+    for op in found.ops:
         inputs = (f"{item.name}[]" if item.count_attribute else item.name for item in op.inputs)
         attributes = (f"{item.name}:{item.kind.name.lower()}" for item in op.attributes)
-        table.add_row(op.name, " ".join(inputs), " ".join(attributes), " ".join(d.name.lower() for d in op.dtypes))
-    out().print(table)
+        table.add(op.name, " ".join(d.name.lower() for d in op.dtypes), " ".join(inputs), " ".join(attributes))
+    return table
 
 
 def _for_target(name: str, architectures: tuple[int, ...], api: str) -> tuple[tuple[int, ...], str]:

@@ -8,10 +8,12 @@ import click
 
 from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.inputs import input_options, progress_bar
+from attnexport.cli.inputs import input_options
 from attnexport.cli.model import ModelOptions, load, model_options
 from attnexport.cli.options import PATH, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
+from attnexport.display.progress import progress
+from attnexport.display.verdicts import Outcome, Verdict
 from attnexport.messages import count
 
 
@@ -41,16 +43,17 @@ def command(source: ModelOptions, inputs: InputOptions, output: Path, precisions
 
     wanted = [name.strip() for name in precisions.split(",")]
     refuse_unfit_options(output, wanted)
-    with progress_bar() as progress:
+    with progress("loading") as follow:
         recorded = record(
             load(source),
             output,
             **vars(inputs),
             precisions=wanted,
-            progress=progress,
+            progress=follow,
         )
     show_notes(recorded.notes)
     for kind in recorded.kinds:
         if kind.left_out:
             out().print(f"note: {kind.name} left out: {kind.left_out}")
-    out().print(f"wrote {output}: {count(recorded.batches, 'batch')}, budgets for {', '.join(recorded.precisions)}")
+    said = f"{count(recorded.batches, 'batch')}, budgets for {', '.join(recorded.precisions)}"
+    out().conclude(Verdict(Outcome.WROTE, str(output), said))

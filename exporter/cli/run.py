@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary
+from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.options import PATH
+from attnexport.display.amounts import size
+from attnexport.display.facts import Facts
+from attnexport.display.progress import progress
+from attnexport.display.verdicts import Outcome, Verdict
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output, write_json
 from attnexport.files.shapes import shapes_text
 from attnexport.messages import count
+
+if TYPE_CHECKING:
+    from attnexport.engines.running import RunReport
 
 
 @click.command(name="run")
@@ -44,28 +53,36 @@ def command(
         check_output(path)
         check_not_same(path, model, data, plugins)
     check_not_twice(output, json_path)
-    with out().status("running"):
+    with progress("running"):
         done = run(model, data, plugins=plugins, device=device, repeats=repeats or 0)
     report = done.report
     if output is not None:
         done.save(output)
-    table = summary()
-    table.add_row("ran by", report.ran_by)
-    table.add_row("attention", report.attention)
-    table.add_row("precision", report.precision)
-    table.add_row("inputs", shapes_text(report.inputs.items()))
-    table.add_row("outputs", shapes_text(report.outputs.items()))
+    facts = Facts()
+    facts.add("ran by", report.ran_by)
+    facts.add("attention", report.attention)
+    facts.add("precision", report.precision)
+    facts.add("inputs", shapes_text(report.inputs.items()))
+    facts.add("outputs", shapes_text(report.outputs.items()))
     if report.timing is not None:
         timing = report.timing
         times = f"min {timing.minimum:.3f}, median {timing.median:.3f}, p99 {timing.p99:.3f}"
         times = f"{times} of {count(timing.repeats, 'run')}"
-        table.add_row("ms", times)
-        table.add_row("throughput", f"{timing.rows_per_second:,.0f} rows/s")
+        facts.add("ms", times)
+        facts.add("throughput", f"{timing.rows_per_second:,.0f} rows/s")
     for holder, held in report.memory.items():
-        table.add_row("memory", f"{holder}: {held / 2**20:.1f} MiB")
+        facts.add("memory", f"{holder}: {size(held)}")
     if output is not None:
-        table.add_row("wrote", str(output))
-    out().print(table)
+        facts.add("wrote", str(output))
+    out().print(facts)
     show_notes(report.notes)
     if json_path is not None:
         write_json(json_path, as_json(report, model=model, data=data))
+    out().conclude(Verdict(Outcome.RAN, str(model), ", ".join(_said(report, output))))
+
+
+def _said(report: RunReport, output: Path | None) -> Iterator[str]:
+    into = "" if output is None else f" in {output}"
+    yield f"{count(len(report.outputs), 'output')}{into}"
+    if report.timing is not None:
+        yield f"median {report.timing.median:.3f} ms of {count(report.timing.repeats, 'run')}"

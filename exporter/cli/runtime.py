@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
-from attnexport.cli.compile_progress import CompileProgress
-from attnexport.cli.console import debug_option, out, report_errors, show_notes, summary
+from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.options import PATH
+from attnexport.display.facts import Facts
+from attnexport.display.progress import progress
+from attnexport.display.verdicts import Outcome, Verdict
 
 
 @click.group(name="runtime")
@@ -38,16 +40,17 @@ def build_command(
     if output is None:
         output = cache_folder("runtime")
         make_private(output.parent)
-    with CompileProgress() as progress:
+    with progress("compiling") as follow:
         built = build_runtime(
             output,
-            progress=progress,
+            progress=follow,
             tensorrt_include=tensorrt_include,
             parser_include=parser_include,
             jobs=jobs,
         )
-    out().print(f"{built.library} and {built.program}, for {built.tensorrt}")
     show_notes(built.notes)
+    said = f"{built.library.name} and {built.program.name}, for {built.tensorrt}"
+    out().conclude(Verdict(Outcome.WROTE, str(output), said))
 
 
 @command.command(name="info")
@@ -64,11 +67,12 @@ def info_command(tensorrt: Path | None) -> None:
         opened = runtime.open_tensorrt(tensorrt).version
     except BackendError as error:
         opened = f"none: {error}"
-    shown = summary()
-    shown.add_row("library", str(runtime.path))
-    shown.add_row("built by", f"attnexport {runtime.info.version or '?'}, CUDA {runtime.info.cuda}")
-    shown.add_row("TensorRT headers", runtime.info.tensorrt)
-    shown.add_row("builds engines", "yes" if runtime.info.onnx_parser else "no, it was compiled without NvOnnxParser.h")
-    shown.add_row("TensorRT", opened)
-    shown.add_row("GPU", runtime.gpu() or "none")
-    out().print(shown)
+    facts = Facts()
+    facts.add("library", str(runtime.path))
+    facts.add("built by", f"attnexport {runtime.info.version or '?'}, CUDA {runtime.info.cuda}")
+    facts.add("TensorRT headers", runtime.info.tensorrt)
+    facts.add("builds engines", "yes" if runtime.info.onnx_parser else "no, it was compiled without NvOnnxParser.h")
+    facts.add("TensorRT", opened)
+    facts.add("GPU", runtime.gpu() or "none")
+    out().print(facts)
+    out().conclude(Verdict(Outcome.FOUND, str(runtime.path), f"for {runtime.info.tensorrt}, TensorRT {opened}"))

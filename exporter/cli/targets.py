@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
 from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.display.columns import Column, Importance, Kind
+from attnexport.display.tables import Table
+from attnexport.display.verdicts import Outcome, Verdict
+
+_COLUMNS = (
+    Column("target", Kind.NAME, Importance.NAMES_THE_ROW),
+    Column("SM", Kind.NAME, Importance.MUCH),
+    Column("TensorRT", Kind.NAME, Importance.MUCH),
+    Column("CUDA", Kind.NAME, Importance.SOME),
+    Column("opset", Kind.NUMBER, Importance.MUCH),
+    Column("plugins", Kind.NAME, Importance.SOME),
+    Column("precisions", Kind.NAME, Importance.LITTLE),
+    Column("shared", Kind.NUMBER, Importance.LITTLE),
+)
 
 
 @click.command(name="targets")
@@ -15,15 +28,13 @@ def command() -> None:
     """Show the devices that --target knows: SM, CUDA, TensorRT, opset, plugin interface and precisions."""
     from attnexport.targets import TARGETS
 
-    table = Table(title="Targets", title_justify="left")
-    for heading in ("target", "SM", "CUDA", "TensorRT", "opset", "plugins", "precisions", "shared"):
-        table.add_column(heading)
+    table = Table("Targets", _COLUMNS)
     for target in TARGETS.values():
-        table.add_row(
+        table.add(
             target.name,
             " ".join(map(str, target.sms)),
-            target.cuda,
             target.tensorrt,
+            target.cuda,
             str(target.opset),
             target.plugin_api or "none",
             " ".join(target.precisions),
@@ -33,3 +44,4 @@ def command() -> None:
     for source in dict.fromkeys(target.source for target in TARGETS.values()):
         names = ", ".join(target.name for target in TARGETS.values() if target.source == source)
         out().print(f"{names}: {source}")
+    out().conclude(Verdict(Outcome.FOUND, "targets", ", ".join(TARGETS)))

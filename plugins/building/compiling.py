@@ -10,13 +10,12 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
+from attnexport.display.progress import Progress
 from attnexport.errors import AttnexportError
 from attnexport.files.outputs import replacing
 
@@ -26,16 +25,6 @@ _ERROR = r"\berror\b|undefined reference|no such file"
 
 class CompileError(AttnexportError):
     """A compiler or linker that failed, with the file and its first error."""
-
-
-class Progress(Protocol):
-    """Is told of each file, from several threads."""
-
-    def started(self, name: str) -> None:
-        """A file is being compiled."""
-
-    def finished(self, name: str, seconds: float) -> None:
-        """It is done."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +45,16 @@ class Compiler:
     """Runs steps and keeps their log.
 
     Attributes:
-        progress: told of each step.
+        progress: told which steps run, and the share of those given to :meth:`run` that is done.
         jobs: steps at a time.
     """
 
     progress: Progress
     jobs: int
     _log: list[str] = field(default_factory=list)
-    _running: set[subprocess.Popen[str]] = field(default_factory=set)
+    _running: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    _given: int = 0
+    _done: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopped: bool = False
 
@@ -78,6 +69,7 @@ class Compiler:
         Raises:
             CompileError: the first that failed; the others are stopped.
         """
+        self._given, self._done = len(steps), 0
         with ThreadPoolExecutor(max_workers=self.jobs) as pool:
             futures = [pool.submit(self._run, step) for step in steps]
             try:
@@ -89,7 +81,6 @@ class Compiler:
                 raise
 
     def _run(self, step: Step) -> None:
-        start = time.monotonic()
         with self._lock:
             if self._stopped:
                 return
@@ -103,22 +94,28 @@ class Compiler:
                 errors="replace",
                 start_new_session=True,
             )
-            self._running.add(process)
-        self.progress.started(step.name)
+            self._running[step.name] = process
+            self._tell()
         output, _ = process.communicate()
         with self._lock:
-            self._running.discard(process)
+            del self._running[step.name]
             self._log.append(f"$ {shlex.join(step.command)}\n{output}")
             if self._stopped:
                 return
         if process.returncode != 0:
             raise CompileError(f"{step.name}: {_first_error(output, process.returncode)}")
-        self.progress.finished(step.name, time.monotonic() - start)
+        with self._lock:
+            self._done += 1
+            self._tell()
+
+    def _tell(self) -> None:
+        """Says what runs and how far that is."""
+        self.progress(f"compiling {', '.join(self._running)}".rstrip(), self._done / self._given)
 
     def _stop(self) -> None:
         with self._lock:
             self._stopped = True
-            for process in self._running:
+            for process in self._running.values():
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
 from attnexport.files.outputs import check_output
 from attnexport.messages import option
 from attnexport.plugins.building.architectures import HOPPER_CODE, choose_architectures, compiles_hopper, gencode
-from attnexport.plugins.building.compiling import Compiler, Progress, Step, compiling_into, default_jobs, object_name
+from attnexport.plugins.building.compiling import Compiler, Step, compiling_into, default_jobs, object_name
 from attnexport.plugins.building.selection import Selection, select_for
 from attnexport.plugins.building.sources import APIS, Recipe, Sources
 from attnexport.plugins.building.tensorrt_headers import TensorRtHeaders, choose_api, find_headers
@@ -68,7 +69,7 @@ class _Plan:
 def build(
     output: str | os.PathLike[str],
     *,
-    progress: Progress,
+    progress: Progress = unheard,
     architectures: Sequence[int] = (),
     models: Sequence[Path] = (),
     tensorrt_include: Path | None = None,
@@ -80,7 +81,7 @@ def build(
 
     Args:
         output: the folder; made where its parent exists. Beside the libraries it gets build.log.
-        progress: told of each file.
+        progress: is told what is compiled, and the share that is done. Default: nobody is.
         architectures: compute capabilities as 87. Default: the GPU of this machine.
         models: ONNX files; only what they use is instantiated. Default: everything is.
         tensorrt_include: folder of TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.

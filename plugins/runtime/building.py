@@ -8,9 +8,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
 from attnexport.messages import option
-from attnexport.plugins.building.compiling import Compiler, Progress, Step, compiling_into, default_jobs
+from attnexport.plugins.building.compiling import Compiler, Step, compiling_into, default_jobs
 from attnexport.plugins.building.libraries import check_folder
 from attnexport.plugins.building.tensorrt_headers import TensorRtHeaders, find_headers
 from attnexport.plugins.building.toolchain import Nvcc, find_nvcc
@@ -86,7 +87,7 @@ class _Plan:
 def build_runtime(
     output: str | os.PathLike[str],
     *,
-    progress: Progress,
+    progress: Progress = unheard,
     tensorrt_include: Path | None = None,
     parser_include: Path | None = None,
     jobs: int | None = None,
@@ -95,7 +96,7 @@ def build_runtime(
 
     Args:
         output: the folder; made where its parent exists. Beside the two it gets runtime.log.
-        progress: told of each file.
+        progress: is told what is compiled, and the share that is done. Default: nobody is.
         tensorrt_include: folder of TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.
         parser_include: folder of NvOnnxParser.h. Default: that of TensorRT's headers; without it no engines can be
             built, only run.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from attnexport.analysis.heads import Figures, HeadReport, HeadStatistics, RegimeRule, regime_of
 from attnexport.analysis.layers import AttentionCall
 from attnexport.analysis.report import draw_heat_map, table
+from attnexport.display.terminal import Terminal
 from attnexport.variants.geometry import geometry_of_weights
 
 RULE = RegimeRule()
@@ -215,7 +214,5 @@ def test_heat_map_leaves_undefined_cells_grey(tmp_path: Path):
 
 
 def test_table_has_every_head_with_its_controls_and_regime():
-    console = Console(width=160, record=True, file=io.StringIO())
-    console.print(table(grid(["first", "second"], 2)))
-    text = console.export_text()
+    text = "\n".join(table(grid(["first", "second"], 2)).lines(Terminal(120)))
     assert all(word in text for word in ("first", "second", "Retriever", "Mixer", "0.75 (0.25)", "-0.1 (+0.1)"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import attnexport.display.progress
 from attnexport.cli import main
 
 Run = Callable[..., "Result"]
@@ -40,12 +42,23 @@ class _Log(logging.Handler):
         self.lines.append(f"{record.name}: {record.getMessage()}")
 
 
+_PROGRESS = re.compile(r"attnexport: [\w ,.:/-]+, (\d+ (h|min|s)\b ?)+\n")
+
+
+def without_progress(stderr: str) -> str:
+    """What a process of its own said, without the lines of one that took longer than ten seconds."""
+    return _PROGRESS.sub("", stderr)
+
+
 @pytest.fixture(scope="session")
 def run() -> Run:
     """Runs a command; its logging and warnings count as stderr, as they would in a terminal."""
 
     def invoke(*args: object) -> Result:
         log = _Log()
+        # A machine that is busy must not make a quick command say how far it is.
+        patch = pytest.MonkeyPatch()
+        patch.setattr(attnexport.display.progress, "EVERY_S", 1e6)
         logging.getLogger().addHandler(log)
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -54,6 +67,7 @@ def run() -> Run:
                     warnings.simplefilter("ignore", hidden)
                 result = CliRunner().invoke(main, [str(arg) for arg in args], prog_name="attnexport")
         finally:
+            patch.undo()
             logging.getLogger().removeHandler(log)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         noise = log.lines + [f"{warning.category.__name__}: {warning.message}" for warning in caught]

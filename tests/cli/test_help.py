@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.commands import without_progress
+
 COMMANDS = ("analyze", "build", "check", "convert", "inspect", "plugins", "record", "run", "targets", "variants")
 
 
@@ -68,7 +70,7 @@ def stderr_of(folder: Path, *models: str) -> list[str]:
     command = [sys.executable, "-c", SCRIPT, str(folder), *models]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     print(done.stderr)
-    return [line.partition(":")[0] for line in done.stderr.splitlines()]
+    return [line.partition(":")[0] for line in without_progress(done.stderr).splitlines()]
 
 
 def test_real_stderr_holds_one_line_for_an_error_and_none_for_a_success(tmp_path: Path):

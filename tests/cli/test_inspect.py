@@ -78,6 +78,6 @@ def test_variants_lists_the_registry(run: Run):
     assert all_variants()
     cells = "".join(result.out.replace("│", " ").split())
     for variant in all_variants():
-        assert f"({variant.name})" in result.out
+        assert f"\n{variant.name} " in result.out
         for word in (*variant.formula.split(), *variant.cost.split(), *variant.paper.split()):
             assert word in cells

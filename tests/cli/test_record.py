@@ -24,7 +24,7 @@ def recorded(run: Run, saved: Path, folder: Path) -> Path:
     path = folder / "set"
     result = run("record", saved, "-o", path, "--kinds", "normal,length-1,maximum", "--precisions", "fp32,bf16")
     assert (result.code, result.err) == (0, "")
-    assert f"wrote {path}: " in result.out
+    assert f"WROTE {path}: " in result.out
     assert "budgets for fp32, bf16" in result.text
     return path
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from attnexport.files.outputs import sha256
+from tests.cli.commands import without_progress
 
 LIBRARIES = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -28,7 +29,9 @@ class Growing(nn.Module):
 def attnexport_of(folder: Path, *args: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own."""
     command = [sys.executable, "-m", "attnexport.cli", *map(str, args)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**LIBRARIES, **variables})
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**LIBRARIES, **variables})
+    done.stderr = without_progress(done.stderr)
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +123,7 @@ def test_a_signal_ends_the_child_with_one_line_and_leaves_nothing(
         time.sleep(0.01)
     (os.killpg if to_all else os.kill)(process.pid, number)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, said.strip().splitlines()) == (code, [line])
+    assert (process.returncode, without_progress(said).strip().splitlines()) == (code, [line])
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["outputs", "temporary"]
 
 

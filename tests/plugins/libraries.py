@@ -24,16 +24,6 @@ ARCHITECTURES = (87, 90)
 EMULATOR = Sources().root / "tests" / "cpu"
 
 
-class Silent:
-    """Progress that nobody watches."""
-
-    def started(self, name: str) -> None:
-        pass
-
-    def finished(self, name: str, seconds: float) -> None:
-        pass
-
-
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """The folder of that name, which ``make`` fills where no other worker has."""
     # Workers of pytest-xdist have a folder each below a common one.
@@ -94,7 +84,7 @@ def samples_library(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NVCC_APPEND_FLAGS", "-Xptxas=-v")
 
     def compile_all(folder: Path) -> None:
-        build(folder, progress=Silent(), architectures=ARCHITECTURES, models=models, tensorrt_include=include)
+        build(folder, architectures=ARCHITECTURES, models=models, tensorrt_include=include)
 
     return compiled_once("samples_library", compile_all, models)
 

@@ -9,7 +9,7 @@ import pytest
 from attnexport.plugins.runtime.building import build_runtime
 from attnexport.plugins.runtime.runtime import LIBRARY, PROGRAM
 from tests.plugins.keeping import compiled_once
-from tests.plugins.libraries import Silent, tensorrt_include
+from tests.plugins.libraries import tensorrt_include
 from tests.tools import require
 
 
@@ -21,7 +21,7 @@ def runtime_folder() -> Path:
     require("nvcc")
 
     def compile_all(folder: Path) -> None:
-        built = build_runtime(folder, progress=Silent(), tensorrt_include=include)
+        built = build_runtime(folder, tensorrt_include=include)
         assert (built.library, built.program) == (folder / LIBRARY, folder / PROGRAM)
 
     return compiled_once("runtime", compile_all)

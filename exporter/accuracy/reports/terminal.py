@@ -5,13 +5,38 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from rich.table import Table
-from rich.text import Text
-
 from attnexport.accuracy.check.findings import Bisection, Repeatability
 from attnexport.accuracy.check.results import YARDSTICK, CheckReport, ContenderResult
 from attnexport.accuracy.errors.measures import OutputErrors
 from attnexport.accuracy.errors.scores import Predictions
+from attnexport.accuracy.reports.wording import angle, layer_name, used
+from attnexport.display.columns import Cell, Column, Importance, Kind
+from attnexport.display.tables import Table
+from attnexport.display.terminal import Style
+
+_OUTPUTS = (
+    Column("output", Kind.NAME, Importance.NAMES_THE_ROW),
+    Column("dtype", Kind.NAME, Importance.LITTLE),
+    Column("worst inputs", Kind.NAME, Importance.SOME),
+    Column("largest error", Kind.NUMBER, Importance.MUCH),
+    Column("allowed", Kind.NUMBER, Importance.MUCH),
+    Column("of the budget", Kind.NUMBER, Importance.MUCH),
+    Column("PyTorch's own", Kind.NUMBER, Importance.LITTLE),
+    Column("relative L2", Kind.NUMBER, Importance.LITTLE),
+    Column("1−cosine", Kind.NUMBER, Importance.LITTLE),
+    Column("budget", Kind.NAME, Importance.MUCH),
+)
+_LAYERS = (
+    Column("layer", Kind.NAME, Importance.NAMES_THE_ROW),
+    Column("operator", Kind.NAME, Importance.LITTLE),
+    Column("tensor", Kind.NAME, Importance.LITTLE),
+    Column("largest error", Kind.NUMBER, Importance.MUCH),
+    Column("allowed", Kind.NUMBER, Importance.MUCH),
+    Column("PyTorch's own", Kind.NUMBER, Importance.LITTLE),
+    Column("relative L2", Kind.NUMBER, Importance.LITTLE),
+    Column("budget", Kind.NAME, Importance.MUCH),
+)
+_WITHIN, _OUTSIDE = Cell("within", Style.GOOD), Cell("OUTSIDE", Style.BAD)
 
 
 def contender_table(result: ContenderResult) -> Table:
@@ -19,32 +44,26 @@ def contender_table(result: ContenderResult) -> Table:
     facts = result.facts
     held = "the yardstick of" if result.outcome == YARDSTICK else "held to PyTorch at"
     title = f"{facts.name}: {facts.runtime}, {held} {facts.precision} ({facts.precision_source})"
-    shown = Table(title=title, title_justify="left")
-    for heading in ("output", "dtype", "worst inputs"):
-        shown.add_column(heading)
-    for heading in ("relative L2", "largest error", "PyTorch's own", "allowed", "cosine"):
-        shown.add_column(heading, justify="right")
-    shown.add_column("budget")
+    shown = Table(title, _OUTPUTS)
     for output in result.outputs:
-        shown.add_row(*_row(output), _verdict(output))
+        shown.add(*_row(output), _verdict(output))
     return shown
 
 
-def _verdict(output: OutputErrors) -> Text:
+def _verdict(output: OutputErrors) -> Cell:
     if not output.passed:
-        return Text("OUTSIDE", "red")
-    return Text("yardstick") if output.is_yardstick else Text("within", "green")
+        return _OUTSIDE
+    return Cell("yardstick") if output.is_yardstick else _WITHIN
 
 
 def _row(output: OutputErrors) -> list[str]:
     worst = output.worst_kind
-    row = [output.name, output.dtype, worst.kind]
+    row, share = [output.name, output.dtype, worst.kind], used(worst).replace("%", " %")
     if worst.budget is None:
-        return [*row, "", f"{worst.mismatches} differ", "", f"{worst.allowed_mismatches} differ", ""]
+        return [*row, f"{worst.mismatches} differ", f"{worst.allowed_mismatches} differ", share, "", "", ""]
     error = f"{worst.not_finite} not finite" if worst.not_finite else f"{worst.largest_error:.2e}"
-    budget = worst.budget
-    numbers = [f"{worst.relative_l2:.2e}", error, f"{budget.torch_error:.2e}", f"{budget.limit:.2e}"]
-    return [*row, *numbers, f"{worst.cosine:.9f}"]
+    limit, own = f"{worst.budget.limit:.2e}", f"{worst.budget.torch_error:.2e}"
+    return [*row, error, limit, share, own, f"{worst.relative_l2:.2e}", angle(worst.cosine)]
 
 
 def inputs_line(report: CheckReport) -> str:
@@ -76,22 +95,16 @@ def result_lines(result: ContenderResult) -> Iterator[str]:
 
 def layers_table(found: Bisection) -> Table:
     """Errors of the layers that were compared, up to the guilty one and what follows it."""
-    shown = Table(title="Errors inside the file, in its order", title_justify="left")
-    for heading in ("layer", "operator", "tensor"):
-        shown.add_column(heading, overflow="fold")
-    for heading in ("relative L2", "largest error", "PyTorch's own", "allowed"):
-        shown.add_column(heading, justify="right")
-    shown.add_column("budget")
+    shown = Table("Errors inside the file, in its order", _LAYERS)
     for layer in found.layers:
         error = f"{layer.not_finite} not finite" if layer.not_finite else f"{layer.largest_error:.2e}"
         torch = allowed = ""
         if layer.budget is not None:
             torch, allowed = f"{layer.budget.torch_error:.2e}", f"{layer.budget.limit:.2e}"
-        verdict = Text("within", "green") if layer.passed else Text("OUTSIDE", "red")
+        verdict = _WITHIN if layer.passed else _OUTSIDE
         if layer is found.guilty:
-            verdict = Text("FIRST OUTSIDE", "bold red")
-        place = (layer.layer or "the model itself", layer.op, layer.tensor)
-        shown.add_row(*place, f"{layer.relative_l2:.2e}", error, torch, allowed, verdict)
+            verdict = Cell("FIRST OUTSIDE", Style.BAD)
+        shown.add(layer_name(layer), layer.op, layer.tensor, error, allowed, torch, f"{layer.relative_l2:.2e}", verdict)
     return shown
 
 

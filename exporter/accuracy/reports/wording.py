@@ -30,6 +30,16 @@ def share(value: float) -> str:
     return f"{value:.0%}" if value >= 0.01 or value == 0 else "< 1%"
 
 
+def angle(cosine: float) -> str:
+    """One minus a cosine, which is half the square of a small angle.
+
+    A cosine of a good file is 0.99999999999 and more, and its digits say something after the last 9 alone; the
+    difference from 1 has them first. Below 1e-14 it is the rounding of the sums that it comes from.
+    """
+    apart = 1.0 - cosine
+    return f"{apart:.1e}" if apart >= 1e-14 else "< 1e-14"
+
+
 def used(kind: KindErrors) -> str:
     """How much of its budget a kind of inputs uses, or why that is no number."""
     if kind.not_finite:

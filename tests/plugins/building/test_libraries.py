@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,19 +20,14 @@ from tests.plugins.libraries import tensorrt_include
 pytestmark = pytest.mark.needs("g++", "nvcc")
 
 
+@dataclass
 class Recorder:
-    """Which files were started and finished."""
+    """What a build said of its progress."""
 
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.done: list[str] = []
+    told: list[tuple[str, float | None]] = field(default_factory=list)
 
-    def started(self, name: str) -> None:
-        self.begun.append(name)
-
-    def finished(self, name: str, seconds: float) -> None:
-        assert seconds >= 0
-        self.done.append(name)
+    def __call__(self, step: str, done: float | None) -> None:
+        self.told.append((step, done))
 
 
 @pytest.fixture
@@ -47,8 +43,10 @@ def headers() -> TensorRtHeaders:
 def test_kernels_alone(sources: Sources, output: Path):
     recorder = Recorder()
     result = build(output, progress=recorder, architectures=[90, 87], api="none", sources=sources)
-    assert recorder.begun[0] == "krause.cu"
-    assert sorted(recorder.done) == ["krause.cu", "libattnexport_kernels.so", "registry.cpp"]
+    assert recorder.told[0] == ("compiling krause.cu", 0.0)
+    named = {name for step, _ in recorder.told for name in step.removeprefix("compiling").split(", ")}
+    assert {name.strip() for name in named} >= {"krause.cu", "libattnexport_kernels.so", "registry.cpp"}
+    assert recorder.told[-1][1] == 1.0
     assert sorted(os.listdir(output)) == ["build.log", "libattnexport_kernels.so"]
     (library,) = result.libraries
     assert library.path == output / "libattnexport_kernels.so"
@@ -71,7 +69,7 @@ def test_hoppers_own_kernels_are_machine_code_for_hopper(
 ):
     (sources.root / "kernels" / "sm90").mkdir()
     (sources.root / "kernels" / "sm90" / "krause.cu").write_text(HOPPER_KERNEL)
-    result = build(output, progress=Recorder(), architectures=[architecture], api="none", sources=sources)
+    result = build(output, architectures=[architecture], api="none", sources=sources)
     assert result.info.hopper == kernels
     log = (output / "build.log").read_text()
     assert ("-gencode=arch=compute_90a,code=sm_90a" in log) == bool(kernels)
@@ -81,7 +79,7 @@ def test_hoppers_own_kernels_are_machine_code_for_hopper(
 
 @pytest.mark.slow
 def test_plugins_of_the_headers_here(sources: Sources, output: Path, headers: TensorRtHeaders):
-    result = build(output, progress=Recorder(), architectures=[87], tensorrt_include=headers.include, sources=sources)
+    result = build(output, architectures=[87], tensorrt_include=headers.include, sources=sources)
     assert result.info.tensorrt == headers.name
     for library in result.libraries:
         assert load_library(library.path).info == result.info
@@ -92,7 +90,7 @@ def test_a_compiler_error_is_one_line_and_leaves_the_log(sources: Sources, outpu
     with sources.kernel("krause").open("a") as file:
         file.write("\nint broken() { return undeclared_name; }\n")
     with pytest.raises(CompileError) as caught:
-        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+        build(output, architectures=[87], api="none", sources=sources)
     message = str(caught.value)
     assert message.startswith("krause.cu: krause.cu(")
     assert "undeclared_name" in message
@@ -104,7 +102,7 @@ def test_a_compiler_error_is_one_line_and_leaves_the_log(sources: Sources, outpu
 def test_a_host_without_a_compiler(sources: Sources, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CompileError, match=r"^\S+: gcc: No such file or directory; the full log is "):
-        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+        build(output, architectures=[87], api="none", sources=sources)
 
 
 def test_a_failed_build_keeps_the_library_that_was_there(sources: Sources, output: Path):
@@ -113,7 +111,7 @@ def test_a_failed_build_keeps_the_library_that_was_there(sources: Sources, outpu
     with sources.registry.open("a") as file:
         file.write("\n#error stop here\n")
     with pytest.raises(CompileError, match=r"registry\.cpp: .*stop here"):
-        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+        build(output, architectures=[87], api="none", sources=sources)
     assert (output / "libattnexport_kernels.so").read_text() == "before"
 
 
@@ -123,11 +121,11 @@ def test_a_symbol_that_is_missing_fails_the_link(sources: Sources, output: Path)
             "\nint missing_function();\nextern int (*const pointer)();\nint (*const pointer)() = missing_function;\n"
         )
     with pytest.raises(CompileError, match=r"libattnexport_kernels\.so: .*undefined reference.*missing_function"):
-        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+        build(output, architectures=[87], api="none", sources=sources)
 
 
 def test_a_source_that_is_missing_is_named(sources: Sources, output: Path):
     sources.registry.unlink()
     with pytest.raises(InputError, match=r"registry\.cpp: expected a source of the plugin library, found none"):
-        build(output, progress=Recorder(), architectures=[87], api="none", sources=sources)
+        build(output, architectures=[87], api="none", sources=sources)
     assert not output.exists()

@@ -17,16 +17,6 @@ from tests.variants.cases import VISIBILITIES, Case, Shape, each_case, error, ma
 pytestmark = pytest.mark.slow
 
 
-class Silent:
-    """Progress that nobody watches."""
-
-    def started(self, name: str) -> None:
-        pass
-
-    def finished(self, name: str, seconds: float) -> None:
-        pass
-
-
 @pytest.fixture(scope="module", params=["cpu", "cuda"])
 def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Library]:
     """A device and a library of kernels for it."""
@@ -34,7 +24,7 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return "cpu", request.getfixturevalue("emulated_library")
     for tool in ("a GPU", "g++", "nvcc"):
         require(tool)
-    result = build(tmp_path_factory.mktemp("cuda"), progress=Silent(), api="none")
+    result = build(tmp_path_factory.mktemp("cuda"), api="none")
     return "cuda", load_library(result.libraries[0].path)
 
 

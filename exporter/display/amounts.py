@@ -1,0 +1,21 @@
+"""Amounts in words."""
+
+from __future__ import annotations
+
+from attnexport.messages import count
+
+
+def size(amount: int) -> str:
+    """An amount of bytes, as ``1.5 MiB``."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if amount >= factor:
+            return f"{amount / factor:.1f} {unit}"
+    return count(amount, "byte")
+
+
+def duration(seconds: float) -> str:
+    """A time in whole seconds, as ``1 min 20 s``."""
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
