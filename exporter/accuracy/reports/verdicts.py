@@ -56,7 +56,7 @@ def share_of_budget(share: float) -> str:
         return f"{100 * share:.0f} % of its budget" if share == 0 or share >= 0.01 else "less than 1 % of its budget"
     if share < 1.01:
         return f"{share:.12g} times its budget"
-    if share < 1000:
+    if share < 999.5:
         return f"{share:.3g} times its budget"
     digits = f"{float(f'{share:.4g}'):,.0f}".replace(",", " ") if share < 1e6 else f"{share:.3g}"
     return f"{digits} times its budget"
