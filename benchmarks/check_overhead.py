@@ -19,7 +19,8 @@ from torch import Tensor, nn
 import attnexport
 from attnexport.accuracy.check.check import check
 from attnexport.accuracy.contenders.cache import OutputCache
-from attnexport.accuracy.contenders.opening import Opener, parse_contender
+from attnexport.accuracy.contenders.opening import Opener
+from attnexport.accuracy.contenders.texts import parse_contender
 from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
 from attnexport.accuracy.inputs.files import data_batches
 from attnexport.conversion.converting import convert

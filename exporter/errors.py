@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from attnexport.printable import printable_line
@@ -39,6 +39,16 @@ def shortlist(names: Sequence[str]) -> str:
     """The first three names and how many more there are, for a message."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """What to end a message with that refuses a name: ``; did you mean batch?``, or nothing where none is near."""
+    import difflib
+
+    names = list(known)
+    lowered = {name.lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(given.lower(), lowered, n=1)
+    return f"; did you mean {lowered[near[0]]}?" if near else ""
 
 
 def first_line(error: BaseException | str, longest: int | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attnexport.errors import InputError
+from attnexport.errors import InputError, did_you_mean
 from attnexport.messages import option
 
 _JETPACK = "NVIDIA's JetPack release notes and TensorRT support matrix"
@@ -47,6 +47,21 @@ class Target:
     def is_rtx(self) -> bool:
         """Whether its TensorRT is TensorRT-RTX, which builds ahead of time and without the device."""
         return self.tensorrt.startswith(_RTX_NAME)
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Names of what builds its engines."""
+        return ("tensorrt_rtx",) if self.is_rtx else ("tensorrt", "native")
+
+    def check_backend(self, name: str | None) -> None:
+        """Refuses a backend that does not build its engines; None stands for the one that fits.
+
+        Raises:
+            InputError: naming those that do.
+        """
+        if name is not None and name not in self.backends:
+            wanted = f"{option('--backend')}: expected {' or '.join(self.backends)}"
+            raise InputError(f"{wanted} for target {self.name}, given {name}")
 
     def runs_tensorrt(self, version: str) -> bool:
         """Whether a TensorRT of that version, as 10.3.0, is among :attr:`tensorrt`."""
@@ -99,5 +114,6 @@ def find_target(name: str) -> Target:
         InputError: an unknown name.
     """
     if name not in TARGETS:
-        raise InputError(f"{option('--target')}: expected one of {', '.join(TARGETS)}, given {name!r}")
+        said = f"{option('--target')}: expected one of {', '.join(TARGETS)}, given {name!r}"
+        raise InputError(f"{said}{did_you_mean(name, TARGETS)}")
     return TARGETS[name]

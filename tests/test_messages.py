@@ -23,8 +23,8 @@ OF_THE_COMMAND_LINE = (
     "sandbox/",
     "messages.py",
     "standalone.py",
-    "models/dynamic_options.py",
-    "models/input_options.py",
+    "models/dynamic_texts.py",
+    "models/input_texts.py",
 )
 
 

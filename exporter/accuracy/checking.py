@@ -16,18 +16,18 @@ from attnexport.accuracy.check.check import check as check_contenders
 from attnexport.accuracy.check.judging import Plan
 from attnexport.accuracy.check.results import CheckReport
 from attnexport.accuracy.contenders.cache import OutputCache
-from attnexport.accuracy.contenders.opening import RECORDED, ContenderText, Opener, parse_contender, state_for
+from attnexport.accuracy.contenders.opening import Opener, state_for
 from attnexport.accuracy.contenders.quantized import open_all, profiles_of
+from attnexport.accuracy.contenders.texts import ContenderText, parse_contender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.diagnosis.looking import Diagnosis, look_into
 from attnexport.accuracy.errors.metrics import find_metric
 from attnexport.accuracy.inputs.choosing import chosen_inputs
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.options import InputOptions
-from attnexport.engines.building import BuildOptions
-from attnexport.engines.shapes import parse_shapes
-from attnexport.errors import InputError
-from attnexport.messages import option
+from attnexport.accuracy.options import refuse_unfit_options
+from attnexport.engines.build_options import BuildOptions
+from attnexport.engines.shape_texts import parse_shapes
 from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.model import Model
@@ -104,7 +104,15 @@ def check(
     wanted = [parse_contender(os.fspath(text)) for text in contenders]
     inputs = InputOptions(_path(data), kinds, seeds, seed, longest)
     refuse_unfit_options(
-        contenders, data=data, metrics=metrics, max_drop=max_drop, rebuild=rebuild, target=target, shapes=shapes
+        wanted,
+        inputs,
+        plugins=_path(plugins),
+        budget=_path(budget),
+        metrics=metrics,
+        max_drop=max_drop,
+        rebuild=rebuild,
+        target=target,
+        shapes=shapes,
     )
     engine = EngineOptions(parse_shapes(shapes), plugins=_path(plugins))
     build = None if target is None else BuildOptions(target, engine)
@@ -153,33 +161,6 @@ def _checked(
 
 def _path(path: str | os.PathLike[str] | None) -> Path | None:
     return None if path is None else Path(path)
-
-
-def refuse_unfit_options(
-    contenders: Sequence[str | os.PathLike[str]],
-    *,
-    data: str | os.PathLike[str] | None,
-    metrics: Sequence[str],
-    max_drop: float | None,
-    rebuild: int | None,
-    target: str | None,
-    shapes: Sequence[str],
-) -> None:
-    """Refuses arguments of :func:`check` that do not fit together, which takes no model.
-
-    Raises:
-        InputError: naming the option of the command line.
-    """
-    for contender in (parse_contender(os.fspath(text)) for text in contenders):
-        if contender.kind == RECORDED and data is None:
-            wanted = f"expected the inputs that they are of in {option('--data')}"
-            raise InputError(f"{contender.text}: recorded outputs: {wanted}")
-    if (rebuild is None) != (target is None):
-        raise InputError(f"{option('--rebuild')}: expected together with {option('--target')}, given one of them")
-    if shapes and rebuild is None:
-        raise InputError(f"{option('--shapes')}: expected beside {option('--rebuild')}, given without")
-    if max_drop is not None and not metrics:
-        raise InputError(f"{option('--max-drop')}: expected beside {option('--metric')}, given without")
 
 
 def _budget_file(model: Model, path: str | os.PathLike[str] | None) -> BudgetFile:

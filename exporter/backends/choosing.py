@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from attnexport.backends.building import EngineBuilder
 from attnexport.errors import InputError
-from attnexport.messages import option
 from attnexport.targets import Target
 
 BACKENDS = ("tensorrt", "tensorrt_rtx", "native")
@@ -44,11 +43,7 @@ def builder_for(target: Target, name: str | None = None) -> EngineBuilder:
         InputError: an unknown name, or a backend that does not build for this target.
         BackendError: it is not installed here.
     """
-    if name is not None and (name == "tensorrt_rtx") != target.is_rtx:
-        fitting = [backend for backend in BACKENDS if (backend == "tensorrt_rtx") == target.is_rtx]
-        raise InputError(
-            f"{option('--backend')}: expected {' or '.join(fitting)} for target {target.name}, given {name}"
-        )
+    target.check_backend(name)
     if name is not None:
         return builder_named(name)
     if target.is_rtx:

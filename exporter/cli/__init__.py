@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from attnexport.cli.options import Group
 from attnexport.cli.stopping import Terminated, stoppable
 from attnexport.cli.untrusted import Process
 from attnexport.messages import to_the_command_line
@@ -32,7 +33,7 @@ _COMMANDS = {
 _HELP_SHOWN = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Lists the commands without importing them, so that --help does not wait for torch.
 
     A wrong option or argument is one line on stderr, as every other error is.

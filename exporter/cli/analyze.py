@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from attnexport.accuracy.inputs.data_files import data_files
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import PATH, grouped
+from attnexport.cli.options import PATH, Choice, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
-from attnexport.files.outputs import check_output, write_json
+from attnexport.files.outputs import check_not_same, check_not_twice, check_output, write_json
 from attnexport.messages import count
 
 
@@ -32,7 +33,7 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option("--n", "sizes", default="2,4,8", show_default=True, callback=_sizes, help="Selection sizes.")
 @click.option("--rows", type=click.IntRange(min=1), default=8, show_default=True, help="Query rows a sample.")
 @click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True, help="Samples to read.")
-@click.option("--distance", type=click.Choice(["euclidean", "cosine"]), default="euclidean", show_default=True)
+@click.option("--distance", type=Choice(["euclidean", "cosine"]), default="euclidean", show_default=True)
 @click.option("--json", "json_path", type=OUTPUT, help="Write the figures here.")
 @click.option("--png", "png_path", type=OUTPUT, help="Draw a heat map here.")
 @model_options
@@ -55,11 +56,16 @@ def command(
     Precision, recall, F and margin of the N most attended keys in value space (arXiv 2602.01893, as restated in
     2609.37879), beside random selections of the same size, and each head's regime by a rule of ours.
     """
+    source.check()
+    for path in (json_path, png_path):
+        check_output(path)
+        check_not_same(path, source.model, source.weights, data)
+    check_not_twice(json_path, png_path)
+    data_files(data)
+
     from attnexport.analysis.analyzing import analyze
     from attnexport.analysis.report import RULE_NOTE, table
 
-    check_output(json_path)
-    check_output(png_path)
     with progress("loading") as follow:
         loaded = load(source)
         follow("running", None)

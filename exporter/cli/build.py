@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH
+from attnexport.cli.options import PATH, Choice
 from attnexport.display.amounts import size
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.engines.build_options import build_options
+from attnexport.engines.names import manifest_path
 from attnexport.files.shapes import shape_text
 from attnexport.messages import count
 
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
 @click.option("--target", required=True, metavar="NAME", help="The device the engine is for, as rtx-40.")
 @click.option("--plugins", type=PATH, metavar="LIB", help="The plugin library. Default: bodies run.")  # fmt: skip
 @click.option("--shapes", multiple=True, metavar="X=MIN:OPT:MAX", help="Shapes of an input: x=1x16x64:8x128x64:32x1024x64. Repeatable. Default: the ranges in the file.")  # fmt: skip  # noqa: E501
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), help="Default: what the file holds.")
+@click.option("--precision", type=Choice(["fp32", "fp16", "bf16"]), help="Default: what the file holds.")
 @click.option("--embed-plugins", is_flag=True, help="Put the plugin library into the engine.")
 @click.option("--timing-cache", type=PATH, metavar="FILE", help="Read if it is there, written afterwards.")  # fmt: skip
-@click.option("--backend", type=click.Choice(["tensorrt", "tensorrt_rtx", "native"]), help="Default: the target's.")
+@click.option("--backend", type=Choice(["tensorrt", "tensorrt_rtx", "native"]), help="Default: the target's.")
 @debug_option
 @report_errors
 def command(
@@ -49,20 +51,21 @@ def command(
     first, so that what cannot be built is said by its cause. The manifest beside it, OUT.engine.json, holds hashes,
     versions, shapes and the precision of every layer.
     """
-    from attnexport.engines.building import build
+    options = build_options(
+        target=target,
+        plugins=plugins,
+        shapes=shapes,
+        precision=precision,
+        embed_plugins=embed_plugins,
+        timing_cache=timing_cache,
+        backend=backend,
+    )
+    options.check(model, output)
+
+    from attnexport.engines.building import build_engine
 
     with progress("building"):
-        manifest = build(
-            model,
-            output,
-            target=target,
-            plugins=plugins,
-            shapes=shapes,
-            precision=precision,
-            embed_plugins=embed_plugins,
-            timing_cache=timing_cache,
-            backend=backend,
-        )
+        manifest = build_engine(model, output, options)
     out().print(_facts(output, manifest))
     show_notes(manifest.notes)
     said = f"{size(manifest.engine_bytes)} for {manifest.target}, {manifest.precision}, in {manifest.seconds:.1f} s"
@@ -70,8 +73,6 @@ def command(
 
 
 def _facts(output: Path, manifest: Manifest) -> Facts:
-    from attnexport.engines.manifest_json import manifest_path
-
     facts = Facts()
     facts.add("wrote", f"{output}, {size(manifest.engine_bytes)}, and {manifest_path(output)}")
     facts.add("built by", f"{manifest.builder.product} {manifest.builder.version} in {manifest.seconds:.1f} s")

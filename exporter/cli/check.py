@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attnexport.accuracy.contenders.texts import parse_contender
 from attnexport.accuracy.inputs.options import InputOptions
+from attnexport.accuracy.options import refuse_unfit_options
 from attnexport.cli.console import debug_option, out, report_errors, say, show_notes
 from attnexport.cli.inputs import input_options
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import PATH, grouped
+from attnexport.cli.options import PATH, Choice, grouped
 from attnexport.cli.reports import ReportOptions, report_options
 from attnexport.cli.untrusted import strangers_in_a_child
 from attnexport.display.progress import progress
@@ -21,7 +23,7 @@ from attnexport.display.verdicts import Outcome
 if TYPE_CHECKING:
     from attnexport.accuracy.check.results import CheckReport
 
-_PRECISIONS = click.Choice(["fp64", "fp32", "fp16", "bf16"])
+_PRECISIONS = Choice(["fp64", "fp32", "fp16", "bf16"])
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,26 @@ def command(
 
     Exit codes: 0 within budget, 1 outside it, 2 unusable input.
     """
-    from attnexport.accuracy.checking import check, refuse_unfit_options
-    from attnexport.accuracy.contenders.cache import default_folder
-    from attnexport.accuracy.contenders.opening import parse_contender
-    from attnexport.accuracy.reports.verdicts import verdicts
-
+    wanted = [parse_contender(text) for text in contenders]
+    files = (contender.path for contender in wanted)
+    reports.check(source.model, inputs.data, source.weights, options.budget, *files)
     refuse_unfit_options(
-        contenders,
-        data=inputs.data,
+        wanted,
+        inputs,
+        plugins=options.plugins,
+        budget=options.budget,
         metrics=options.metrics,
         max_drop=options.max_drop,
         rebuild=options.rebuild,
         target=options.target,
         shapes=options.shapes,
     )
-    files = (parse_contender(text).path for text in contenders)
-    reports.check(source.model, inputs.data, source.weights, options.budget, *files)
+    source.check()
+
+    from attnexport.accuracy.checking import check
+    from attnexport.accuracy.contenders.cache import default_folder
+    from attnexport.accuracy.reports.verdicts import verdicts
+
     with progress("loading") as follow:
         report = check(
             load(source),

@@ -9,8 +9,9 @@ import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import PATH, grouped
+from attnexport.cli.options import PATH, Choice, grouped
 from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
+from attnexport.conversion.options import NODE_CHOICES, chosen_target
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
 @click.option("--target", metavar="NAME", help="The device the file is for, as jetson-orin-jp6.2.")
 @click.option(
     "--nodes",
-    type=click.Choice(["auto", "plugin", "body"]),
+    type=Choice(NODE_CHOICES),
     default="auto",
     show_default=True,
     help="Keep a node per attention call for a plugin, or write its body in its place; auto asks the target.",
 )
 @click.option(
     "--state",
-    type=click.Choice(STATE_CHOICES),
+    type=Choice(STATE_CHOICES),
     default=REFUSE,
     show_default=True,
     help="Buffers that forward writes and later outputs depend on: name them, or make them inputs and outputs.",
@@ -64,12 +65,15 @@ def command(
     attnexport operator becomes one node with a body of standard operators beside it; the file then runs through
     ONNX Runtime at the example's shape and, where dims are dynamic, at two others.
     """
-    from attnexport.conversion.converting import convert
-
+    source.check()
+    chosen_target(opset=opset, target=target, nodes=nodes)
     for path in (output, keep_failed):
         check_output(path)
         check_not_same(path, source.model, source.weights)
     check_not_twice(output, keep_failed)
+
+    from attnexport.conversion.converting import convert
+
     with progress("loading") as follow:
         loaded = load(source)
         follow("converting", None)

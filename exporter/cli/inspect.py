@@ -13,6 +13,7 @@ from attnexport.display.columns import Column, Importance, Kind
 from attnexport.display.facts import Facts
 from attnexport.display.tables import Table
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.graph.onnx_file import check_onnx_file
 from attnexport.messages import count
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _NODES = (
 @report_errors
 def command(onnx_file: Path) -> None:
     """Show what is in an ONNX file: variants, plugin nodes, opset, precision, inputs, dynamic dims, size, SHA-256."""
+    check_onnx_file(onnx_file)
+
     from attnexport.graph.inspection import inspect
 
     found = inspect(onnx_file)

@@ -11,6 +11,9 @@ import click
 from attnexport.cli.console import say
 from attnexport.cli.options import PATH, adding
 from attnexport.cli.untrusted import child_options
+from attnexport.models.dynamic_texts import parse_dynamic
+from attnexport.models.input_texts import parse_inputs
+from attnexport.models.loading.given import GivenModel, WeightsPlace
 
 if TYPE_CHECKING:
     from attnexport.models.model import Model
@@ -28,6 +31,16 @@ class ModelOptions:
     inputs: tuple[str, ...]
     dynamic: tuple[str, ...]
     trust_pickle: bool
+
+    def check(self) -> None:
+        """Refuses what can be seen to be wrong before torch is imported.
+
+        Raises:
+            InputError: naming the file or the option.
+        """
+        dims = parse_dynamic(self.dynamic, parse_inputs(self.inputs))
+        place = WeightsPlace(self.weights_key, self.strip_prefix)
+        GivenModel(self.model, self.factory, self.weights, place, dims is not None).check()
 
 
 model_options = adding(
@@ -60,15 +73,15 @@ def load(options: ModelOptions) -> Model:
         InputError: anything that does not fit, in one line.
         ConversionError: a module that cannot be exported.
     """
-    from attnexport.models.dynamic_options import parse_dynamic
-    from attnexport.models.input_options import example_tensors, parse_inputs
+    from attnexport.models.example_inputs import example_tensors
     from attnexport.models.loading.sources import load_model
+    from attnexport.models.loading.torch_dims import torch_dims
 
     wanted = parse_inputs(options.inputs)
     return load_model(
         options.model,
         inputs=example_tensors(wanted),
-        dynamic_shapes=parse_dynamic(options.dynamic, wanted),
+        dynamic_shapes=torch_dims(parse_dynamic(options.dynamic, wanted)),
         factory=options.factory,
         weights=options.weights,
         weights_key=options.weights_key,

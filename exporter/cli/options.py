@@ -10,9 +10,33 @@ from typing import Any, TypeVar
 
 import click
 
+from attnexport.errors import did_you_mean
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+
+
+class Choice(click.Choice[str]):
+    """One of some names; a near one is told where another is given."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """What click says, and which name may have been meant."""
+        said = super().get_invalid_choice_message(value, ctx)
+        return f"{said.removesuffix('.')}{did_you_mean(str(value), self.choices)}"
+
+
+class Group(click.Group):
+    """Commands under one name; a near one is told where another is given."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first argument."""
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(f"No such command {args[0]!r}{did_you_mean(args[0], names)}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def adding(*options: Callable[[Any], Any]) -> Callable[[F], F]:

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH
+from attnexport.cli.options import PATH, Choice, Group
 from attnexport.display.amounts import size
 from attnexport.display.columns import Column, Importance, Kind
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.tables import Table
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.errors import InputError
+from attnexport.graph.onnx_file import check_onnx_file
 from attnexport.messages import count
+from attnexport.targets import find_target
 
 if TYPE_CHECKING:
     from attnexport.plugins.building.libraries import BuildResult
@@ -37,7 +40,7 @@ _OPERATORS = (
 )
 
 
-@click.group(name="plugins")
+@click.group(name="plugins", cls=Group)
 def command() -> None:
     """Build and inspect the library of CUDA kernels and TensorRT plugins."""
 
@@ -47,7 +50,7 @@ def command() -> None:
 @click.option("--target", metavar="NAME", help="The device the library is for, as jetson-orin-jp6.2, in place of --arch and --api.")  # fmt: skip  # noqa: E501
 @click.option("--for", "models", type=PATH, multiple=True, metavar="MODEL.onnx", help="Instantiate only what this model uses. Repeatable.")  # fmt: skip  # noqa: E501
 @click.option("--tensorrt-include", type=PATH, metavar="DIR", help="TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.")  # fmt: skip  # noqa: E501
-@click.option("--api", type=click.Choice(["auto", "v3", "v2", "none"]), default="auto", show_default=True, help="Plugin interface: v3 for TensorRT 10.3 and later and RTX, v2 for 8.x, none for the kernels alone.")  # fmt: skip  # noqa: E501
+@click.option("--api", type=Choice(["auto", "v3", "v2", "none"]), default="auto", show_default=True, help="Plugin interface: v3 for TensorRT 10.3 and later and RTX, v2 for 8.x, none for the kernels alone.")  # fmt: skip  # noqa: E501
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Compilers at a time. Default: one a processor.")
 @click.option("-o", "--output", type=PATH, metavar="DIR", help="Where the libraries go. Default: ~/.cache/attnexport/plugins, where PyTorch finds them.")  # fmt: skip  # noqa: E501
 @debug_option
@@ -67,12 +70,15 @@ def build_command(
     plugins; for TensorRT 8.x libattnexport_plugins_v2.so; with --api none libattnexport_kernels.so, for PyTorch
     without TensorRT. What the compilers said is in build.log.
     """
+    if target is not None:
+        architectures, api = _for_target(target, architectures, api)
+    for model in models:
+        check_onnx_file(model)
+
     from attnexport.files.private_folder import make_private
     from attnexport.plugins.building.libraries import build
     from attnexport.plugins.building.locations import default_folder
 
-    if target is not None:
-        architectures, api = _for_target(target, architectures, api)
     if output is None:
         output = default_folder()
         make_private(output.parent)
@@ -147,9 +153,6 @@ def _operators(found: LibraryFacts) -> Table:
 
 def _for_target(name: str, architectures: tuple[int, ...], api: str) -> tuple[tuple[int, ...], str]:
     """The architectures and the plugin interface of a target; an --api of none stays."""
-    from attnexport.errors import InputError
-    from attnexport.targets import find_target
-
     target = find_target(name)
     if target.plugin_api is None:
         raise InputError(f"--target: the kernels do not run on SM {target.sms[0]} of {name}")

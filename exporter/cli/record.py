@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from attnexport.accuracy.inputs.options import InputOptions
+from attnexport.accuracy.recorded.options import refuse_unfit_options
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.inputs import input_options
 from attnexport.cli.model import ModelOptions, load, model_options
@@ -39,10 +40,13 @@ def command(source: ModelOptions, inputs: InputOptions, output: Path, precisions
     SET holds .npz files, the error budget at each precision, the hash of every file, and compare.py, which needs
     Python and NumPy alone and holds an engine's outputs to them.
     """
-    from attnexport.accuracy.recorded.recording import record, refuse_unfit_options
-
     wanted = [name.strip() for name in precisions.split(",")]
+    source.check()
+    inputs.check()
     refuse_unfit_options(output, wanted)
+
+    from attnexport.accuracy.recorded.recording import record
+
     with progress("loading") as follow:
         recorded = record(
             load(source),

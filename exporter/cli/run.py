@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH
+from attnexport.cli.options import PATH, Choice
 from attnexport.display.amounts import size
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.engines.run_options import refuse_unfit_options
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output, write_json
 from attnexport.files.shapes import shapes_text
 from attnexport.messages import count
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=PATH, help="The .npz to write the outputs into.")
 @click.option("--time", "repeats", type=click.IntRange(min=1), metavar="N", help="Time N more runs.")
 @click.option("--plugins", type=PATH, metavar="LIB", help="The engine's plugin library.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="For ONNX files.")
+@click.option("--device", type=Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="For ONNX files.")
 @click.option("--json", "json_path", type=PATH, help="Write the report here too.")
 @debug_option
 @report_errors
@@ -46,13 +47,15 @@ def command(
     An engine runs on the GPU that it was built for, with the TensorRT that built it, as its manifest says. Opening an
     engine or a plugin library runs their code: give none that you did not build.
     """
-    from attnexport.engines.run_json import as_json
-    from attnexport.engines.running import run
-
     for path in (output, json_path):
         check_output(path)
         check_not_same(path, model, data, plugins)
     check_not_twice(output, json_path)
+    refuse_unfit_options(model, data, plugins)
+
+    from attnexport.engines.run_json import as_json
+    from attnexport.engines.running import run
+
     with progress("running"):
         done = run(model, data, plugins=plugins, device=device, repeats=repeats or 0)
     report = done.report

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH
+from attnexport.cli.options import PATH, Group
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
 
 
-@click.group(name="runtime")
+@click.group(name="runtime", cls=Group)
 def command() -> None:
     """Compile and inspect attnrt, the C++ runtime for engines of TensorRT."""
 

@@ -15,8 +15,9 @@ import onnx
 import onnx_ir as ir
 import torch
 
+from attnexport.conversion.options import BFLOAT16_OPSET, DEFAULT_OPSET, chosen_target
 from attnexport.conversion.proving import proven
-from attnexport.errors import ConversionError, InputError
+from attnexport.errors import ConversionError
 from attnexport.files.outputs import replacing, sha256
 from attnexport.graph.corrections import refuse_wrong
 from attnexport.graph.functions import attach_functions, inline_all
@@ -42,15 +43,7 @@ from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.model import Model
 from attnexport.models.state.choices import REFUSE
-from attnexport.targets import Target, find_target
-
-DEFAULT_OPSET = 20
-BFLOAT16_OPSET = 22
-"""From here on most operators take bfloat16."""
-LOWEST_OPSET, HIGHEST_OPSET = 17, 23
-
-NODE_CHOICES = ("auto", "plugin", "body")
-"""How attention calls are written: as nodes with a body beside them, or as the body alone; auto asks the target."""
+from attnexport.targets import Target
 
 _IR_VERSION = {17: 8}
 
@@ -134,14 +127,14 @@ def convert(
             depends on written buffers, a dim that did not stay dynamic, a file that computes something else (the
             operator and module where it does first are named), or one that could not be run.
     """
-    chosen = find_target(target) if target is not None else None
+    chosen = chosen_target(opset=opset, target=target, nodes=nodes)
     source = as_model(model, args, kwargs, dynamic_shapes)
     if dim_names is not None:
         source = replace(source, dim_names={name: dict(axes) for name, axes in dim_names.items()})
     refuse_unfit(source)
     refuse_wrong(source.program)
     pure = source.without_state(state)
-    version = _choose_opset(opset, chosen.opset if chosen else None, pure)
+    version = opset or (chosen.opset if chosen else _default_opset(pure))
     inline = _inlines(nodes, chosen)
 
     made = translated(pure.program, max(version, 18))
@@ -174,23 +167,12 @@ def convert(
     )
 
 
-def _choose_opset(asked: int | None, for_target: int | None, model: Model) -> int:
-    version = next((opset for opset in (asked, for_target) if opset is not None), _default_opset(model))
-    if not LOWEST_OPSET <= version <= HIGHEST_OPSET:
-        raise ConversionError(f"opset: expected {LOWEST_OPSET} to {HIGHEST_OPSET}, given {version}")
-    if for_target is not None and version > for_target:
-        raise ConversionError(f"opset: the target parses up to {for_target}, given {version}")
-    return version
-
-
 def _default_opset(model: Model) -> int:
     dtypes = {tensor.dtype for tensor in model.program.state_dict.values()} | {spec.dtype for spec in model.inputs}
     return BFLOAT16_OPSET if torch.bfloat16 in dtypes else DEFAULT_OPSET
 
 
 def _inlines(nodes: str, target: Target | None) -> bool:
-    if nodes not in NODE_CHOICES:
-        raise InputError(f"nodes: expected {', '.join(NODE_CHOICES)}, given {nodes!r}")
     if nodes == "auto":
         return target is not None and not target.local_functions
     return nodes == "body"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import onnx_ir as ir
 
 from attnexport.backends.building import BuiltEngine, EngineBuilder, Survey
 from attnexport.backends.choosing import builder_for
+from attnexport.engines.build_options import BuildOptions, build_options
 from attnexport.engines.draft import Draft, limits_of
 from attnexport.engines.manifest import (
     BuilderRecord,
@@ -20,15 +21,14 @@ from attnexport.engines.manifest import (
     PluginRecord,
     precision_shares,
 )
-from attnexport.engines.manifest_json import manifest_path, write_manifest
+from attnexport.engines.manifest_json import write_manifest
 from attnexport.engines.model_file import read_with_weights
-from attnexport.engines.opening import ENGINE_SUFFIXES
 from attnexport.engines.outcome import check_outcome
 from attnexport.engines.preflight import check_files, check_nodes
 from attnexport.engines.preflight.operators import every_operator, suspects
-from attnexport.engines.shapes import parse_shapes, profiles_for
+from attnexport.engines.shapes import profiles_for
 from attnexport.errors import BackendError, InputError
-from attnexport.files.outputs import check_not_same, check_not_twice, check_output, replacing, sha256
+from attnexport.files.outputs import replacing, sha256
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import check_precision, write_precision
@@ -36,28 +36,11 @@ from attnexport.graph.quantization import quantized_precision
 from attnexport.messages import option
 from attnexport.plugins.building.architectures import gpus_of_this_machine
 from attnexport.plugins.calling.library import load_library
-from attnexport.plugins.runtime.request import EngineOptions
-from attnexport.targets import Target, find_target
+from attnexport.targets import Target
 from attnexport.version import __version__
 
 _MESSAGES = 10
 """Warnings of a builder that become notes; what comes after says the same of other layers."""
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """What to build.
-
-    Attributes:
-        target: a name of attnexport.targets.TARGETS.
-        engine: what the engine is built with. Inputs without a profile get the one that the ranges in the file give,
-            and the compute capabilities are the target's. Default: as the file says, without plugins.
-        backend: of attnexport.backends.choosing.BACKENDS. Default: None, the target's.
-    """
-
-    target: str
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    backend: str | None = None
 
 
 def build(
@@ -92,22 +75,21 @@ def build(
         InputError: what cannot be built, by its cause.
         BackendError: the builder is not installed or fails, or what it built is not what was asked for.
     """
-    if embed_plugins and plugins is None:
-        raise InputError(f"{option('--embed-plugins')}: expected a library in {option('--plugins')}, given none")
-    engine = EngineOptions(
-        profiles=parse_shapes(shapes),
-        precision=precision,
+    options = build_options(
+        target=target,
         plugins=None if plugins is None else Path(plugins),
+        shapes=shapes,
+        precision=precision,
         embed_plugins=embed_plugins,
         timing_cache=None if timing_cache is None else Path(timing_cache),
+        backend=backend,
     )
-    return build_engine(Path(model), Path(output), BuildOptions(target, engine, backend))
+    return build_engine(Path(model), Path(output), options)
 
 
 def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
     """Builds an engine as :func:`build` does; ``output`` ends in one of ENGINE_SUFFIXES."""
-    _check_outputs(model, output, options)
-    target = find_target(options.target)
+    target = options.check(model, output)
     builder = builder_for(target, options.backend)
     sms = _gpus(target)
     draft, changes = _draft(model, target, builder, options)
@@ -143,17 +125,6 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
         )
         write_manifest(manifest, staging / output.name)
     return manifest
-
-
-def _check_outputs(model: Path, output: Path, options: BuildOptions) -> None:
-    outputs = (output, manifest_path(output), options.engine.timing_cache)
-    for path in outputs:
-        check_output(path)
-        check_not_same(path, model, options.engine.plugins)
-    check_not_twice(*outputs)
-    if output.suffix not in ENGINE_SUFFIXES:
-        *most, last = ENGINE_SUFFIXES
-        raise InputError(f"{output}: expected a name that ends in {', '.join(most)} or {last}, by which run knows it")
 
 
 def _notes_on_target(target: Target, builder: EngineBuilder, options: BuildOptions) -> list[str]:

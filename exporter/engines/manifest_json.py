@@ -8,6 +8,7 @@ from typing import Any
 
 from attnexport.backends.building import Layer
 from attnexport.engines.manifest import BuilderRecord, Manifest, ModelRecord, PluginRecord
+from attnexport.engines.names import check_engine_files, manifest_path
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
 from attnexport.files.schemas import entries_of
@@ -16,11 +17,6 @@ from attnexport.plugins.runtime.request import Profile
 
 FORMAT = 1
 SCHEMA = f"attnexport.engine/{FORMAT}"
-
-
-def manifest_path(engine: Path) -> Path:
-    """Where an engine's manifest lies."""
-    return engine.with_name(f"{engine.name}.json")
 
 
 def write_manifest(manifest: Manifest, engine: Path) -> None:
@@ -38,11 +34,8 @@ def read_manifest(engine: Path) -> Manifest:
     Raises:
         InputError: no engine, no manifest, or one that does not describe this engine.
     """
-    if not engine.is_file():
-        raise InputError(f"{engine}: no such file")
+    check_engine_files(engine)
     path = manifest_path(engine)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; attnexport build writes it beside the engine, whose manifest it is")
     try:
         manifest: Manifest = typed(Manifest, entries_of(SCHEMA, read_json(path), "build the engine again"))
     except (OSError, ValueError) as error:

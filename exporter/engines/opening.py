@@ -8,13 +8,12 @@ from attnexport.backends import Backend
 from attnexport.backends.choosing import builder_named
 from attnexport.engines.manifest import Manifest
 from attnexport.engines.manifest_json import read_manifest
+from attnexport.engines.names import ENGINE_SUFFIXES
 from attnexport.errors import BackendError, InputError
 from attnexport.files.outputs import sha256
 from attnexport.graph.inspection import read_model
 from attnexport.messages import option
 from attnexport.plugins.building.architectures import gpus_of_this_machine
-
-ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
 
 
 def open_backend(path: Path, *, plugins: Path | None = None, device: str = "cpu") -> Backend:

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from attnexport.backends import Arrays, Backend, fed
 from attnexport.engines.inputs import fit_inputs
 from attnexport.engines.manifest_json import read_manifest
-from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
-from attnexport.errors import InputError
+from attnexport.engines.names import ENGINE_SUFFIXES
+from attnexport.engines.opening import open_backend
+from attnexport.engines.run_options import refuse_unfit_options
 from attnexport.files.npz import open_arrays, write_arrays
 from attnexport.graph.file_precision import precision_name
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.state import read_state
-from attnexport.messages import count, named, option
+from attnexport.messages import count, named
 
 LABELS = "labels"
 """Data files hold an array of this name beside the inputs; that no input takes it needs no note."""
@@ -115,8 +116,7 @@ def run(
     """
     path, data = Path(path), Path(data)
     plugins = None if plugins is None else Path(plugins)
-    if plugins is not None and path.suffix not in ENGINE_SUFFIXES:
-        raise InputError(f"{option('--plugins')}: engines alone use a plugin library, {path} runs through its bodies")
+    refuse_unfit_options(path, data, plugins)
     initial = _initial_state(path)
     with open_arrays(data) as stored:
         backend = open_backend(path, plugins=plugins, device=device)

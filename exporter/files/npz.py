@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from attnexport.errors import InputError
 from attnexport.files import bfloat16
+from attnexport.files.npz_kind import ARRAY, check_is_npz
 from attnexport.files.outputs import replacing
 
 UNPACKED = 256 << 20
@@ -29,7 +30,6 @@ _BFLOAT16 = np.dtype("V2")
 """What NumPy, which has no bfloat16, takes its two bytes for."""
 
 _ENCRYPTED = 0x1
-_MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 4096
 _MOST_ENTRIES = 100_000
 _MOST_AXES = 32
@@ -164,12 +164,8 @@ def open_arrays(file: Path) -> Iterator[ArrayFile]:
     Raises:
         InputError: no file there, or no .npz whose entries are arrays.
     """
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
+    check_is_npz(file)
     try:
-        with open(file, "rb") as start:
-            if start.read(len(_MAGIC)) == _MAGIC:
-                raise ValueError("given a single array without a name")
         archive = zipfile.ZipFile(file)
     except (ValueError, OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"{file}: expected an .npz archive of plain arrays: {error}") from error
@@ -230,10 +226,10 @@ def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
     """Shape, dtype and whether the first axis varies fastest, of a .npy that begins here. Nothing is evaluated."""
-    start = stream.read(len(_MAGIC) + 2)
-    if not start.startswith(_MAGIC) or len(start) < len(_MAGIC) + 2:
+    start = stream.read(len(ARRAY) + 2)
+    if not start.startswith(ARRAY) or len(start) < len(ARRAY) + 2:
         raise _Damaged("expected a NumPy array, given something else")
-    version = start[len(_MAGIC)]
+    version = start[len(ARRAY)]
     if version not in (1, 2, 3):
         raise _Damaged(f"expected a .npy of version 1 to 3, given {version}")
     length = int.from_bytes(stream.read(2 if version == 1 else 4), "little")

@@ -20,6 +20,7 @@ from attnexport.files.outputs import sha256
 from attnexport.graph.attention_nodes import attention_nodes
 from attnexport.graph.file_precision import precision_name
 from attnexport.graph.metadata import PREFIX
+from attnexport.graph.onnx_file import check_onnx_file
 from attnexport.graph.soundness import check_soundness
 
 _DAMAGED = (
@@ -91,8 +92,7 @@ def read_model(path: str | os.PathLike[str]) -> ir.Model:
         InputError: no file there, or not an ONNX model.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    check_onnx_file(path)
     try:
         proto = onnx.load_model_from_string(path.read_bytes())
         if not proto.HasField("graph") or not proto.opset_import:

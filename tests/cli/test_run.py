@@ -13,7 +13,8 @@ import onnxruntime
 import pytest
 from onnx.helper import make_node
 
-from attnexport.engines.manifest_json import manifest_path, read_manifest, write_manifest
+from attnexport.engines.manifest_json import read_manifest, write_manifest
+from attnexport.engines.names import manifest_path
 from tests.cli.commands import Refuse, Run
 from tests.cli.models import CLASSES, WIDTH
 from tests.engines.models import save_graph, value

@@ -12,7 +12,8 @@ import onnx.helper as oh
 import onnx.numpy_helper as onh
 
 from attnexport.engines.draft import Draft, limits_of
-from attnexport.engines.shapes import parse_shapes, profiles_for
+from attnexport.engines.shape_texts import parse_shapes
+from attnexport.engines.shapes import profiles_for
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes

@@ -10,7 +10,8 @@ import pytest
 
 from attnexport.backends.building import Layer
 from attnexport.engines.manifest import BuilderRecord, Manifest, ModelRecord, PluginRecord
-from attnexport.engines.manifest_json import manifest_path, read_manifest, write_manifest
+from attnexport.engines.manifest_json import read_manifest, write_manifest
+from attnexport.engines.names import manifest_path
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
 from attnexport.plugins.runtime.request import Profile

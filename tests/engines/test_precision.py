@@ -13,7 +13,7 @@ import torch
 from onnx.helper import make_graph, make_node
 
 import attnexport
-from attnexport.engines.shapes import parse_shapes
+from attnexport.engines.shape_texts import parse_shapes
 from attnexport.errors import InputError
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.functions import inline_all

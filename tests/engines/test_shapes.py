@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from onnx.helper import make_node
 
-from attnexport.engines.shapes import parse_shapes, profiles_for
+from attnexport.engines.shape_texts import parse_shapes
+from attnexport.engines.shapes import profiles_for
 from attnexport.errors import InputError
 from attnexport.graph.inspection import read_model
 from attnexport.plugins.runtime.request import Profile

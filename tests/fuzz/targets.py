@@ -16,7 +16,7 @@ from attnexport.accuracy.contenders.cache import OutputCache
 from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.cli.console import report_errors
-from attnexport.engines.manifest_json import manifest_path
+from attnexport.engines.names import manifest_path
 from attnexport.files.outputs import sha256
 from attnexport.models.loading.reading import read_source
 from attnexport.models.loading.sources import load_model

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from attnexport.models.input_options import bind_inputs, example_tensors, parse_inputs
+from attnexport.models.example_inputs import bind_inputs, example_tensors
+from attnexport.models.input_texts import parse_inputs
 from tests.matrix import models
 
 

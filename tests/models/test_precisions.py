@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 import attnexport
-from attnexport.accuracy.contenders.opening import Opener, parse_contender
+from attnexport.accuracy.contenders.opening import Opener
+from attnexport.accuracy.contenders.texts import parse_contender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.inspection import read_model

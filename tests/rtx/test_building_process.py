@@ -10,7 +10,7 @@ import pytest
 
 from attnexport.backends.tensorrt_bindings import BindingsBuilder
 from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
-from attnexport.engines.shapes import parse_shapes
+from attnexport.engines.shape_texts import parse_shapes
 from attnexport.errors import BackendError
 from attnexport.plugins.runtime.request import EngineOptions
 

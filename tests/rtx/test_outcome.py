@@ -11,7 +11,7 @@ from attnexport.backends.building import BuiltEngine, Layer
 from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
 from attnexport.engines.model_file import read_with_weights
 from attnexport.engines.outcome import check_outcome
-from attnexport.engines.shapes import parse_shapes
+from attnexport.engines.shape_texts import parse_shapes
 from attnexport.errors import BackendError
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import write_precision

@@ -10,7 +10,7 @@ import pytest
 from attnexport.backends.tensorrt_rtx import TensorRtRtxBuilder
 from attnexport.engines.manifest import Manifest
 from attnexport.engines.manifest_json import read_manifest
-from attnexport.engines.shapes import parse_shapes
+from attnexport.engines.shape_texts import parse_shapes
 from attnexport.files.outputs import sha256
 from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes

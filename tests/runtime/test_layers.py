@@ -12,7 +12,8 @@ import torch
 
 import attnexport
 from attnexport.backends.building import Layer
-from attnexport.engines.building import BuildOptions, build_engine
+from attnexport.engines.build_options import BuildOptions
+from attnexport.engines.building import build_engine
 from attnexport.engines.manifest import Manifest
 from attnexport.engines.manifest_json import read_manifest
 from attnexport.errors import BackendError

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import torch
 
+from attnexport.accuracy.check.override import Override
 from attnexport.variants.spec import ErrorFloor, Variant
 
 TORCH_ERROR_FACTOR = 2.0
@@ -34,28 +35,6 @@ ORDINARY_L2 = 0.1
 
 ROUNDING_MISMATCHES, ORDINARY_MISMATCHES = 0.01, 0.1
 """The same for outputs that must be equal, as shares of their elements."""
-
-
-@dataclass(frozen=True)
-class Override:
-    """Another allowance than the rule's, which somebody gave a reason for.
-
-    Attributes:
-        name: the output or layer.
-        reason: why, as the budget file says.
-        limit: largest allowed absolute error. Default: None, by factor.
-        factor: times PyTorch's own error, in place of 2. Default: None, by limit.
-    """
-
-    name: str
-    reason: str
-    limit: float | None = None
-    factor: float | None = None
-
-    @property
-    def allowance(self) -> str:
-        """What it allows, in words."""
-        return f"{self.factor:g} times PyTorch's error" if self.limit is None else f"an error of {self.limit:g}"
 
 
 @dataclass(frozen=True)

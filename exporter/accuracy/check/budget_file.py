@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attnexport.accuracy.check.budget import Override
-from attnexport.errors import InputError
+from attnexport.accuracy.check.override import Override
+from attnexport.errors import InputError, did_you_mean
 
 _KEYS = {"limit", "factor", "reason"}
 
@@ -53,6 +53,21 @@ def read_budget_file(path: str | os.PathLike[str], outputs: Iterable[str], layer
     Raises:
         InputError: no TOML, an unknown name or key, or an entry without a reason or with a limit that is none.
     """
+    found = written_budget(path)
+    for table, entries, names in (("outputs", found.outputs, list(outputs)), ("layers", found.layers, list(layers))):
+        for name in entries:
+            if name not in names:
+                there = f"it has {', '.join(names) or 'none'}{did_you_mean(name, names)}"
+                raise InputError(f"{path}: {table}.{name}: the model has no such name; {there}")
+    return found
+
+
+def written_budget(path: str | os.PathLike[str]) -> BudgetFile:
+    """Reads a budget file without the model that it is for.
+
+    Raises:
+        InputError: no TOML, an unknown key, or an entry without a reason or with a limit that is none.
+    """
     if Path(path).exists() and not Path(path).is_file():
         raise InputError(f"{path}: expected a file of TOML, given something else")
     try:
@@ -63,15 +78,11 @@ def read_budget_file(path: str | os.PathLike[str], outputs: Iterable[str], layer
         raise InputError(f"{path}: expected TOML: {error}") from error
     except RecursionError as error:
         raise InputError(f"{path}: expected TOML, given one that nests too deeply") from error
-    known = {"outputs": list(outputs), "layers": list(layers)}
     found: dict[str, dict[str, Override]] = {"outputs": {}, "layers": {}}
     for table, entries in content.items():
-        if table not in known or not isinstance(entries, dict):
+        if table not in found or not isinstance(entries, dict):
             raise InputError(f"{path}: expected the tables outputs and layers, given {table}")
         for name, entry in entries.items():
-            if name not in known[table]:
-                names = ", ".join(known[table]) or "none"
-                raise InputError(f"{path}: {table}.{name}: the model has no such name; it has {names}")
             found[table][name] = _override(f"{path}: {table}.{name}", name, entry)
     return BudgetFile(found["outputs"], found["layers"])
 

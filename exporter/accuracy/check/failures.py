@@ -10,7 +10,7 @@ from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
 from attnexport.accuracy.errors.scores import Metric
 from attnexport.accuracy.inputs.files import DATA, Batch
-from attnexport.engines.opening import ENGINE_SUFFIXES
+from attnexport.engines.names import ENGINE_SUFFIXES
 from attnexport.errors import BackendError
 from attnexport.messages import named, option
 

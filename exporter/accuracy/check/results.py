@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attnexport.accuracy.check.budget import Override
 from attnexport.accuracy.check.findings import Bisection, Build, Hazard, Repeatability
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.errors.measures import OutputErrors
 from attnexport.accuracy.errors.scores import Metric, Predictions

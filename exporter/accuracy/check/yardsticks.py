@@ -15,7 +15,7 @@ from attnexport.accuracy.contenders.contenders import Outputs
 from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
 from attnexport.accuracy.errors.yardstick_tallies import RoundingTally, YardstickTally
 from attnexport.accuracy.inputs.files import DATA, Batch
-from attnexport.accuracy.inputs.generated import is_extreme, title_of
+from attnexport.accuracy.inputs.kinds import is_extreme, title_of
 from attnexport.errors import BackendError, InputError
 from attnexport.files.shapes import shapes_text
 from attnexport.messages import named

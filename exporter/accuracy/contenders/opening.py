@@ -1,4 +1,4 @@
-"""Contenders as the command line names them."""
+"""Contenders, opened for one model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 
 from attnexport.accuracy.contenders.contenders import BackendContender, Contender, RecordedContender, TorchContender
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
+from attnexport.accuracy.contenders.texts import ENGINE, ORT, ORT_CUDA, RECORDED, TORCH, ContenderText
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.backends import Backend
 from attnexport.engines.manifest_json import read_manifest
-from attnexport.engines.opening import ENGINE_SUFFIXES, open_backend
+from attnexport.engines.opening import open_backend
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
 from attnexport.graph.file_precision import found_precision
@@ -22,58 +23,7 @@ from attnexport.graph.state import read_state
 from attnexport.graph.written_attributes import changed_attributes
 from attnexport.messages import option
 from attnexport.models.precision_names import HeldPrecision
-from attnexport.models.precisions import PRECISIONS
 from attnexport.models.state.choices import AS_NEEDED, IO
-
-TORCH, ORT, ORT_CUDA, ENGINE, RECORDED = "torch", "ort", "ort-cuda", "engine", "recorded"
-_KINDS = (TORCH, ORT, ORT_CUDA, ENGINE, RECORDED)
-
-
-@dataclass(frozen=True)
-class ContenderText:
-    """A contender as it was written.
-
-    Attributes:
-        text: all of it.
-        kind: torch, ort, ort-cuda, engine or recorded.
-        argument: the file or folder; for torch the precision.
-    """
-
-    text: str
-    kind: str
-    argument: str
-
-    @property
-    def device(self) -> str:
-        """Where ONNX Runtime runs it, cpu or cuda."""
-        return "cuda" if self.kind == ORT_CUDA else "cpu"
-
-    @property
-    def path(self) -> Path | None:
-        """The file or folder, None for torch."""
-        return None if self.kind == TORCH else Path(self.argument)
-
-
-def parse_contender(text: str) -> ContenderText:
-    """Reads ``torch:fp16``, ``ort-cuda:FILE.onnx`` and the like, or a path, whose name says what it is.
-
-    An .engine, .plan or .trt is an engine, an .npz or a folder recorded outputs, any other file is ONNX.
-
-    Raises:
-        InputError: torch at a precision that does not exist.
-    """
-    kind, colon, argument = text.partition(":")
-    if not colon or kind not in _KINDS:
-        return ContenderText(text, _kind_of(Path(text)), text)
-    if kind == TORCH and argument not in PRECISIONS:
-        raise InputError(f"{text}: expected torch: and one of {', '.join(PRECISIONS)}, given {argument!r}")
-    return ContenderText(text, kind, argument)
-
-
-def _kind_of(path: Path) -> str:
-    if path.is_dir() or path.suffix == ".npz":
-        return RECORDED
-    return ENGINE if path.suffix in ENGINE_SUFFIXES else ORT
 
 
 def state_for(contenders: Iterable[ContenderText]) -> str:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from attnexport.accuracy.contenders.contenders import BackendContender, Contender
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
-from attnexport.accuracy.contenders.opening import ENGINE, ORT, ORT_CUDA, ContenderText, Opener
+from attnexport.accuracy.contenders.opening import Opener
 from attnexport.accuracy.contenders.quantized_files import QuantizedFile, take_apart
+from attnexport.accuracy.contenders.texts import ENGINE, ORT, ORT_CUDA, ContenderText
 from attnexport.accuracy.contenders.torch_runs import Quantized
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.sizes import Profiles

@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attnexport.accuracy.check.budget import Override
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.check.results import CheckReport, ContenderResult
 from attnexport.accuracy.contenders.facts import Failure
-from attnexport.accuracy.contenders.opening import ORT, ORT_CUDA, ContenderText
+from attnexport.accuracy.contenders.texts import ORT, ORT_CUDA, ContenderText
 from attnexport.accuracy.diagnosis.bisect.search import bisect
 from attnexport.accuracy.diagnosis.hazards import find_hazards
 from attnexport.accuracy.diagnosis.rebuilds import compare_builds
 from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.backends import Backend
-from attnexport.engines.building import BuildOptions, build_engine
+from attnexport.engines.build_options import BuildOptions
+from attnexport.engines.building import build_engine
 from attnexport.engines.opening import open_backend
 from attnexport.messages import option
 from attnexport.models.model import Model

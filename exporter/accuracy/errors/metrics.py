@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attnexport.accuracy.errors.metric_names import split_metric
 from attnexport.accuracy.errors.scores import Metric, Predictions
 from attnexport.accuracy.inputs.files import LABELS, Batch
 from attnexport.errors import InputError, told
@@ -72,6 +73,7 @@ BUILT_IN = {
         ),
     )
 }
+"""By name, one for each of METRIC_NAMES."""
 
 
 def find_metric(name: str) -> MetricSpec:
@@ -83,11 +85,10 @@ def find_metric(name: str) -> MetricSpec:
     Raises:
         InputError: no such metric, or it cannot be imported.
     """
-    if name in BUILT_IN:
+    parts = split_metric(name)
+    if parts is None:
         return BUILT_IN[name]
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
-        raise InputError(f"{option('--metric')}: expected {', '.join(BUILT_IN)} or module:function, given {name!r}")
+    module_name, attribute = parts
     folder = os.getcwd()
     sys.path.insert(0, folder)
     try:

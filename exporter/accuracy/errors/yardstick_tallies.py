@@ -9,13 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnexport.accuracy.check.budget import (
-    ORDINARY_L2,
-    ORDINARY_MISMATCHES,
-    ROUNDING_MISMATCHES,
-    Budget,
-    Override,
-)
+from attnexport.accuracy.check.budget import ORDINARY_L2, ORDINARY_MISMATCHES, ROUNDING_MISMATCHES, Budget
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.errors.distance import differing
 from attnexport.accuracy.errors.pieces import errors_of
 from attnexport.accuracy.errors.sums import ErrorSums

@@ -11,10 +11,8 @@ from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.accuracy.inputs.generation import LONGEST
 from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.accuracy.inputs.sizes import Profiles
-from attnexport.accuracy.recorded.manifest_json import is_recorded_set
+from attnexport.accuracy.recorded.places import is_recorded_set
 from attnexport.accuracy.recorded.reading import recorded_batches
-from attnexport.errors import InputError
-from attnexport.messages import option
 from attnexport.models.model import Model
 
 SEEDS = 3
@@ -62,6 +60,7 @@ def chosen_inputs(model: Model, options: InputOptions, engines: Sequence[Profile
     Raises:
         InputError: kinds that do not exist; options of generated inputs beside data; a model without example inputs.
     """
+    options.check()
     if options.data is None:
         seed = options.seed or 0
         made = generated_inputs(
@@ -73,13 +72,4 @@ def chosen_inputs(model: Model, options: InputOptions, engines: Sequence[Profile
             engines=engines,
         )
         return ChosenInputs(made, seed, made.left_out)
-    generating = {
-        option("--kinds"): options.kinds,
-        option("--seeds"): options.seeds,
-        option("--longest"): options.longest,
-        option("--seed"): None if is_recorded_set(options.data) else options.seed,
-    }
-    for name, value in generating.items():
-        if value is not None:
-            raise InputError(f"{name}: expected without {option('--data')}, which has its own inputs")
     return ChosenInputs(ReadAnew(options.data, model, options.seed), None)

@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attnexport.accuracy.inputs.data_files import data_files
 from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
 from attnexport.files.fitting import fits, holds, takes
 from attnexport.files.npz import StoredArray, open_arrays
-from attnexport.messages import named, option
+from attnexport.messages import named
 from attnexport.models.loading.dim_texts import limits_missed
 from attnexport.models.model import Model
 from attnexport.models.program import Size, TensorSpec
@@ -55,23 +56,6 @@ class Batch:
     file_rows: int = 1
     done: float = 1.0
     empty: str = ""
-
-
-def data_files(path: str | os.PathLike[str]) -> list[Path]:
-    """The .npz files that a path names: itself, or a folder's in order.
-
-    Raises:
-        InputError: nothing there, or no .npz files in the folder.
-    """
-    given = Path(path)
-    if given.is_dir():
-        files = sorted(given.glob("*.npz"))
-        if not files:
-            raise InputError(f"{option('--data')} {given}: expected .npz files in the folder, found none")
-        return files
-    if not given.is_file():
-        raise InputError(f"{option('--data')} {given}: no such file or folder")
-    return [given]
 
 
 def data_batches(model: Model, path: str | os.PathLike[str], *, limit: int | None = None) -> Iterator[Batch]:

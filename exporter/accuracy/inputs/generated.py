@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.generation import FIRST_SEED, LONGEST, Generation, NotApplicable
+from attnexport.accuracy.inputs.kinds import kind_names
 from attnexport.accuracy.inputs.scaling import is_scalable, scaled
 from attnexport.accuracy.inputs.sizes import Profiles, SizeRange
 from attnexport.accuracy.inputs.values import is_uniform, one_hot, varied
@@ -29,7 +30,6 @@ class InputKind:
 
     Attributes:
         name: as ``--kinds`` takes it.
-        title: what it is, in words.
         values: makes the tensors of one batch, for kinds of values.
         batches: makes the tensors of every batch, for kinds that know how many.
         continues: whether a batch begins with what the one before left in the model's buffers, where those are
@@ -38,7 +38,6 @@ class InputKind:
     """
 
     name: str
-    title: str
     values: Maker | None = None
     batches: Batches | None = None
     sizes: Sizes | None = None
@@ -134,28 +133,19 @@ def _long(size: SizeRange, longest: int) -> int:
 KINDS = {
     kind.name: kind
     for kind in (
-        InputKind("normal", "values like the example's", values=_normal, continues=True),
-        InputKind("large", "scaled until products of two values come near half's limit", values=_large),
-        InputKind("constant", "every value of an input the same", values=_constant),
-        InputKind("one-hot", "one value of the last axis, the others zero", values=_one_hot),
-        InputKind("varied", "other truths and smaller whole numbers than the example's one", batches=_varied),
-        InputKind("length-1", "lengths of 1, or the least declared", sizes=_lengths(lambda size, _: size.smallest)),
-        InputKind("long", "the longest lengths", sizes=_lengths(_long)),
-        InputKind("minimum", "each dynamic dim at its least", sizes=_each_dim(lambda size: size.smallest)),
-        InputKind("middle", "each dynamic dim at its middle", sizes=_each_dim(lambda size: size.middle)),
-        InputKind("maximum", "each dynamic dim at its most", sizes=_each_dim(lambda size: size.largest)),
+        InputKind("normal", values=_normal, continues=True),
+        InputKind("large", values=_large),
+        InputKind("constant", values=_constant),
+        InputKind("one-hot", values=_one_hot),
+        InputKind("varied", batches=_varied),
+        InputKind("length-1", sizes=_lengths(lambda size, _: size.smallest)),
+        InputKind("long", sizes=_lengths(_long)),
+        InputKind("minimum", sizes=_each_dim(lambda size: size.smallest)),
+        InputKind("middle", sizes=_each_dim(lambda size: size.middle)),
+        InputKind("maximum", sizes=_each_dim(lambda size: size.largest)),
     )
 }
-
-
-def title_of(name: str) -> str:
-    """What inputs of this kind are, in words."""
-    return KINDS[name].title if name in KINDS else "data that was given"
-
-
-def is_extreme(name: str) -> bool:
-    """Whether inputs of this kind are generated ones that a model may never see."""
-    return name in KINDS and name != "normal"
+"""By name, one for each of TITLES."""
 
 
 def chosen_kinds(text: str | None) -> tuple[InputKind, ...]:
@@ -164,11 +154,7 @@ def chosen_kinds(text: str | None) -> tuple[InputKind, ...]:
     Raises:
         InputError: a name that is none of them.
     """
-    names = list(KINDS) if text is None else [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in KINDS:
-            raise InputError(f"{option('--kinds')}: expected some of {', '.join(KINDS)}, given {name!r}")
-    return tuple(KINDS[name] for name in dict.fromkeys(names))
+    return tuple(KINDS[name] for name in kind_names(text))
 
 
 @dataclass(frozen=True)

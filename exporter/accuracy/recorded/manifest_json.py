@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from attnexport.accuracy.recorded.manifest import Allowed, RecordedBatch, SetManifest
+from attnexport.accuracy.recorded.places import MANIFEST
 from attnexport.accuracy.recorded.standalone import FORMAT, SCHEMA
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
 from attnexport.files.schemas import entries_of
 from attnexport.files.typed_json import read_json, typed
-
-MANIFEST = "manifest.json"
 
 
 def write_manifest(manifest: SetManifest, folder: Path) -> None:
@@ -54,11 +53,6 @@ def _allowed(allowed: Allowed) -> dict[str, Any]:
         "mismatches": allowed.mismatches,
         "relative_l2": allowed.relative_l2,
     }
-
-
-def is_recorded_set(path: Path) -> bool:
-    """Whether a path is a recorded set, though its manifest may be missing."""
-    return (path / MANIFEST).is_file() or (path / "inputs").is_dir()
 
 
 def read_manifest(folder: Path) -> SetManifest:

@@ -14,13 +14,10 @@ from attnexport.accuracy.check.results import DataKind
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.choosing import chosen_inputs
 from attnexport.accuracy.inputs.options import InputOptions
+from attnexport.accuracy.recorded.options import refuse_unfit_options
 from attnexport.accuracy.recorded.writing import write_set
-from attnexport.errors import InputError
-from attnexport.files.outputs import check_output
-from attnexport.messages import option
 from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
-from attnexport.models.precisions import PRECISIONS
 from attnexport.models.state.choices import AS_NEEDED
 
 
@@ -77,11 +74,12 @@ def record(
         ConversionError: the module cannot be exported, or is one that no file can be held to.
     """
     folder, wanted = Path(folder), tuple(dict.fromkeys(precisions))
+    options = InputOptions(None if data is None else Path(data), kinds, seeds, seed, longest)
     refuse_unfit_options(folder, wanted)
+    options.check()
     source = as_model(model, args, kwargs, dynamic_shapes)
     refuse_unfit(source)
     held = source.without_state(AS_NEEDED)
-    options = InputOptions(None if data is None else Path(data), kinds, seeds, seed, longest)
     inputs = chosen_inputs(held, options)
     recorded = write_set(
         TorchRuns(held),
@@ -93,17 +91,3 @@ def record(
         progress=None if progress is None else lambda batch: progress("recording", batch.done),
     )
     return RecordedSet(folder, wanted, recorded, held.notes)
-
-
-def refuse_unfit_options(folder: Path, precisions: Sequence[str]) -> None:
-    """Refuses arguments of :func:`record` that cannot be used, which takes no model.
-
-    Raises:
-        InputError: naming the option of the command line.
-    """
-    if folder.exists():
-        raise InputError(f"{folder}: expected a new folder, given one that exists")
-    check_output(folder)
-    for name in precisions:
-        if name not in PRECISIONS:
-            raise InputError(f"{option('--precisions')}: expected some of {', '.join(PRECISIONS)}, given {name!r}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from attnexport.accuracy.check.budget import Budget, Override
+from attnexport.accuracy.check.budget import Budget
 from attnexport.accuracy.check.findings import Bisection, LayerError
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.errors.measures import Histogram, KindErrors, OutputErrors, WorstExample
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from attnexport.models.audit import bounds
 from attnexport.models.audit.bounds import A_SIZE, Bound
 from attnexport.models.audit.expressions import is_plain_key, number_in, parsed
-from attnexport.models.audit.shapes import Refusal, is_identifier, shown, words
+from attnexport.models.audit.shapes import Refusal, shown, words
+from attnexport.models.identifiers import is_identifier
 
 _OTHERS = (ast.Div, ast.FloorDiv, ast.Mod, ast.BitAnd, ast.BitOr, ast.BitXor)
 _COMPARE = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import keyword
 import re
-import unicodedata
 from collections.abc import Callable
 from typing import Any
+
+from attnexport.models.identifiers import is_identifier
 
 Check = Callable[[Any], Any]
 
@@ -129,17 +129,6 @@ def plain_text(value: object) -> str:
     if not isinstance(value, str) or not _PLAIN_TEXT.fullmatch(value):
         raise Refusal(f"{shown(value)} holds characters that could end up as Python code")
     return value
-
-
-def is_identifier(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and len(value) <= 256
-        and value.isidentifier()
-        and not keyword.iskeyword(value)
-        and value == unicodedata.normalize("NFKC", value)
-        and not (value.startswith("__") and value.endswith("__"))
-    )
 
 
 def identifier(value: object) -> str:

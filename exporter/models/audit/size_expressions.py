@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from attnexport.models.audit import bounds
 from attnexport.models.audit.bounds import A_SIZE, Bound
 from attnexport.models.audit.expressions import number_in, parsed
-from attnexport.models.audit.shapes import Refusal, is_identifier, shown, words
+from attnexport.models.audit.shapes import Refusal, shown, words
+from attnexport.models.identifiers import is_identifier
 
 _MAX_PRECISION = 64
 _MAX_COMPARED = 16

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from torch.export import Dim
+from attnexport.models.identifiers import is_identifier
 
-from attnexport.models.audit.shapes import is_identifier
-
-HINTS = {"AUTO": Dim.AUTO, "DYNAMIC": Dim.DYNAMIC, "STATIC": Dim.STATIC}
+HINTS = ("AUTO", "DYNAMIC", "STATIC")
 """What torch calls dims that need no name."""
 
-_FORMULA = re.compile(
+FORMULA = re.compile(
     r"\s*(?:(?P<factor>[0-9]{1,9})\s*\*\s*)?(?P<name>[^\W\d]\w*)(?:\s*(?P<sign>[+-])\s*(?P<offset>[0-9]{1,9}))?\s*"
 )
 _LONGEST = 100
@@ -21,24 +18,13 @@ FORMS = "a name (letters, digits and _), 2*name, name+1 or AUTO"
 
 def root_of(text: str) -> str | None:
     """The name in ``2*n+1``; None where the text has another form."""
-    match = _FORMULA.fullmatch(text)
+    match = FORMULA.fullmatch(text)
     return match["name"] if match and is_identifier(match["name"]) else None
-
-
-def dim_of(text: str, root: Any) -> Any:
-    """The torch Dim of a formula. root: the Dim of its name."""
-    match = _FORMULA.fullmatch(text)
-    assert match is not None
-    dim = root if match["factor"] in (None, "1") else int(match["factor"]) * root
-    offset = int(match["offset"] or 0)
-    if offset == 0:
-        return dim
-    return dim + offset if match["sign"] == "+" else dim - offset
 
 
 def root_size(text: str, size: int) -> int | None:
     """The size that the formula's name needs for the formula to have this one; None where there is none."""
-    match = _FORMULA.fullmatch(text)
+    match = FORMULA.fullmatch(text)
     if match is None:
         return None
     factor, offset = int(match["factor"] or 1), int(match["offset"] or 0)
@@ -69,4 +55,4 @@ def is_dim_name(text: object) -> bool:
     """Whether a text is what a named or derived dim is called, as ``n`` or ``2*n+1``."""
     if not isinstance(text, str) or len(text) > _LONGEST or text != text.strip():
         return False
-    return _FORMULA.fullmatch(text) is not None
+    return FORMULA.fullmatch(text) is not None

@@ -15,7 +15,8 @@ from torch.utils import _pytree as pytree
 
 from attnexport.errors import InputError
 from attnexport.messages import count
-from attnexport.models.loading.dim_texts import FORMS, HINTS, dim_of, limits_missed, root_of, root_size
+from attnexport.models.loading.dim_texts import FORMS, limits_missed, root_of, root_size
+from attnexport.models.loading.torch_dims import HINTS, dim_of
 
 
 @dataclass(frozen=True)

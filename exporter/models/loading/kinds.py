@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import os
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from attnexport.errors import InputError
 
 Kind = Literal["program", "checkpoint", "safetensors"]
 
 _EXPORT = "export the model from its Python code with attnexport.save(model, 'model.pt2', args=...)"
+_START = 16
+"""Bytes that every kind but a zip archive is told by."""
+
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _BY_START = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras or TensorFlow)"),
@@ -31,35 +34,60 @@ _BY_SUFFIX = {
 }
 
 
+def kind_of(path: Path) -> Kind:
+    """What :func:`recognise` says of a file, of which little is read.
+
+    Raises:
+        InputError: a file that is missing, a folder, empty, unreadable, or no model.
+    """
+    _refuse_no_file(path)
+    try:
+        with open(path, "rb") as file:
+            return recognise(path, file)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
 def read_model_file(path: Path) -> bytes:
     """The bytes of a file. Raises InputError: missing, a folder, empty or unreadable."""
+    _refuse_no_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _refuse_no_file(path: Path) -> None:
     if path.is_dir():
         what = "a TensorFlow SavedModel" if (path / "saved_model.pb").exists() else "a folder"
         raise InputError(f"{path}: is {what}, expected a .pt2, .pt or .pth file: {_EXPORT}")
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is not a regular file, expected a .pt2, .pt or .pth file")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not data:
-        raise InputError(f"{path}: the file is empty")
-    return data
 
 
-def recognise(path: Path, data: bytes) -> Kind:
+def _unreadable(path: Path, error: OSError) -> InputError:
+    missing = isinstance(error, FileNotFoundError)
+    return InputError(f"{path}: {'no such file' if missing else f'cannot be read: {error.strerror or error}'}")
+
+
+def recognise(path: Path, file: IO[bytes]) -> Kind:
     """Tell a torch.export archive from a torch.save file and from weights.
+
+    Args:
+        path: what messages call it.
+        file: its content, from the beginning.
 
     Raises:
         InputError: anything else, naming what it is and what to do instead.
     """
+    data = file.read(_START)
+    if not data:
+        raise InputError(f"{path}: the file is empty")
     if data.startswith(b"PK\x03\x04"):
-        return _recognise_zip(path, data)
+        return _recognise_zip(path, file)
     if data.startswith(_LEGACY_TORCH):
         return "checkpoint"
-    if _is_safetensors(data):
+    if _is_safetensors(data, file.seek(0, os.SEEK_END)):
         return "safetensors"
     if path.suffix == ".onnx" or _is_onnx(data):
         raise InputError(
@@ -77,9 +105,9 @@ def recognise(path: Path, data: bytes) -> Kind:
     )
 
 
-def _recognise_zip(path: Path, data: bytes) -> Kind:
+def _recognise_zip(path: Path, file: IO[bytes]) -> Kind:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise InputError(
@@ -101,9 +129,9 @@ def _recognise_zip(path: Path, data: bytes) -> Kind:
     raise InputError(f"{path}: is a zip archive but not of torch.export or torch.save: {_EXPORT}")
 
 
-def _is_safetensors(data: bytes) -> bool:
+def _is_safetensors(data: bytes, size: int) -> bool:
     header = int.from_bytes(data[:8], "little")
-    return len(data) > 10 and data[8:9] == b"{" and 2 <= header <= max(len(data), 2**20)
+    return size > 10 and data[8:9] == b"{" and 2 <= header <= max(size, 2**20)
 
 
 def _is_onnx(data: bytes) -> bool:

@@ -13,6 +13,7 @@ from torch import nn
 
 from attnexport.errors import InputError, told
 from attnexport.messages import option
+from attnexport.models.loading.given import split_factory
 from attnexport.models.loading.unwrapping import inner
 
 
@@ -38,9 +39,7 @@ def module_from_factory(factory: str) -> tuple[nn.Module, str | None]:
     Raises:
         InputError: the text has another form, the import or the call fails, or it returns no nn.Module.
     """
-    module_name, colon, attribute = factory.partition(":")
-    if not colon or not module_name or not attribute:
-        raise InputError(f"{option('--model', factory)}: expected pkg.module:factory, such as my_models.vit:build")
+    module_name, attribute = split_factory(factory)
     with current_folder_importable():
         try:
             source = importlib.import_module(module_name)

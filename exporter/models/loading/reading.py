@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from attnexport.messages import count, option
 from attnexport.models.audit import audit_pt2_bytes
 from attnexport.models.loading.checkpoints import fill_weights, read_checkpoint
 from attnexport.models.loading.dim_notes import read_note
+from attnexport.models.loading.given import GivenModel, WeightsPlace, refuse_program
 from attnexport.models.loading.kinds import Kind, read_model_file, recognise
 from attnexport.models.loading.modules import module_from_factory
 from attnexport.models.loading.programs import load_audited
@@ -41,14 +43,6 @@ class ReadModule:
     sha256: str
 
 
-@dataclass(frozen=True)
-class WeightsPlace:
-    """Where in a file the weights are: under which key, behind which prefix; None for whichever fits."""
-
-    key: str | None = None
-    prefix: str | None = None
-
-
 def _warn(message: str) -> None:
     warnings.warn(printable_line(message), UserWarning, stacklevel=4)
 
@@ -62,35 +56,28 @@ def read_source(
     strip_prefix: str | None = None,
     trust_pickle: bool = False,
     warn: Callable[[str], None] | None = None,
+    dims_given: bool = False,
 ) -> Model | ReadModule:
-    """Reads MODEL: a program, or the module that stands behind it; the arguments are those of :func:`load_model`.
+    """Reads MODEL: a program, or the module that stands behind it.
+
+    The arguments are those of :func:`load_model`; ``dims_given`` says whether there are dynamic dims for it.
 
     Raises:
         InputError: one line that names the file, what was expected and what was given.
     """
     place, warn = WeightsPlace(weights_key, strip_prefix), warn or _warn
     path, weights = _as_path(path), _as_path(weights)
+    GivenModel(path, factory, weights, place, dims_given).check()
     if path is None:
-        if factory is None:
-            raise InputError(f"no MODEL: give a .pt2, .pt or .pth file, or {option('--model', 'pkg.module:factory')}")
+        assert factory is not None
         return _from_factory(None, factory, weights, place, trust_pickle, warn)
     data = read_model_file(path)
-    kind = recognise(path, data)
+    kind = recognise(path, io.BytesIO(data))
     if kind == "program":
-        if factory is not None or weights is not None:
-            raise InputError(
-                f"{path}: is a torch.export archive, which holds model and weights: leave out {option('--model')} and "
-                f"{option('--weights')}"
-            )
-        if place != WeightsPlace():
-            left = f"{option('--weights-key')} and {option('--strip-prefix')}"
-            raise InputError(f"{path}: is a torch.export archive: leave out {left}")
         archive = audit_pt2_bytes(data, str(path))
         del data
         names, fixed = read_note(archive.notes, str(path))
         return Model(load_audited(archive, str(path)), names, fixed, path, archive.sha256)
-    if weights is not None:
-        raise InputError(f"{path} and {option('--weights', str(weights))} both hold weights: give one of them")
     if factory is not None:
         return _from_factory(path, factory, None, place, trust_pickle, warn)
     loaded = _read(path, data, kind, trust_pickle, warn)
@@ -119,15 +106,11 @@ def _from_factory(
     digests, state = [], None
     if source is not None:
         data = read_model_file(source)
-        state = _weights(source, data, recognise(source, data), trust_pickle, warn)
+        state = _weights(source, data, recognise(source, io.BytesIO(data)), trust_pickle, warn)
         digests.append(hashlib.sha256(data).hexdigest())
     module, code = module_from_factory(factory)
     if state is not None:
         fill_weights(module, state, str(source), key=place.key, prefix=place.prefix)
-    elif place != WeightsPlace():
-        raise InputError(
-            f"{option('--weights-key')}, {option('--strip-prefix')}: expected beside a file of weights, given none"
-        )
     try:
         check_weights(module)
     except InputError as error:
@@ -142,10 +125,7 @@ def _combined(digests: Sequence[str]) -> str:
 
 
 def _weights(path: Path, data: bytes, kind: Kind, trust_pickle: bool, warn: Callable[[str], None]) -> list[StateDict]:
-    if kind == "program":
-        raise InputError(
-            f"{path}: is a torch.export archive, expected weights (.pt, .pth or .safetensors): give it as MODEL"
-        )
+    refuse_program(path, kind)
     loaded = _read(path, data, kind, trust_pickle, warn)
     return [StateDict("", loaded.state_dict())] if isinstance(loaded, nn.Module) else loaded
 

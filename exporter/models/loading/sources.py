@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from attnexport.errors import ConversionError, InputError
-from attnexport.messages import option
-from attnexport.models.input_options import bind_inputs, check_inputs
+from attnexport.models.example_inputs import bind_inputs, check_inputs
 from attnexport.models.loading.programs import export_model
 from attnexport.models.loading.reading import read_source
 from attnexport.models.model import Model
@@ -73,10 +72,9 @@ def load_model(
         strip_prefix=strip_prefix,
         trust_pickle=trust_pickle,
         warn=warn,
+        dims_given=dynamic_shapes is not None,
     )
     if isinstance(source, Model):
-        if dynamic_shapes is not None:
-            raise InputError(f"{option('--dynamic')}: {source.path} is a program already, whose dynamic dims are fixed")
         _refuse_for_programs(args, kwargs, None)
         if inputs:
             check_inputs(source, inputs)

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 import attnexport
-from attnexport.accuracy.check.budget import Budget, Override
+from attnexport.accuracy.check.budget import Budget
 from attnexport.accuracy.check.budget_file import read_budget_file
+from attnexport.accuracy.check.override import Override
 from attnexport.errors import InputError
 from attnexport.models.program import module_paths
 
@@ -54,8 +55,14 @@ def test_rounding_counts_only_beyond_the_limit():
         ("[outputs", "expected TOML: "),
         ("[output.logits]", "expected the tables outputs and layers, given output"),
         ("outputs = 3", "expected the tables outputs and layers, given outputs"),
-        ("[outputs.scores]", "outputs.scores: the model has no such name; it has logits, features"),
-        ('[layers."blocks.7"]', "layers.blocks.7: the model has no such name; it has blocks.0, blocks.1"),
+        (
+            '[outputs.scores]\nlimit = 1\nreason = "old"',
+            "outputs.scores: the model has no such name; it has logits, features",
+        ),
+        (
+            '[layers."blocks.7"]\nlimit = 1\nreason = "old"',
+            "layers.blocks.7: the model has no such name; it has blocks.0, blocks.1",
+        ),
         ("[outputs.logits]", "outputs.logits: expected limit or factor, and reason, given nothing"),
         ("[outputs]\nlogits = 1e-3", "outputs.logits: expected limit or factor, and reason, given 0.001"),
         ("[outputs.logits]\nlimit = 1e-3", "outputs.logits: expected a reason, given none"),

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 import attnexport
-from attnexport.accuracy.check.budget import Budget, Override, relative_floor
+from attnexport.accuracy.check.budget import Budget, relative_floor
 from attnexport.accuracy.check.budget_file import BudgetFile
 from attnexport.accuracy.check.check import check
 from attnexport.accuracy.check.judging import Plan
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.contenders.contenders import BackendContender, match_names
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import Batch
@@ -545,8 +546,8 @@ def test_progress_follows_every_batch(program):
 
 
 def test_overridden_budget_is_used_and_shown(program):
-    from attnexport.accuracy.check.budget import Override
     from attnexport.accuracy.check.budget_file import BudgetFile
+    from attnexport.accuracy.check.override import Override
 
     def off(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {**outputs, "logits": outputs["logits"] + np.float32(1e-3)}

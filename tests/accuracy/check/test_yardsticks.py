@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 import attnexport
-from attnexport.accuracy.check.budget import Override
 from attnexport.accuracy.check.budget_file import BudgetFile
 from attnexport.accuracy.check.check import check
 from attnexport.accuracy.check.judging import Plan
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.check.results import CheckReport, ContenderResult
 from attnexport.accuracy.contenders.contenders import Contender
 from attnexport.accuracy.contenders.opening import Opener, parse_contender

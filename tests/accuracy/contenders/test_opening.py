@@ -14,7 +14,8 @@ from torch import nn
 
 import attnexport
 from attnexport.accuracy.check.check import check
-from attnexport.accuracy.contenders.opening import Opener, parse_contender
+from attnexport.accuracy.contenders.opening import Opener
+from attnexport.accuracy.contenders.texts import parse_contender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.errors import BackendError, InputError

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import attnexport
-from attnexport.accuracy.check.budget import Override
 from attnexport.accuracy.check.findings import LayerError
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.diagnosis.bisect.comparison import Comparison
 from attnexport.accuracy.diagnosis.bisect.search import TAP_BYTES, bisect
 from attnexport.accuracy.diagnosis.bisect.tapped_files import tapped_copy

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import attnexport.accuracy.errors.pieces
-from attnexport.accuracy.check.budget import Override
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.errors.measures import KindErrors
 from attnexport.accuracy.errors.sums import HistogramSums
 from attnexport.accuracy.errors.tallies import WORST, ContenderTally

@@ -8,8 +8,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from attnexport.accuracy.check.budget import Budget, Override
+from attnexport.accuracy.check.budget import Budget
 from attnexport.accuracy.check.findings import Bisection, Build, Hazard, LayerError, Repeatability
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.check.results import CheckedModel, CheckReport, ContenderResult, DataKind, Times
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.errors.measures import Histogram, KindErrors, OutputErrors, Spread, WorstExample

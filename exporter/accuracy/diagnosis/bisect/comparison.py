@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attnexport.accuracy.check.budget import Override, relative_floor
+from attnexport.accuracy.check.budget import relative_floor
 from attnexport.accuracy.check.findings import LayerError
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.check.yardsticks import DRAWS
 from attnexport.accuracy.contenders.contenders import match_names
 from attnexport.accuracy.contenders.torch_runs import plain_array

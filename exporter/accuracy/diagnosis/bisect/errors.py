@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from attnexport.accuracy.check.budget import Budget, Override
+from attnexport.accuracy.check.budget import Budget
 from attnexport.accuracy.check.findings import LayerError
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.diagnosis.bisect.taps import Tap
 from attnexport.accuracy.errors.sums import ErrorSums
 

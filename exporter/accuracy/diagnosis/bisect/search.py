@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from attnexport.accuracy.check.budget import Override
 from attnexport.accuracy.check.findings import Bisection, LayerError
+from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.diagnosis.bisect.comparison import Comparison, OpenFile
 from attnexport.accuracy.diagnosis.bisect.taps import Tap, file_taps, layer_ends
 from attnexport.accuracy.inputs.files import Batch

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from attnexport.errors import InputError
-from attnexport.models.dynamic_options import parse_dynamic
-from attnexport.models.input_options import bind_inputs, check_inputs, example_tensors, parse_inputs
+from attnexport.models.dynamic_texts import parse_dynamic
+from attnexport.models.example_inputs import bind_inputs, check_inputs, example_tensors
+from attnexport.models.input_texts import parse_inputs
+from attnexport.models.loading.torch_dims import torch_dims
 from attnexport.models.model import Model
 
 
@@ -91,7 +93,7 @@ INPUTS = parse_inputs(["x=4x8x16:f32", "ids=4x8:i64[0,96)", "bias=16:f32"])
 
 
 def test_dynamic() -> None:
-    shapes = parse_dynamic(["x:0=batch,1=tokens[2..512]", "ids:0=batch, 1=tokens"], INPUTS)
+    shapes = torch_dims(parse_dynamic(["x:0=batch,1=tokens[2..512]", "ids:0=batch, 1=tokens"], INPUTS))
     assert shapes is not None
     assert list(shapes) == ["x", "ids", "bias"]
     assert shapes["x"][0] is shapes["ids"][0]
@@ -103,7 +105,7 @@ def test_dynamic() -> None:
 
 
 def test_dynamic_with_an_open_range() -> None:
-    shapes = parse_dynamic(["x:0=batch[4..]"], INPUTS)
+    shapes = torch_dims(parse_dynamic(["x:0=batch[4..]"], INPUTS))
     assert shapes is not None
     assert shapes["x"][0].min == 4
 

@@ -1,0 +1,28 @@
+"""What --data names, before anything of it is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from attnexport.errors import InputError
+from attnexport.files.npz_kind import check_is_npz
+from attnexport.messages import option
+
+
+def data_files(path: str | os.PathLike[str]) -> list[Path]:
+    """The .npz files that a path names: itself, or a folder's in order.
+
+    Raises:
+        InputError: nothing there, no .npz files in the folder, or a file of another kind.
+    """
+    given = Path(path)
+    if given.is_dir():
+        files = sorted(given.glob("*.npz"))
+        if not files:
+            raise InputError(f"{option('--data')} {given}: expected .npz files in the folder, found none")
+        return files
+    if not given.is_file():
+        raise InputError(f"{option('--data')} {given}: no such file or folder")
+    check_is_npz(given)
+    return [given]
