@@ -20,7 +20,8 @@ from attnexport.accuracy.check.judging import Plan
 from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.check.results import CheckReport, ContenderResult
 from attnexport.accuracy.contenders.contenders import Contender
-from attnexport.accuracy.contenders.opening import Opener, parse_contender
+from attnexport.accuracy.contenders.opening import Opener
+from attnexport.accuracy.contenders.texts import parse_contender
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.errors.metrics import find_metric
 from attnexport.accuracy.inputs.files import Batch
