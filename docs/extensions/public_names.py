@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import attnexport
-from attnexport.variants import all_variants, public_names
+from attnexport.variants.registry import all_variants, public_names
 
 KINDS = ("functions", "classes", "errors")
 
@@ -40,7 +40,7 @@ def _variants() -> Iterable[str]:
     for variant in all_variants():
         yield f"### {variant.title}\n"
         yield f"{variant.formula}; {variant.cost} a head. {variant.paper}.\n"
-        for name in importlib.import_module(f"attnexport.variants.{variant.name}").__all__:
+        for name in importlib.import_module(f"attnexport.variants.{variant.name}.variant").__all__:
             yield from _documented(name)
 
 
