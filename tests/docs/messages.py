@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from attnexport.cli import main
+
 ROOT = Path(__file__).parents[2]
 HOLE = "…"
 MOST_WAYS = 64
@@ -69,6 +73,21 @@ def native_messages() -> list[Message]:
                 for message in _of_native(path):
                     found.setdefault(message.text, message)
     return list(found.values())
+
+
+def command_line_messages() -> list[Message]:
+    """What the command line says of calls that are none, in click's words."""
+    calls = (
+        "nothing",
+        "check --nothing",
+        "convert model.pt2",
+        "inspect",
+        "convert model.pt2 -o out.onnx --opset many",
+        "run --data",
+        "inspect one two",
+    )
+    found = {call: CliRunner().invoke(main, call.split()).output for call in calls}
+    return [Message(said.strip().removeprefix("attnexport: "), f"attnexport {call}") for call, said in found.items()]
 
 
 def _of_native(path: Path) -> Iterator[Message]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.docs.messages import HOLE, Message, native_messages, python_messages
+from tests.docs.messages import HOLE, Message, command_line_messages, native_messages, python_messages
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 FEWEST_LETTERS = 6
@@ -56,7 +56,7 @@ def messages() -> tuple[Message, ...]:
     """What the sources say, as far as it can be looked up."""
     return tuple(
         message
-        for message in (*python_messages(), *native_messages())
+        for message in (*python_messages(), *native_messages(), *command_line_messages())
         if message.letters >= FEWEST_LETTERS and message.text not in CAUGHT
     )
 
