@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.accuracy.options import refuse_unfit_options
 from attnexport.engines.build_options import BuildOptions
 from attnexport.engines.shape_texts import parse_shapes
+from attnexport.files.staging import work_folder
 from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.model import Model
@@ -140,8 +140,8 @@ def _checked(
     progress: Progress,
 ) -> CheckReport:
     runs, suspects = opener.runs, dict[str, Batch]()
-    with tempfile.TemporaryDirectory() as scratch:
-        opened = open_all(opener, wanted, Path(scratch))
+    with work_folder() as scratch:
+        opened = open_all(opener, wanted, scratch)
         inputs = chosen_inputs(runs.model, options, profiles_of(opened))
         report = check_contenders(
             runs,

@@ -9,7 +9,6 @@ runs them.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import onnxruntime
 
 from attnexport.backends.onnx_reference import ReferenceSession
 from attnexport.errors import BackendError, InputError, first_line
+from attnexport.files.staging import work_folder
 from attnexport.graph.inspection import check_external_data, read_model
 from attnexport.graph.precision import is_quantized
 from attnexport.graph.widening import holds_bfloat16, widen_bfloat16
@@ -115,7 +115,7 @@ def _session(path: Path, providers: Sequence[str], reading: Sequence[str]) -> on
 def _widened_session(path: Path, providers: Sequence[str], reading: Sequence[str]) -> onnxruntime.InferenceSession:
     model = ir.load(path)
     widen_bfloat16(model)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "widened.onnx"
+    with work_folder() as folder:
+        copy = folder / "widened.onnx"
         write_model(model, copy)
         return _session(copy, providers, reading)

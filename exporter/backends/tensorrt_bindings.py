@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from attnexport.backends.building import BuiltEngine, Creator, EngineBuilder, Layer, Survey, keep_timing_cache
 from attnexport.backends.tensorrt_worker import ANSWER, ENGINE, REQUEST, TIMING_CACHE
 from attnexport.errors import BackendError
+from attnexport.files.staging import work_folder
 from attnexport.plugins.runtime.request import EngineOptions
 
 # Without the current folder, whose files must not pass for modules.
@@ -51,8 +51,8 @@ class BindingsBuilder(EngineBuilder):
             BackendError: the library cannot be loaded, or the process ended.
         """
         asked = {"task": "survey", "plugins": _absolute(plugins), "operators": list(operators)}
-        with tempfile.TemporaryDirectory(prefix="attnexport-") as folder:
-            answer = self._ask(asked, Path(folder))
+        with work_folder() as folder:
+            answer = self._ask(asked, folder)
         return Survey(
             creators=tuple(Creator(*creator) for creator in answer["creators"]),
             unknown_operators=frozenset(answer["unknown_operators"]),
@@ -68,10 +68,10 @@ class BindingsBuilder(EngineBuilder):
         cache = options.timing_cache
         given = {"model": model, "plugins": options.plugins, "timing_cache": cache}
         asked = {"task": "build", **asdict(options), **{name: _absolute(path) for name, path in given.items()}}
-        with tempfile.TemporaryDirectory(prefix="attnexport-") as folder:
-            answer = self._ask(asked, Path(folder))
-            engine = (Path(folder) / ENGINE).read_bytes()
-            notes = () if cache is None else keep_timing_cache(cache, (Path(folder) / TIMING_CACHE).read_bytes())
+        with work_folder() as folder:
+            answer = self._ask(asked, folder)
+            engine = (folder / ENGINE).read_bytes()
+            notes = () if cache is None else keep_timing_cache(cache, (folder / TIMING_CACHE).read_bytes())
         layers = (Layer(**{**layer, "precisions": tuple(layer["precisions"])}) for layer in answer["layers"])
         return BuiltEngine(
             engine=engine,

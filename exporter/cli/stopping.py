@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+from attnexport.files.staging import remove_open
 
 # Windows has no SIGHUP.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -30,19 +35,26 @@ class Terminated(BaseException):
 def stoppable() -> Iterator[None]:
     """Lets the signals raise in the block; those that somebody else handles, or that are ignored, stay as they are.
 
-    What a terminal and a parent both send is one request, so that it does not disturb its own cleaning up.
+    What a terminal and a parent both send is one request, so that it does not disturb its own cleaning up. A request
+    that comes where Python drops exceptions, as in a destructor, is made again; and staging folders are gone at the end
+    though a later signal interrupted their removal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
     ours = {number: old for number, old in handlers.items() if old in (signal.SIG_DFL, signal.default_int_handler)}
-    raise_once = _RaiseOnce()
+    raise_once, hook = _RaiseOnce(), sys.unraisablehook
     for number in ours:
         signal.signal(number, raise_once)
+    sys.unraisablehook = _AskAgain(hook)
     try:
         yield
     finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_IGN)
+        remove_open()
+        sys.unraisablehook = hook
         for number, old in ours.items():
             signal.signal(number, old)
 
@@ -60,3 +72,22 @@ class _RaiseOnce:
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise Terminated(number)
+
+
+class _AskAgain:
+    """Sends a signal again whose exception Python dropped; others are shown as ever."""
+
+    def __init__(self, shown: Callable[[Any], Any]) -> None:
+        self._shown = shown
+
+    def __call__(self, dropped: Any) -> None:
+        if isinstance(dropped.exc_value, KeyboardInterrupt):
+            number: int = signal.SIGINT
+        elif isinstance(dropped.exc_value, Terminated):
+            number = dropped.exc_value.code - 128
+        else:
+            self._shown(dropped)
+            return
+        later = threading.Timer(2 * _SAME_REQUEST_S, os.kill, (os.getpid(), number))
+        later.daemon = True
+        later.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from attnexport.engines.preflight.operators import every_operator, suspects
 from attnexport.engines.shapes import profiles_for
 from attnexport.errors import BackendError, InputError
 from attnexport.files.outputs import replacing, sha256
+from attnexport.files.staging import work_folder
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.precision import check_precision, write_precision
@@ -192,8 +192,8 @@ def _draft(model: Path, target: Target, builder: EngineBuilder, options: BuildOp
 
 def _build(draft: Draft, builder: EngineBuilder, options: BuildOptions, survey: Survey | None) -> BuiltEngine:
     is_rtx = draft.target.is_rtx
-    with tempfile.TemporaryDirectory(prefix="attnexport-") as work:
-        model = _file_to_build(draft, Path(work))
+    with work_folder() as work:
+        model = _file_to_build(draft, work)
         resolved = replace(options.engine, profiles=draft.profiles, precision=draft.precision, sms=())
         if is_rtx:
             resolved = replace(resolved, timing_cache=None, sms=draft.target.sms)

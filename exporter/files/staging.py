@@ -1,4 +1,4 @@
-"""Staging folders beside outputs: locked while their owner lives, swept by the next command once it is dead."""
+"""Staging folders beside outputs, and folders for work: locked while their owner lives, swept once it is dead."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _SUFFIX = ".attnexport"
@@ -29,13 +30,32 @@ def staging_folder(folder: Path, name: str) -> Iterator[Path]:
     """
     with suppress(OSError):
         _sweep_once(folder.absolute())
-    path, lock = _made(folder, name)
+    made = _made(folder, name)
+    _open.append(made)
     try:
-        yield path
+        yield made.path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        made.remove()
+        _open.remove(made)
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """A new folder for what is needed for a while, where the system keeps such; gone and swept like the others.
+
+    Raises:
+        OSError: nothing can be made there.
+    """
+    with staging_folder(Path(tempfile.gettempdir()), "work") as path:
+        yield path
+
+
+def remove_open() -> None:
+    """Deletes the folders that this process made and did not delete, as where a signal interrupted that."""
+    for made in _open:
+        if made.owner == os.getpid():
+            made.remove()
+    _open.clear()
 
 
 def sweep(folder: Path) -> None:
@@ -48,23 +68,40 @@ def sweep(folder: Path) -> None:
         with suppress(OSError):
             lock = _lock(path)
             if lock is not None:
-                shutil.rmtree(path, ignore_errors=True)
-                os.close(lock)
+                _Made(path, lock).remove()
 
 
 _sweep_once = functools.cache(sweep)
 
 
-def _made(folder: Path, name: str) -> tuple[Path, int | None]:
-    """A folder and its lock, which is None where there are no locks: nobody sweeps there."""
+@dataclass(frozen=True)
+class _Made:
+    """A folder of a process, and its lock, which is None where there are no locks: nobody sweeps there."""
+
+    path: Path
+    lock: int | None
+    owner: int = field(default_factory=os.getpid)
+
+    def remove(self) -> None:
+        """Deletes what is in it, and gives the lock back."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self.lock is not None:
+            with suppress(OSError):
+                os.close(self.lock)
+
+
+_open: list[_Made] = []
+
+
+def _made(folder: Path, name: str) -> _Made:
     while True:
         path = Path(tempfile.mkdtemp(prefix=f".{name[:_LONGEST_NAME]}.", suffix=_SUFFIX, dir=folder))
         try:
             lock = _lock(path)
         except OSError:
-            return path, None
+            return _Made(path, None)
         if lock is not None:
-            return path, lock
+            return _Made(path, lock)
 
 
 def _lock(path: Path) -> int | None:

@@ -8,7 +8,6 @@ import re
 import shlex
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,6 +17,7 @@ from pathlib import Path
 from attnexport.display.progress import Progress
 from attnexport.errors import AttnexportError
 from attnexport.files.outputs import replacing
+from attnexport.files.staging import work_folder
 
 _ERROR = r"\berror\b|undefined reference|no such file"
 """The last is what nvcc says of the host's compiler when there is none."""
@@ -143,17 +143,30 @@ def object_name(source: Path) -> str:
 def compiling_into(folder: Path, main: str, log_name: str, compiler: Compiler) -> Iterator[tuple[Path, Path]]:
     """A folder to work in, and a staging folder whose files move into ``folder`` when the block succeeds.
 
-    The folder is made where its parent exists. What the compilers said is left in it under ``log_name``, after a
-    failure too.
+    The folder is made where its parent exists, and is gone where it was made for nothing. What the compilers said is
+    left in it under ``log_name``, after a failure too.
 
     Raises:
         CompileError: a compiler failed; names the log.
     """
-    folder.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="attnexport-") as work, replacing(folder / main) as staging:
+    with _made(folder), work_folder() as work, replacing(folder / main) as staging:
         try:
-            yield Path(work), staging
+            yield work, staging
         except CompileError as error:
             (folder / log_name).write_text(compiler.log)
             raise CompileError(f"{error}; the full log is {folder / log_name}") from None
         (staging / log_name).write_text(compiler.log)
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """A folder that is there; one that was not, and is empty when the block fails, is removed."""
+    existed = folder.is_dir()
+    folder.mkdir(exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not existed:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
+from attnexport.files.staging import work_folder
 from attnexport.messages import option
 from attnexport.plugins.building.compiling import Compiler, Step, compiling_into, default_jobs
 from attnexport.plugins.building.libraries import check_folder
@@ -140,8 +140,8 @@ def _find_parser(given: Path | None, headers: TensorRtHeaders) -> Path | None:
 
 def _has_zlib(nvcc: Nvcc) -> bool:
     """Whether a program that uses zlib can be compiled and linked."""
-    with tempfile.TemporaryDirectory(prefix="attnexport-") as work:
-        probe = Path(work) / "probe.cpp"
+    with work_folder() as work:
+        probe = work / "probe.cpp"
         probe.write_text("#include <zlib.h>\nint main() { return zlibVersion() == nullptr; }\n")
         command = [*nvcc.command, "-o", str(probe.with_suffix("")), str(probe), "-lz"]
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,6 +44,17 @@ def test_what_a_killed_process_left_is_swept_by_the_next_that_writes_there(owner
     with replacing(tmp_path / "other.json") as folder:
         (folder / "other.json").write_text("{}")
     assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
+
+
+def test_every_temporary_folder_of_the_package_is_one_that_is_swept():
+    package = Path(__file__).parents[2]
+    sources = [path for room in ("exporter", "plugins", "calibration") for path in (package / room).rglob("*.py")]
+    makers = [
+        str(path.relative_to(package))
+        for path in sources
+        if re.search(r"TemporaryDirectory|NamedTemporaryFile|mkdtemp|mkstemp", path.read_text(encoding="utf-8"))
+    ]
+    assert [path for path in makers if not path.startswith("plugins/tests/")] == ["exporter/files/staging.py"]
 
 
 def test_the_folder_of_a_living_process_stays(owner, tmp_path: Path):

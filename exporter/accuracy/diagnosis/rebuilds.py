@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from attnexport.accuracy.errors.sums import widened
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend
 from attnexport.files.outputs import sha256
+from attnexport.files.staging import work_folder
 from attnexport.models.model import Model
 
 TIMED_RUNS = 20
@@ -40,9 +40,9 @@ def compare_builds(
     """
     builds: list[Build] = []
     first: Outputs | None = None
-    with tempfile.TemporaryDirectory(prefix="attnexport-rebuild-") as folder:
+    with work_folder() as folder:
         for number in range(count):
-            path = Path(folder) / f"build{number}.engine"
+            path = folder / f"build{number}.engine"
             start = time.perf_counter()
             build(path)
             build_seconds = time.perf_counter() - start

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from attnexport.files.staging import staging_folder
+from attnexport.files.staging import staging_folder, work_folder
 
 
 @contextlib.contextmanager
@@ -24,7 +23,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
         try:
             folder = stack.enter_context(staging_folder(path.parent, path.name))
         except OSError:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="attnexport-")))
+            folder = stack.enter_context(work_folder())
         yield folder
 
 
