@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from attnexport.accuracy.inputs.choosing import chosen_inputs
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.accuracy.options import refuse_unfit_options
+from attnexport.display.progress import Progress, unheard
 from attnexport.engines.build_options import BuildOptions
 from attnexport.engines.shape_texts import parse_shapes
 from attnexport.files.staging import work_folder
@@ -32,9 +33,6 @@ from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.model import Model
 from attnexport.plugins.runtime.request import EngineOptions
-
-Progress = Callable[[str, float], None]
-"""Is told what is being done, and the share of it that is done."""
 
 
 def check(
@@ -61,7 +59,7 @@ def check(
     target: str | None = None,
     shapes: Sequence[str] = (),
     cache: str | os.PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
 ) -> CheckReport:
     """Holds files to a model's float64 reference, as ``attnexport check`` does.
 
@@ -91,7 +89,7 @@ def check(
         target: a name of ``attnexport.targets.TARGETS``. Default: None.
         shapes: that ``rebuild`` builds for, as ``x=1x16:8x16:32x16``. Default: those of the file.
         cache: a folder for the reference's outputs. Default: None, none are kept.
-        progress: is told of each step. Default: None.
+        progress: is told of each step, and the share of it that is done or None. Default: nobody is.
 
     Returns:
         The report; ``passed`` says whether every contender is within its budget.
@@ -128,7 +126,7 @@ def check(
         budget=_budget_file(held, budget),
     )
     opener = Opener(TorchRuns(held, OutputCache(_path(cache))), precision, _path(plugins))
-    return _checked(opener, wanted, inputs, plan, diagnosis, progress or (lambda step, done: None))
+    return _checked(opener, wanted, inputs, plan, diagnosis, progress)
 
 
 def _checked(
@@ -140,6 +138,7 @@ def _checked(
     progress: Progress,
 ) -> CheckReport:
     runs, suspects = opener.runs, dict[str, Batch]()
+    progress("opening contenders", None)
     with work_folder() as scratch:
         opened = open_all(opener, wanted, scratch)
         inputs = chosen_inputs(runs.model, options, profiles_of(opened))
@@ -150,12 +149,11 @@ def _checked(
             plan,
             left_out=inputs.left_out,
             suspects=suspects,
-            progress=lambda batch: progress("checking", batch.done),
+            progress=progress,
         )
         runs.cache.trim()
-        progress("looking into layers", 0.0)
         texts = [one.text for one in opened]
-        report = look_into(report, texts, runs.model, inputs.batches, suspects, diagnosis, plan.budget.layers)
+        report = look_into(report, texts, runs.model, inputs.batches, suspects, diagnosis, plan.budget.layers, progress)
     return replace(report, notes=(*runs.model.notes, *report.notes))
 
 

@@ -15,6 +15,7 @@ from attnexport.analysis.heads import HeadReport, HeadStatistics
 from attnexport.analysis.json_report import as_json
 from attnexport.analysis.layers import visit_attention
 from attnexport.analysis.report import draw_heat_map
+from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
 from attnexport.files.outputs import replacing, write_json
 from attnexport.models.loading.sources import ModelSource, as_model
@@ -72,6 +73,7 @@ def analyze(
     rows: int = 8,
     samples: int = 64,
     distance: str = "euclidean",
+    progress: Progress = unheard,
 ) -> Analysis:
     """Precision, recall, F and margin of the N most attended keys in value space, layer by layer and head by head.
 
@@ -85,15 +87,18 @@ def analyze(
         rows: query rows a sample. Default: 8.
         samples: to read. Default: 64.
         distance: between values, "euclidean" or "cosine". Default: "euclidean".
+        progress: is told of each step, and the share of it that is done or None. Default: nobody is.
 
     Raises:
         InputError: a model or data that cannot be used, or a model without attention layers.
         ConversionError: the module cannot be exported.
     """
+    progress("exporting", None)
     held = as_model(model, args, kwargs, dynamic_shapes).without_state(AS_NEEDED)
     statistics = HeadStatistics(sizes, rows=rows, distance=distance)
     read = 0
     for batch in data_batches(held, data, limit=samples):
+        progress(f"reading {batch.source}", min(read / samples, 1.0))
         visit_attention(held, batch.tensors, statistics.add)
         read += batch.rows
     heads = tuple(statistics.reports())

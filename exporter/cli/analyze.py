@@ -68,8 +68,7 @@ def command(
 
     with progress("loading") as follow:
         loaded = load(source)
-        follow("running", None)
-        found = analyze(loaded, data, sizes=sizes, rows=rows, samples=samples, distance=distance)
+        found = analyze(loaded, data, sizes=sizes, rows=rows, samples=samples, distance=distance, progress=follow)
     out().print(table(found.heads))
     out().print(RULE_NOTE)
     if json_path is not None:

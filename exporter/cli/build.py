@@ -64,8 +64,8 @@ def command(
 
     from attnexport.engines.building import build_engine
 
-    with progress("building"):
-        manifest = build_engine(model, output, options)
+    with progress("loading") as follow:
+        manifest = build_engine(model, output, options, follow)
     out().print(_facts(output, manifest))
     show_notes(manifest.notes)
     said = f"{size(manifest.engine_bytes)} for {manifest.target}, {manifest.precision}, in {manifest.seconds:.1f} s"

@@ -76,7 +76,6 @@ def command(
 
     with progress("loading") as follow:
         loaded = load(source)
-        follow("converting", None)
         result = convert(
             loaded,
             None,
@@ -87,6 +86,7 @@ def command(
             state=state,
             keep_failed=keep_failed,
             unproven=unproven,
+            progress=follow,
         )
     facts = Facts()
     facts.add("wrote", str(result.path))

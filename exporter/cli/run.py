@@ -56,8 +56,8 @@ def command(
     from attnexport.engines.run_json import as_json
     from attnexport.engines.running import run
 
-    with progress("running"):
-        done = run(model, data, plugins=plugins, device=device, repeats=repeats or 0)
+    with progress("loading") as follow:
+        done = run(model, data, plugins=plugins, device=device, repeats=repeats or 0, progress=follow)
     report = done.report
     if output is not None:
         done.save(output)

@@ -17,6 +17,7 @@ import torch
 
 from attnexport.conversion.options import BFLOAT16_OPSET, DEFAULT_OPSET, chosen_target
 from attnexport.conversion.proving import proven
+from attnexport.display.progress import Progress, unheard
 from attnexport.errors import ConversionError
 from attnexport.files.outputs import replacing, sha256
 from attnexport.graph.corrections import refuse_wrong
@@ -88,6 +89,7 @@ def convert(
     state: str = REFUSE,
     keep_failed: str | os.PathLike[str] | None = None,
     unproven: bool = False,
+    progress: Progress = unheard,
 ) -> Conversion:
     """Converts a model to ONNX and proves the file by running it.
 
@@ -117,6 +119,7 @@ def convert(
             the next call takes. Default: "refuse".
         keep_failed: where to keep a file that was made and not proven, to look into it. Default: None, nowhere.
         unproven: accept a file that could not be run, with a note. Default: False, which is an error.
+        progress: is told of each step, and the share of it that is done or None. Default: nobody is.
 
     Returns:
         What was written.
@@ -128,6 +131,7 @@ def convert(
             operator and module where it does first are named), or one that could not be run.
     """
     chosen = chosen_target(opset=opset, target=target, nodes=nodes)
+    progress("exporting", None)
     source = as_model(model, args, kwargs, dynamic_shapes)
     if dim_names is not None:
         source = replace(source, dim_names={name: dict(axes) for name, axes in dim_names.items()})
@@ -137,6 +141,7 @@ def convert(
     version = opset or (chosen.opset if chosen else _default_opset(pure))
     inline = _inlines(nodes, chosen)
 
+    progress("translating to ONNX", None)
     made = translated(pure.program, max(version, 18))
     graph = made.model
     moved = name_ends(graph, pure.input_names, pure.output_names)
@@ -149,10 +154,11 @@ def convert(
     path = Path(path)
     with replacing(path) as staging:
         file = staging / path.name
+        progress("writing", None)
         data = write_model(graph, file)
         onnx.checker.check_model(str(file))
         with _kept_when_refused(file, keep_failed):
-            verified = proven(file, pure, unproven=unproven)
+            verified = proven(file, pure, unproven=unproven, progress=progress)
         digest = sha256(file)
     return Conversion(
         path=path,

@@ -12,6 +12,7 @@ from attnexport.accuracy.errors.distance import relative_l2
 from attnexport.backends import fed
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.backends.onnxruntime_sessions import lacks_kernel
+from attnexport.display.progress import Progress, unheard
 from attnexport.errors import BackendError, ConversionError, first_line
 from attnexport.files.arrays import as_array
 from attnexport.files.shapes import shapes_text
@@ -58,7 +59,7 @@ class Verified:
     notes: tuple[str, ...] = ()
 
 
-def verify_shapes(path: str | os.PathLike[str], model: Model) -> Verified:
+def verify_shapes(path: str | os.PathLike[str], model: Model, progress: Progress = unheard) -> Verified:
     """Runs the file on the example and, where dims are dynamic, at two other shapes, against PyTorch.
 
     A file with state runs on the example twice, the second time from what the first call left.
@@ -66,6 +67,7 @@ def verify_shapes(path: str | os.PathLike[str], model: Model) -> Verified:
     Args:
         path: the ONNX file.
         model: what it was converted from, with example inputs.
+        progress: is told of each shape. Default: nobody is.
 
     Raises:
         WrongValuesError: the file computes something else.
@@ -76,6 +78,7 @@ def verify_shapes(path: str | os.PathLike[str], model: Model) -> Verified:
     ran, notes = [], []
     for number, trial in enumerate(_trials(model)):
         text = shapes_text(zip(backend.input_names, (tensor.shape for tensor in trial.tensors), strict=True))
+        progress(f"running the file at {text}", None)
         try:
             expected = model.run(trial.tensors)
         except Exception as error:

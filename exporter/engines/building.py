@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from attnexport.backends.building import BuiltEngine, EngineBuilder, Survey
 from attnexport.backends.choosing import builder_for
+from attnexport.display.progress import Progress, unheard
 from attnexport.engines.build_options import BuildOptions, build_options
 from attnexport.engines.draft import Draft, limits_of
 from attnexport.engines.manifest import (
@@ -54,6 +55,7 @@ def build(
     embed_plugins: bool = False,
     timing_cache: str | os.PathLike[str] | None = None,
     backend: str | None = None,
+    progress: Progress = unheard,
 ) -> Manifest:
     """Builds an engine from an ONNX file and writes it, with its manifest beside it, or writes nothing.
 
@@ -70,6 +72,7 @@ def build(
         embed_plugins: put the library into the engine. Default: False.
         timing_cache: a file that is read if it is there and written afterwards. Default: None.
         backend: tensorrt, tensorrt_rtx or native. Default: None, the target's.
+        progress: is told of each step, and the share of it that is done or None. Default: nobody is.
 
     Raises:
         InputError: what cannot be built, by its cause.
@@ -84,11 +87,12 @@ def build(
         timing_cache=None if timing_cache is None else Path(timing_cache),
         backend=backend,
     )
-    return build_engine(Path(model), Path(output), options)
+    return build_engine(Path(model), Path(output), options, progress)
 
 
-def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
+def build_engine(model: Path, output: Path, options: BuildOptions, progress: Progress = unheard) -> Manifest:
     """Builds an engine as :func:`build` does; ``output`` ends in one of ENGINE_SUFFIXES."""
+    progress(f"looking at {model.name}", None)
     target = options.check(model, output)
     builder = builder_for(target, options.backend)
     sms = _gpus(target)
@@ -96,8 +100,10 @@ def build_engine(model: Path, output: Path, options: BuildOptions) -> Manifest:
     notes = [*_notes_on_target(target, builder, options), *changes, *check_files(draft)]
     survey = builder.survey(options.engine.plugins, every_operator(draft.model))
     check_nodes(draft, survey)
+    progress(f"building with {builder.product} {builder.version}", None)
     built = _build(draft, builder, options, survey)
     check_outcome(draft, built)
+    progress(f"writing {output.name}", None)
     quantized = quantized_precision(draft.model)
     notes += [f"{draft.limits.product} warns: {message}" for message in built.messages[:_MESSAGES]]
     notes += [*([] if built.unknown is None else [built.unknown]), *built.notes]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnexport.backends import Arrays, Backend, fed
+from attnexport.display.progress import Progress, unheard
 from attnexport.engines.inputs import fit_inputs
 from attnexport.engines.manifest_json import read_manifest
 from attnexport.engines.names import ENGINE_SUFFIXES
@@ -23,6 +24,9 @@ from attnexport.graph.inspection import read_model
 from attnexport.graph.nodes import variant_nodes
 from attnexport.graph.state import read_state
 from attnexport.messages import count, named
+
+_FIRST_PIECE, _PIECE_S = 10, 2.0
+"""Runs that are timed first, and seconds that further ones are timed at once."""
 
 LABELS = "labels"
 """Data files hold an array of this name beside the inputs; that no input takes it needs no note."""
@@ -97,6 +101,7 @@ def run(
     plugins: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     repeats: int = 0,
+    progress: Progress = unheard,
 ) -> Run:
     """Runs a model file once on the arrays of an .npz file, and times it.
 
@@ -109,6 +114,7 @@ def run(
         plugins: an engine's plugin library. Default: None.
         device: where ONNX Runtime runs, cpu or cuda. Default: cpu.
         repeats: how many more runs to time. Default: 0, none.
+        progress: is told of each step, and the share of it that is done or None. Default: nobody is.
 
     Raises:
         InputError: arrays that do not fit, or a file that cannot be read.
@@ -118,6 +124,7 @@ def run(
     plugins = None if plugins is None else Path(plugins)
     refuse_unfit_options(path, data, plugins)
     initial = _initial_state(path)
+    progress(f"opening {path.name}", None)
     with open_arrays(data) as stored:
         backend = open_backend(path, plugins=plugins, device=device)
         taken = [info for info in backend.inputs if info.name in stored or info.name not in initial]
@@ -125,8 +132,9 @@ def run(
         unused = sorted(set(stored) - set(inputs) - {LABELS})
     started = [info for info in backend.inputs if info not in taken]
     inputs |= {info.name: fed(initial[info.name], info) for info in started}
+    progress(f"running {path.name}", None)
     outputs = backend.run(inputs)
-    timing = _timing(backend, inputs, repeats) if repeats else None
+    timing = _timing(backend, inputs, repeats, progress) if repeats else None
     attention, precision = _what_ran(path)
     report = RunReport(
         ran_by=backend.description,
@@ -154,8 +162,8 @@ def _initial_state(path: Path) -> dict[str, NDArray[Any]]:
     return {state.input: state.initial for state in read_state(read_model(path)) if state.initial is not None}
 
 
-def _timing(backend: Backend, inputs: Arrays, repeats: int) -> Timing:
-    milliseconds = 1000 * backend.time(inputs, repeats)
+def _timing(backend: Backend, inputs: Arrays, repeats: int, progress: Progress) -> Timing:
+    milliseconds = 1000 * _seconds(backend, inputs, repeats, progress)
     median = float(np.median(milliseconds))
     first = next(iter(inputs.values()), None)
     rows = first.shape[0] if first is not None and first.ndim else 1
@@ -166,6 +174,18 @@ def _timing(backend: Backend, inputs: Arrays, repeats: int) -> Timing:
         p99=float(np.percentile(milliseconds, 99)),
         rows_per_second=1000 * rows / median,
     )
+
+
+def _seconds(backend: Backend, inputs: Arrays, repeats: int, progress: Progress) -> NDArray[np.float64]:
+    """Seconds of each run, timed in pieces, between which progress is told."""
+    pieces: list[NDArray[np.float64]] = []
+    done, size = 0, _FIRST_PIECE
+    while done < repeats:
+        progress(f"timing {count(repeats, 'run')}", done / repeats)
+        pieces.append(backend.time(inputs, min(size, repeats - done)))
+        done += pieces[-1].size
+        size = max(1, int(_PIECE_S / max(float(np.median(pieces[-1])), 1e-9)))
+    return np.concatenate(pieces)
 
 
 def _what_ran(path: Path) -> tuple[str, str]:

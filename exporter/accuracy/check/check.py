@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attnexport.accuracy.check.environment import environment
 from attnexport.accuracy.check.judging import Judge, Plan
@@ -14,10 +14,9 @@ from attnexport.accuracy.contenders.contenders import Contender
 from attnexport.accuracy.contenders.torch_runs import REFERENCE, TorchRuns
 from attnexport.accuracy.errors.yardstick_tallies import RoundingTally
 from attnexport.accuracy.inputs.files import Batch
+from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
 from attnexport.messages import named, option
-
-Progress = Callable[[Batch], None]
 
 
 def check(
@@ -28,7 +27,7 @@ def check(
     *,
     left_out: Mapping[str, str] | None = None,
     suspects: dict[str, Batch] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
 ) -> CheckReport:
     """Runs the model in float64 and at the contenders' precisions, and the contenders beside it.
 
@@ -43,7 +42,7 @@ def check(
         plan: how. Default: None, outputs alone, once.
         left_out: why, for kinds of inputs that the model has none of; read at the end. Default: None.
         suspects: is given, by name of the contender, a batch on which it is outside its budget. Default: None.
-        progress: called after each batch. Default: None.
+        progress: is told what runs on which batch, and the share of the inputs that is done. Default: nobody is.
 
     Raises:
         InputError: nothing to compare or to judge on, outputs of another shape, labels that do not fit, or a
@@ -53,15 +52,17 @@ def check(
     plan, started = plan or Plan(), time.perf_counter()
     judges = [Judge(contender, plan, runs) for contender in contenders]
     yardsticks = Yardsticks(runs, tuple(dict.fromkeys(judge.precision for judge in judges)), plan.budget)
+    done = 0.0
     for batch in batches:
+        progress(f"running PyTorch on {batch.source}", done)
         outputs = yardsticks.take(batch)
         if outputs is not None:
             for judge in judges:
+                progress(f"checking {judge.facts.name} on {batch.source}", done)
                 judge.take(outputs)
-        if progress is not None:
-            progress(batch)
+        done = batch.done
     kinds = yardsticks.kinds(left_out or {})
-    _look_again(judges, yardsticks, batches)
+    _look_again(judges, yardsticks, batches, progress)
     results = tuple(judge.result(yardsticks) for judge in judges)
     for result in results:
         _refuse_unjudged(result)
@@ -94,7 +95,7 @@ def check(
     )
 
 
-def _look_again(judges: Sequence[Judge], yardsticks: Yardsticks, batches: Iterable[Batch]) -> None:
+def _look_again(judges: Sequence[Judge], yardsticks: Yardsticks, batches: Iterable[Batch], progress: Progress) -> None:
     """Looks again at the batches on which some contender is outside its budget, in their order."""
     doubted = [judge.doubted(yardsticks) for judge in judges]
     left = set().union(*doubted)
@@ -103,6 +104,7 @@ def _look_again(judges: Sequence[Judge], yardsticks: Yardsticks, batches: Iterab
     for batch in batches:
         if batch.source not in left:
             continue
+        progress(f"rounding at random on {batch.source}", None)
 
         @functools.cache
         def rounding(precision: str, batch: Batch = batch) -> dict[str, RoundingTally]:

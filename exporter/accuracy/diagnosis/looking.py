@@ -16,6 +16,7 @@ from attnexport.accuracy.diagnosis.hazards import find_hazards
 from attnexport.accuracy.diagnosis.rebuilds import compare_builds
 from attnexport.accuracy.inputs.files import DATA, Batch
 from attnexport.backends import Backend
+from attnexport.display.progress import Progress, unheard
 from attnexport.engines.build_options import BuildOptions
 from attnexport.engines.building import build_engine
 from attnexport.engines.opening import open_backend
@@ -51,6 +52,7 @@ def look_into(
     suspects: Mapping[str, Batch],
     diagnosis: Diagnosis,
     overrides: Mapping[str, Override],
+    progress: Progress = unheard,
 ) -> CheckReport:
     """The report with everything that was asked for.
 
@@ -62,17 +64,19 @@ def look_into(
         suspects: by name of the contender, a batch on which it was outside its budget.
         diagnosis: what to look into.
         overrides: budgets by module path.
+        progress: is told of each step. Default: nobody is.
 
     Raises:
         InputError: a file that cannot be built.
         BackendError: a copy of a file does not run, a build fails, or an engine does not run on this machine.
     """
     if diagnosis.bisect:
-        report = _with_guilty_layers(report, contenders, model, suspects, overrides)
+        report = _with_guilty_layers(report, contenders, model, suspects, overrides, progress)
     if diagnosis.hazards:
+        progress("measuring hazards", None)
         report = _with_hazards(report, model, batches)
     if diagnosis.build is not None:
-        report = _with_rebuilds(report, contenders, model, batches, diagnosis.build, diagnosis.builds)
+        report = _with_rebuilds(report, contenders, model, batches, diagnosis.build, diagnosis.builds, progress)
     return report
 
 
@@ -82,6 +86,7 @@ def _with_guilty_layers(
     model: Model,
     suspects: Mapping[str, Batch],
     overrides: Mapping[str, Override],
+    progress: Progress,
 ) -> CheckReport:
     """The report with the guilty layer of every ONNX file that was outside its budget."""
     results = []
@@ -96,7 +101,7 @@ def _with_guilty_layers(
             note = f"{option('--bisect', True)} looks into the file without Q/DQ, where the graph's own faults show"
             results.append(replace(result, notes=(*result.notes, note)))
         else:
-            results.append(_bisected(result, contender, contender.path, model, batch, overrides))
+            results.append(_bisected(result, contender, contender.path, model, batch, overrides, progress))
     return replace(report, contenders=tuple(results))
 
 
@@ -107,12 +112,13 @@ def _bisected(
     model: Model,
     batch: Batch,
     overrides: Mapping[str, Override],
+    progress: Progress,
 ) -> ContenderResult:
     def open_file(copy: Path) -> Backend:
         return open_backend(copy, device=contender.device)
 
     precision = result.facts.precision
-    found = bisect(model, path, batch, open_file, precision=precision, overrides=overrides)
+    found = bisect(model, path, batch, open_file, precision=precision, overrides=overrides, progress=progress)
     if found.guilty is None:
         return replace(result, bisection=found)
     where, _, amount = str(found.guilty).partition(": ")
@@ -152,6 +158,7 @@ def _with_rebuilds(
     batches: Iterable[Batch],
     options: BuildOptions,
     count: int,
+    progress: Progress,
 ) -> CheckReport:
     """The report with ``count`` engines built from every ONNX file and run on the first batch."""
     (batch,) = itertools.islice(batches, 1)
@@ -166,6 +173,6 @@ def _with_rebuilds(
             def build(engine: Path, file: Path = Path(contender.argument)) -> None:
                 build_engine(file, engine, options)
 
-            result = replace(result, builds=compare_builds(model, build, open_engine, batch, count))
+            result = replace(result, builds=compare_builds(model, build, open_engine, batch, count, progress))
         results.append(result)
     return replace(report, contenders=tuple(results))

@@ -15,6 +15,7 @@ from attnexport.accuracy.errors.measures import Spread
 from attnexport.accuracy.errors.sums import widened
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend
+from attnexport.display.progress import Progress, unheard
 from attnexport.files.outputs import sha256
 from attnexport.files.staging import work_folder
 from attnexport.models.model import Model
@@ -28,6 +29,7 @@ def compare_builds(
     open_engine: Callable[[Path], Backend],
     batch: Batch,
     count: int,
+    progress: Progress = unheard,
 ) -> tuple[Build, ...]:
     """Builds an engine ``count`` times, each to another path, and runs every build on one batch.
 
@@ -42,6 +44,7 @@ def compare_builds(
     first: Outputs | None = None
     with work_folder() as folder:
         for number in range(count):
+            progress(f"building engine {number + 1} of {count}", number / count)
             path = folder / f"build{number}.engine"
             start = time.perf_counter()
             build(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from attnexport.accuracy.inputs.choosing import chosen_inputs
 from attnexport.accuracy.inputs.options import InputOptions
 from attnexport.accuracy.recorded.options import refuse_unfit_options
 from attnexport.accuracy.recorded.writing import write_set
+from attnexport.display.progress import Progress, unheard
 from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.state.choices import AS_NEEDED
@@ -56,7 +57,7 @@ def record(
     seed: int | None = None,
     longest: int | None = None,
     precisions: Sequence[str] = ("fp32", "fp16", "bf16"),
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = unheard,
 ) -> RecordedSet:
     """Writes inputs, reference outputs, budgets and the script that compares, whole or not at all.
 
@@ -65,7 +66,7 @@ def record(
         folder: the set, which must not exist yet.
         data, kinds, seeds, seed, longest: inputs, as :func:`attnexport.check` takes them.
         precisions: to give budgets for. Default: fp32, fp16 and bf16.
-        progress: is told of each step, and the share of it that is done. Default: None.
+        progress: is told of each step, and the share of it that is done. Default: nobody is.
 
     Raises:
         InputError: a folder that exists, a precision that does not, a model or inputs that cannot be used, or a
@@ -88,6 +89,6 @@ def record(
         folder,
         seed=inputs.seed,
         left_out=inputs.left_out,
-        progress=None if progress is None else lambda batch: progress("recording", batch.done),
+        progress=progress,
     )
     return RecordedSet(folder, wanted, recorded, held.notes)

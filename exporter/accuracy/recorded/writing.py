@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from attnexport.accuracy.inputs.files import DATA, LABELS, Batch
 from attnexport.accuracy.recorded import standalone as compare
 from attnexport.accuracy.recorded.manifest import Allowed, RecordedBatch, SetManifest
 from attnexport.accuracy.recorded.manifest_json import write_manifest
+from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
 from attnexport.files.arrays import as_array, dtype_name
 from attnexport.files.npz import write_arrays
@@ -35,7 +36,7 @@ def write_set(
     *,
     seed: int | None = None,
     left_out: Mapping[str, str] | None = None,
-    progress: Callable[[Batch], None] | None = None,
+    progress: Progress = unheard,
 ) -> tuple[DataKind, ...]:
     """Writes inputs, reference outputs, budgets and the script that compares, whole or not at all.
 
@@ -60,7 +61,9 @@ def write_set(
         recorded = []
         rounding: defaultdict[tuple[str, str, str], RoundingTally] = defaultdict(RoundingTally)
         empty, values = "", 0
+        done = 0.0
         for batch in batches:
+            progress(f"recording {batch.source}", done)
             outputs = yardsticks.take(batch)
             if outputs is not None:
                 recorded.append(_write_batch(target, runs, batch, outputs))
@@ -69,8 +72,7 @@ def write_set(
                 for precision in precisions:
                     for name, tally in yardsticks.rounding(batch, outputs.exact, precision, draws=1).items():
                         rounding[precision, batch.kind, name].merge(tally)
-            if progress is not None:
-                progress(batch)
+            done = batch.done
         kinds = yardsticks.kinds(left_out or {})
         if empty and not values:
             raise InputError(f"expected outputs with values to record, given none: {empty}")

@@ -534,15 +534,18 @@ def test_first_batch_that_is_outside_is_handed_on(program):
 
 
 def test_progress_follows_every_batch(program):
-    seen: list[str] = []
+    seen: list[tuple[str, float | None]] = []
     runs = TorchRuns(Model(program))
     check(
         runs,
         [contender(program, TorchBackend(program))],
         batches_of(3),
-        progress=lambda batch: seen.append(batch.source),
+        progress=lambda step, done: seen.append((step, done)),
     )
-    assert seen == ["batch 0", "batch 1", "batch 2"]
+    assert [step for step, _ in seen] == [
+        step for batch in range(3) for step in (f"running PyTorch on batch {batch}", f"checking file on batch {batch}")
+    ]
+    assert seen[0][1] == 0.0
 
 
 def test_overridden_budget_is_used_and_shown(program):

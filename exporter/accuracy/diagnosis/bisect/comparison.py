@@ -25,7 +25,9 @@ from attnexport.accuracy.diagnosis.bisect.values_inside import VisitValue, visit
 from attnexport.accuracy.errors.distance import largest_distance
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.backends import Backend, fed
+from attnexport.display.progress import Progress
 from attnexport.files.arrays import as_array
+from attnexport.messages import count
 from attnexport.models.interpreting import Rounding
 from attnexport.models.model import Model
 from attnexport.models.precisions import PRECISIONS
@@ -42,7 +44,7 @@ class Comparison:
     """A file beside its program on one batch. Making one runs the file as it is.
 
     Args:
-        model, path, batch, open_file, precision, overrides, tap_bytes: as ``bisect`` takes them.
+        model, path, batch, open_file, precision, overrides, tap_bytes, progress: as ``bisect`` takes them.
         external: files that hold the file's weights, relative to its folder.
 
     Attributes:
@@ -64,9 +66,11 @@ class Comparison:
         precision: str | None,
         overrides: Mapping[str, Override],
         tap_bytes: int,
+        progress: Progress,
     ) -> None:
         self._model, self._path, self._external, self._batch = model, path, external, batch
         self._open_file, self._overrides, self._tap_bytes = open_file, overrides, tap_bytes
+        self._progress = progress
         self._precision = precision or model.precision
         self._dtype = None if self._precision == model.precision else PRECISIONS[self._precision]
         self._variants = _variants_up_to(model)
@@ -92,7 +96,9 @@ class Comparison:
         with scratch_folder(self._path) as folder, scratch_folder(self._path) as beside:
             plain, given = TensorStore(folder), TensorStore(beside)
             floors, sizes = self._run_at_own_precision(by_node, plain)
-            for group in _groups([tap for tap in taps if tap.tensor not in self._plain], sizes, self._tap_bytes):
+            groups = list(_groups([tap for tap in taps if tap.tensor not in self._plain], sizes, self._tap_bytes))
+            for number, group in enumerate(groups):
+                self._progress(f"comparing {count(len(taps), 'tensor')} in {self._path.name}", number / len(groups))
                 self._run_with(group, given)
             for name, value in self._plain.items():
                 given.put(name, value)
@@ -123,6 +129,7 @@ class Comparison:
         with scratch_folder(self._path) as folder:
             store = TensorStore(folder)
             for seed in range(DRAWS):
+                self._progress(f"rounding at random inside {self._path.name}", seed / DRAWS)
 
                 def keep(node: str, value: Tensor, seed: int = seed) -> None:
                     store.put(f"{node} {seed}", as_array(value))

@@ -16,6 +16,7 @@ from attnexport.accuracy.check.override import Override
 from attnexport.accuracy.diagnosis.bisect.comparison import Comparison, OpenFile
 from attnexport.accuracy.diagnosis.bisect.taps import Tap, file_taps, layer_ends
 from attnexport.accuracy.inputs.files import Batch
+from attnexport.display.progress import Progress, unheard
 from attnexport.graph.inspection import external_data, read_model
 from attnexport.models.model import Model
 
@@ -32,6 +33,7 @@ def bisect(
     precision: str | None = None,
     overrides: Mapping[str, Override] | None = None,
     tap_bytes: int = TAP_BYTES,
+    progress: Progress = unheard,
 ) -> Bisection:
     """Compares the tensors inside an ONNX file with the program's values and names the first that is off.
 
@@ -46,6 +48,7 @@ def bisect(
         precision: fp32, fp16 or bf16, what PyTorch's own error is measured at. Default: None, the model's own.
         overrides: budgets by module path, in place of the rule. Default: None.
         tap_bytes: of the file's tensors that are in memory at once; one tensor at least.
+        progress: is told of each step. Default: nobody is.
 
     Returns:
         The compared tensors in the file's order, the first one outside its budget, and notes.
@@ -58,7 +61,7 @@ def bisect(
     taps, notes = file_taps(model.program, file)
     external = external_data(file)
     del file
-    comparison = Comparison(model, path, external, batch, open_file, precision, overrides or {}, tap_bytes)
+    comparison = Comparison(model, path, external, batch, open_file, precision, overrides or {}, tap_bytes, progress)
     taps = [tap for tap in taps if comparison.can_compare(tap)]
 
     search = _Search(comparison, [*taps, *comparison.outputs])
