@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
@@ -29,6 +28,7 @@ from attnexport.accuracy.reports import html, junit, markdown
 from attnexport.accuracy.reports.json_report import as_json
 from attnexport.accuracy.reports.terminal import contender_table
 from attnexport.accuracy.reports.wording import headline
+from attnexport.display.terminal import Terminal
 from attnexport.models.model import Model
 from tests.accuracy.backend import TorchBackend, contender
 from tests.accuracy.contenders.quantized_models import ASYMMETRIC, QDQ, make_files, quantize
@@ -36,10 +36,7 @@ from tests.accuracy.contenders.quantized_models import ASYMMETRIC, QDQ, make_fil
 
 def shown(result: ContenderResult) -> str:
     """The table of the terminal."""
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(contender_table(result))
-    return capture.get()
+    return "\n".join(contender_table(result).lines(Terminal(200)))
 
 
 def alone(report: CheckReport, name: str) -> CheckReport:
