@@ -188,7 +188,7 @@ class TestEngines:
         record = PluginRecord("libattnexport_plugins.so", 64 * "a", "0.1.0", "v3", (89,), 89, embedded=False)
         write_manifest(replace(read_manifest(engine), plugin=record), engine)
         expected = (
-            "expected its plugin library, libattnexport_plugins.so, SHA-256 aaaaaaaaaaaa…: give it with --plugins"
+            "expected its plugin library, libattnexport_plugins.so, SHA-256 aaaaaaaaaaaa…: give it with --plugins LIB"
         )
         assert refuse_run() == f"{engine}: {expected}"
         other = engine.parent / "other.so"
