@@ -21,6 +21,7 @@ from attnexport.models.program import (
     example_inputs,
     initial_state,
     input_specs,
+    layer_paths,
     module_paths,
     output_specs,
     source_hash,
@@ -116,6 +117,11 @@ class Model:
     def module_paths(self) -> tuple[str, ...]:
         """Of the modules that compute something, as ``blocks.3.attention``, in order."""
         return module_paths(self.program)
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """Paths of the modules whose values are floating, in the order in which they end."""
+        return layer_paths(self.program)
 
     @cached_property
     def source_hash(self) -> str:

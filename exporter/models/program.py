@@ -219,6 +219,16 @@ def module_paths(program: ExportedProgram) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in paths if path))
 
 
+def layer_paths(program: ExportedProgram) -> tuple[str, ...]:
+    """Paths of the modules that compute floating values in a program, in the order in which they end."""
+    last = {}
+    for position, node in enumerate(program.graph.nodes):
+        value = node.meta.get("val")
+        if node.op == "call_function" and isinstance(value, Tensor) and value.is_floating_point():
+            last[module_path(node)] = position
+    return tuple(path for path in sorted(last, key=lambda path: last[path]) if path)
+
+
 def variants_of(program: ExportedProgram) -> tuple[Variant, ...]:
     """The variants that a program calls, without repetition, in order of first use."""
     found: dict[str, Variant] = {}

@@ -33,12 +33,14 @@ class Peak:
         values: float64, (H,) one per head or () for all heads.
         limit: beyond which it is a hazard.
         meaning: what follows then and what to try, one sentence.
+        limit_meaning: why the limit lies there, one clause.
     """
 
     name: str
     values: Tensor
     limit: float
     meaning: str
+    limit_meaning: str
 
     def merged(self, other: Figure) -> Figure:
         """Of this call and another one of the same layer."""
@@ -56,6 +58,7 @@ class Share:
         rows: number of rows per head that were looked at.
         limit: share beyond which it is a hazard.
         meaning: what follows then and what to try, one sentence.
+        limit_meaning: why the limit lies there, one clause. Default: that every such row counts.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Share:
     rows: int
     limit: float
     meaning: str
+    limit_meaning: str = "every such row counts"
 
     @property
     def values(self) -> Tensor:
@@ -82,6 +86,7 @@ def largest_score(values: Tensor) -> Peak:
         values,
         NEAR_HALF_MAX,
         "float16 ends at 65504: hold scores in float32 or bfloat16, or scale q and k down",
+        "half of float16's largest number, as other inputs may well be twice as large",
     )
 
 

@@ -101,11 +101,16 @@ def beyond(budget: Budget, largest_error: float, relative_l2: float) -> tuple[st
     bound = budget.l2_bound(largest_error)
     if bound is not None and relative_l2 > bound and largest_error <= budget.limit:
         why = "that instability excuses" if bound == ROUNDING_L2 else "that PyTorch's own error excuses"
-        return f"relative L2 error {relative_l2:.3g}", f"is {relative_l2 / bound:.3g} times the {bound:g} {why}"
+        return f"relative L2 error {relative_l2:.3g}", f"is {times(relative_l2 / bound)} times the {bound:g} {why}"
     size = f"largest error {largest_error:.3g}"
     if not budget.limit:
         return size, "is more than none allowed"
-    return size, f"is {largest_error / budget.limit:.3g} times the allowed {budget.limit:.3g}"
+    return size, f"is {times(largest_error / budget.limit)} times the allowed {budget.limit:.3g}"
+
+
+def times(factor: float) -> str:
+    """How many times as large, with three digits and without an exponent up to a million."""
+    return f"{float(f'{factor:.3g}'):,.0f}" if 1000 <= factor < 1e6 else f"{factor:.3g}"
 
 
 def relative_floor(variants: Iterable[Variant], dtype: torch.dtype) -> float:

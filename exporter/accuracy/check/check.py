@@ -79,6 +79,7 @@ def check(
             source_hash=runs.model.source_hash,
             precision=runs.model.precision,
             variants=tuple(variant.title for variant in runs.model.variants),
+            layers=runs.model.layers,
         ),
         contenders=results,
         kinds=kinds,

@@ -122,6 +122,7 @@ class Hazard:
         limit: beyond which it is one.
         reached: whether it is beyond.
         meaning: what follows and what to try, one sentence.
+        limit_meaning: why the limit lies there, one clause. Default: empty, not told.
     """
 
     layer: str
@@ -131,6 +132,7 @@ class Hazard:
     limit: float
     reached: bool
     meaning: str
+    limit_meaning: str = ""
 
     def __str__(self) -> str:
         """Where, what and what to try, in one line."""

@@ -119,6 +119,7 @@ class CheckedModel:
         source_hash: of graph and weights, as ONNX files carry it.
         precision: its own, as fp32.
         variants: titles of the attention variants in it.
+        layers: module paths in the order in which they run, as ``blocks.3.attention``. Default: none known.
     """
 
     name: str
@@ -126,6 +127,7 @@ class CheckedModel:
     source_hash: str
     precision: str
     variants: tuple[str, ...]
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -42,4 +42,13 @@ def _hazards(layer: str, figure: Figure) -> Iterator[Hazard]:
     """One a head, or one for all heads."""
     for position, value in enumerate(figure.values.reshape(-1).tolist()):
         head = position if figure.values.dim() else None
-        yield Hazard(layer, head, figure.name, value, figure.limit, value > figure.limit, figure.meaning)
+        yield Hazard(
+            layer,
+            head,
+            figure.name,
+            value,
+            figure.limit,
+            reached=value > figure.limit,
+            meaning=figure.meaning,
+            limit_meaning=figure.limit_meaning,
+        )

@@ -53,6 +53,7 @@ def _model(model: CheckedModel) -> dict[str, Any]:
         "source_hash": model.source_hash,
         "precision": model.precision,
         "variants": model.variants,
+        "layers": model.layers,
     }
 
 
@@ -181,4 +182,5 @@ def _hazard(hazard: Hazard) -> dict[str, Any]:
         "limit": hazard.limit,
         "reached": hazard.reached,
         "meaning": hazard.meaning,
+        "limit_meaning": hazard.limit_meaning,
     }

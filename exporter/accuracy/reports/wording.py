@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
 from attnexport.accuracy.check.findings import LayerError
 from attnexport.accuracy.check.results import CheckReport, ContenderResult
 from attnexport.accuracy.errors.measures import KindErrors
 from attnexport.messages import count
+
+_NAME = re.compile(r"((?:(?:ort|ort-cuda|engine|recorded):)?)(.*?)((?: without Q/DQ)?)", re.DOTALL)
+"""What runs a contender, its path, and what it was made without."""
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -28,6 +34,39 @@ def share(value: float) -> str:
     if value >= 10:
         return f"{number(value)} times"
     return f"{value:.0%}" if value >= 0.01 or value == 0 else "< 1%"
+
+
+def budgets(value: float) -> str:
+    """A share of the error budget with its unit behind it: percent, or × from ten on; above 1 never reads 100 %."""
+    if not math.isfinite(value):
+        return number(value)
+    if value >= 10:
+        return f"{float(f'{value:.3g}'):,.0f} ×" if value < 1e7 else f"{value:.2e} ×"
+    if 1 < value < 1.01:
+        return "> 100 %"
+    percent = f"{value:.0%}".removesuffix("%") if value >= 0.01 or value == 0 else "< 1"
+    return f"{percent} %"
+
+
+def scientific(value: float) -> str:
+    """A number as wide as its neighbours in a column, as ``3.45e-07``."""
+    return number(value) if not math.isfinite(value) else "0" if value == 0 else f"{value:.2e}"
+
+
+def decimals_for(values: Iterable[float], digits: int = 9) -> int | None:
+    """Decimal places that give the largest of some numbers so many digits; None where exponents are needed."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if largest == 0:
+        return 0
+    whole = math.floor(math.log10(largest)) + 1
+    return max(digits - max(whole, 1), 0) if -3 < whole < digits else None
+
+
+def fixed(value: float, decimals: int | None) -> str:
+    """A number with so many decimal places, as :func:`decimals_for` gave them."""
+    if not math.isfinite(value):
+        return number(value)
+    return f"{value:.8e}" if decimals is None else f"{value:.{decimals}f}"
 
 
 def angle(cosine: float) -> str:
@@ -54,6 +93,21 @@ def seconds(value: float) -> str:
     if value < 1:
         return f"{value * 1e3:.3g} ms"
     return f"{value:.3g} s" if value < 100 else f"{int(value) // 60} min {int(value) % 60} s"
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Names of contenders without the folders that they do not need to be told apart, as ``ort-cuda:m.onnx``."""
+    for kept in range(1, max((len(PurePath(name).parts) for name in names), default=0) + 1):
+        found = {name: _last_parts(name, kept) for name in names}
+        if len(set(found.values())) == len(found):
+            return found
+    return {name: name for name in names}
+
+
+def _last_parts(name: str, kept: int) -> str:
+    found = _NAME.fullmatch(name)
+    assert found is not None
+    return f"{found[1]}{'/'.join(PurePath(found[2]).parts[-kept:])}{found[3]}"
 
 
 def layer_name(layer: LayerError) -> str:

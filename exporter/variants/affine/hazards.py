@@ -19,6 +19,7 @@ def _saturated_rows(alpha: Tensor) -> Share:
         alpha.shape[0] * alpha.shape[2],
         0.05,
         "the clip hides what alpha depends on, and its gradient is zero there: its projection may be too large",
+        "one row in twenty at an end is what a trained gate may well have",
     )
 
 

@@ -26,6 +26,17 @@ HOSTILE = (
 BLOCKS = 12
 KINDS = ("normal", "large", "constant", "one-hot", "length-1", "long", "minimum")
 
+LAYERS = (
+    "embed",
+    *(
+        f"blocks.{block}.{part}"
+        for block in range(BLOCKS)
+        for part in ("norm", "attention.qkv", "attention", "mlp.0", "mlp.2")
+    ),
+    "norm",
+    "head",
+)
+
 Array = NDArray[np.float64]
 
 
@@ -70,6 +81,26 @@ def full_report() -> CheckReport:
     return dataclasses.replace(report, contenders=(single, half, _yardstick()))
 
 
+def deep_report(blocks: int = 100, guilty: int = 57) -> CheckReport:
+    """A model of many blocks whose layers have long names, the last layer of one of which is outside first."""
+    prefix, random = "model.language_model.decoder.layers", np.random.default_rng(0)
+    names = ("input_layernorm", "self_attn.q_proj", "self_attn.projection_of_what_was_attended", "mlp.down_proj")
+    layers, errors = ["model.embed_tokens"], list[LayerError]()
+    for block in range(blocks):
+        layers += [f"{prefix}.{block}.{name}" for name in names]
+        for name in names[2:] if block == guilty else names[2:3]:
+            own = 1e-7 * 1.03**block * math.exp(random.normal(0, 0.25))
+            wrong = block > guilty or (block == guilty and name == names[-1])
+            tensor, budget = f"val_{len(errors)}", Budget(own, own * 0.1)
+            place = f"{prefix}.{block}.{name}"
+            errors.append(LayerError(place, "aten.linear", tensor, own * (700 if wrong else 1.2), own, budget))
+    report = failing_report()
+    first = next((error for error in errors if not error.passed), None)
+    half = dataclasses.replace(report.contenders[1], bisection=Bisection(tuple(errors), first))
+    model = dataclasses.replace(report.model, layers=(*layers, "model.norm", "lm_head"))
+    return dataclasses.replace(report, model=model, contenders=(half,))
+
+
 def hostile_report() -> CheckReport:
     """The failing report with a hostile name wherever text may come from a file."""
     report = failing_report()
@@ -90,7 +121,7 @@ def _report(contenders: list[ContenderResult], kinds: tuple[str, ...] = KINDS, *
     ran = tuple(DataKind(kind, f"{kind} values and sizes", 3, ("image 2x3x64x64",)) for kind in kinds)
     left_out = DataKind("maximum", "each dynamic dim at its most", 0, (), "other kinds have these sizes")
     return CheckReport(
-        model=CheckedModel("vit.pt2", "ab" * 32, "cd" * 32, "fp32", ("Krause attention", "Top-N attention")),
+        model=CheckedModel("vit.pt2", "ab" * 32, "cd" * 32, "fp32", ("Krause attention", "Top-N attention"), LAYERS),
         contenders=tuple(contenders),
         kinds=(*ran, left_out),
         batches=3 * len(ran),
@@ -267,9 +298,9 @@ def _bisection(factor: float, guilty_block: int | None) -> Bisection:
 
 
 def _hazards() -> tuple[Hazard, ...]:
-    meaning = "scores this large overflow in half precision: keep the layer in bf16 or fp32"
+    meaning, why = "scores this large overflow in half precision: keep the layer in bf16 or fp32", "float16 ends there"
     return tuple(
-        Hazard(f"blocks.{block}.attention", head, "largest score", 900.0 * 3**block, 65504.0, block > 3, meaning)
+        Hazard(f"blocks.{block}.attention", head, "largest score", 900.0 * 3**block, 65504.0, block > 3, meaning, why)
         for block in range(6)
         for head in range(2)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -10,7 +11,14 @@ import pytest
 from attnexport.accuracy.check.results import CheckReport
 from attnexport.accuracy.reports import html
 from tests.accuracy.reports.conftest import Chromium
-from tests.accuracy.reports.made_reports import HOSTILE, failing_report, hostile_report, passing_report
+from tests.accuracy.reports.made_reports import (
+    HOSTILE,
+    deep_report,
+    failing_report,
+    full_report,
+    hostile_report,
+    passing_report,
+)
 
 SCREENS = [(width, scheme) for width in (360, 1280) for scheme in ("light", "dark")]
 CONTRAST_AA = 4.5
@@ -44,6 +52,35 @@ LOW_CONTRAST = """(least) => {
 }"""
 
 
+# Texts of drawings that overlap one another, or leave the box or the drawing that they are in.
+MISPLACED_TEXTS = """() => {
+  const found = [];
+  const inside = (a, b) =>
+    a.left >= b.left - 1 && a.right <= b.right + 1 && a.top >= b.top - 1 && a.bottom <= b.bottom + 1;
+  const shown = [...document.querySelectorAll("svg[role=img]")].filter((svg) => svg.getClientRects().length);
+  if (!shown.length) throw new Error("no drawing is shown");
+  for (const svg of shown) {
+    const texts = [...svg.querySelectorAll("text")];
+    const boxes = texts.map((text) => text.getBoundingClientRect());
+    texts.forEach((text, at) => {
+      const rect = text.parentNode.tagName === "g" ? text.parentNode.querySelector("rect") : null;
+      if (!inside(boxes[at], (rect || svg).getBoundingClientRect())) found.push(["outside", text.textContent]);
+      for (let other = 0; other < at; other++) {
+        const [a, b] = [boxes[at], boxes[other]];
+        if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4)
+          found.push(["overlap", text.textContent, texts[other].textContent]);
+      }
+    });
+  }
+  return found;
+}"""
+
+
+def open_all(page) -> None:
+    """Opens what is folded."""
+    page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
+
+
 @cache
 def render(made: Callable[[], CheckReport]) -> str:
     return html.render(made())
@@ -53,7 +90,7 @@ def render(made: Callable[[], CheckReport]) -> str:
 @pytest.mark.parametrize("made", [failing_report, hostile_report])
 def test_page_fits_the_screen_and_asks_for_nothing(chromium: Chromium, made, width: int, scheme: str):
     opened = chromium.open(render(made), width=width, scheme=scheme)
-    opened.page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
+    open_all(opened.page)
     assert opened.requests == [opened.url]
     assert opened.messages == []
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
@@ -62,7 +99,7 @@ def test_page_fits_the_screen_and_asks_for_nothing(chromium: Chromium, made, wid
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_every_text_has_the_contrast_of_aa(chromium: Chromium, width: int, scheme: str):
     page = chromium.open(render(failing_report), width=width, scheme=scheme).page
-    page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
+    open_all(page)
     assert page.evaluate(LOW_CONTRAST, CONTRAST_AA) == []
 
 
@@ -97,6 +134,7 @@ def test_verdict_is_the_first_thing_read(chromium: Chromium, made, word: str):
 def test_plot_has_a_point_for_every_layer_in_order(chromium: Chromium):
     report = failing_report()
     page = chromium.open(render(failing_report)).page
+    open_all(page)
     figures = page.locator("figure.layers")
     assert figures.count() == 2
     for number, result in enumerate(report.contenders):
@@ -107,7 +145,7 @@ def test_plot_has_a_point_for_every_layer_in_order(chromium: Chromium):
         places = points.evaluate_all("points => points.map((point) => point.getBoundingClientRect().x)")
         assert places == sorted(places)
         assert len(set(places)) == len(places)
-    assert page.locator("text.guilty").all_text_contents() == ["blocks.7.attention"]
+    assert figures.locator("text.guilty").all_text_contents() == ["blocks.7.attention"]
 
 
 def test_hostile_names_stay_text(chromium: Chromium):
@@ -116,7 +154,7 @@ def test_hostile_names_stay_text(chromium: Chromium):
     assert page.locator("script, img, iframe, object, link:not([href='data:,'])").count() == 0
     links = page.locator("a").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
     assert links == ["#contender-1", "#contender-2"]
-    assert page.locator("h1").inner_text().startswith("<script>alert(1)</script> \"a\" 'b' |")
+    assert page.locator("header .path").inner_text().startswith("<script>alert(1)</script> \"a\" 'b' |")
     attributes = page.evaluate("[...document.querySelectorAll('*')].flatMap((e) => e.getAttributeNames())")
     assert not [name for name in attributes if name.startswith("on") or name in ("style", "src")]
     assert HOSTILE.split("\x01")[1].strip() in page.locator("h1").inner_text()
@@ -132,3 +170,57 @@ def test_policy_stops_what_would_slip_through(chromium: Chromium):
     assert opened.page.locator("img").count() == 1
     assert sorted(opened.refused) == addresses
     assert opened.page.title() != "ran"
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("made", [failing_report, deep_report])
+def test_texts_of_drawings_can_be_read(chromium: Chromium, made, width: int):
+    """Labels do not overlap, and names of any length stay in their boxes."""
+    page = chromium.open(render(made), width=width).page
+    open_all(page)
+    assert page.evaluate(MISPLACED_TEXTS) == []
+    sizes = page.locator("figure.model text:visible").evaluate_all(
+        "texts => texts.map((text) => text.getBoundingClientRect().height)"
+    )
+    assert min(sizes) > 10
+
+
+def test_no_cell_of_a_table_is_empty(chromium: Chromium):
+    for made in (passing_report, failing_report, full_report):
+        cells = chromium.open(render(made)).page.locator("td, th")
+        empty = "cells => cells.filter((cell) => !cell.textContent.trim() && !cell.querySelector('svg')).length"
+        bars = "cells => cells.filter((cell) => cell.matches('.bar') && !cell.querySelector('svg')).length"
+        assert cells.evaluate_all(empty) == cells.evaluate_all(bars)
+
+
+def test_numbers_of_a_column_have_equal_digits(chromium: Chromium):
+    page = chromium.open(render(failing_report)).page
+    section = page.locator("section[aria-labelledby=contender-2]")
+    errors, examples = (
+        section.locator(f".scroll[aria-label='{label}'] tbody tr").evaluate_all(
+            "rows => rows.map((row) => [...row.querySelectorAll('td.number')].map((cell) => cell.innerText))"
+        )
+        for label in ("Errors by output and inputs", "Worst examples")
+    )
+    written = [cell for row in errors for cell in row if "e-" in cell or "e+" in cell]
+    assert len(written) > 50
+    assert all(re.fullmatch(r"\d\.\d\de[+-]\d\d( \*)?|\d\.\de[+-]\d\d", cell) for cell in written)
+    decimals = [len(cell.rpartition(".")[2]) for row in examples for cell in row[1:] if "." in cell]
+    assert len(decimals) > 10
+    assert len(set(decimals)) == 1
+
+
+def test_what_is_outside_is_said_by_more_than_colour(chromium: Chromium):
+    page = chromium.open(render(failing_report)).page
+    for place in ("figure.model.wide text.guilty", "figure.model.wide text.bad"):
+        texts = page.locator(place).all_text_contents()
+        assert texts
+        assert all(text.startswith("▲ ") for text in texts)
+    assert page.locator(".mark.failed path").count() == page.locator(".mark.failed").count()
+    marks = {mark: page.locator(f".mark.{mark} path").first.get_attribute("d") for mark in ("passed", "failed")}
+    assert marks["passed"] != marks["failed"]
+
+
+def test_hazards_say_why_their_limit_lies_there(chromium: Chromium):
+    text = chromium.open(render(failing_report)).page.locator(".hazard").inner_text()
+    assert "4 of 12 beyond the limit of 65,504: float16 ends there" in text

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -32,7 +30,7 @@ class Tick:
 
     Attributes:
         at: where, in the drawing's units.
-        label: the value.
+        label: the value; of a power of ten its exponent behind ``^``.
     """
 
     at: float
@@ -78,4 +76,4 @@ class LogAxis:
 def _power(exponent: int) -> str:
     if 0 <= exponent <= 3:
         return str(10**exponent)
-    return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
+    return f"10^{exponent}".replace("-", "−")

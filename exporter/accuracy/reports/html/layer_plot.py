@@ -13,10 +13,11 @@ from attnexport.accuracy.reports.html.axes import Frame, LogAxis, Tick
 from attnexport.accuracy.reports.wording import layer_name, number
 from attnexport.messages import count
 
-FRAME = Frame(width=920, height=310, left=48, right=906, top=40, bottom=276)
+FRAME = Frame(width=920, height=310, left=56, right=906, top=40, bottom=276)
 _NOT_FINITE = FRAME.top - 14
 _BLOCK = re.compile(r"^(?:.*?\.)?\d+(?=\.|$)")
-_LABEL_SPACE = 64.0
+_LETTER = 8.4
+"""Width of a letter of 13 px in wide fonts."""
 _LONGEST_LABEL = 14
 
 
@@ -123,18 +124,21 @@ def _allowed(layers: Sequence[LayerError], step: float, axis: LogAxis) -> str:
 def _blocks(layers: Sequence[LayerError], step: float) -> tuple[Tick, ...]:
     """The first layer of each block, as far as their names have room."""
     ticks: list[Tick] = []
+    free = 0.0
     for block, run in itertools.groupby(range(len(layers)), lambda position: _block(layers[position])):
         at = FRAME.left + next(run) * step
-        if at + _LABEL_SPACE > FRAME.right + 8 or (ticks and at - ticks[-1].at < _LABEL_SPACE):
-            continue
-        ticks.append(Tick(at, block if len(block) <= _LONGEST_LABEL else f"…{block[1 - _LONGEST_LABEL :]}"))
+        label = block if len(block) <= _LONGEST_LABEL else f"…{block[1 - _LONGEST_LABEL :]}"
+        end = at + _LETTER * len(label)
+        if block and at >= free and end <= FRAME.width:
+            ticks.append(Tick(at, label))
+            free = end + 2 * _LETTER
     return tuple(ticks)
 
 
 def _block(layer: LayerError) -> str:
-    """The numbered module around a layer, as ``blocks.3``, else the layer."""
+    """The numbered module around a layer, as ``blocks.3``, else the layer; empty for the model itself."""
     match = _BLOCK.match(layer.layer)
-    return match.group() if match else layer.layer.split(".")[0] or layer.tensor
+    return match.group() if match else layer.layer.split(".")[0]
 
 
 def _summary(bisection: Bisection) -> str:

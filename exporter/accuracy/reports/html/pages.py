@@ -1,0 +1,49 @@
+"""The templates of pages, in which every text from a file stays text."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import PurePath
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from attnexport.accuracy.reports import wording
+from attnexport.accuracy.reports.html.share_scale import MARK, length
+from attnexport.messages import count
+from attnexport.printable import printable
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A page, to be written as UTF-8."""
+    return _environment().get_template(template).render(**values) + "\n"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("attnexport.accuracy.reports.html", "templates"),
+        autoescape=True,
+        finalize=_finalized,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(wording=wording, count=count, gauge_mark=f"{100 * MARK:.1f}")
+    environment.filters.update(
+        number=wording.number,
+        sci=wording.scientific,
+        fixed=wording.fixed,
+        budgets=wording.budgets,
+        angle=wording.angle,
+        seconds=wording.seconds,
+        px="{:.1f}".format,
+        gauge_width=lambda share: f"{100 * length(share):.1f}",
+        file_name=lambda path: PurePath(path).name or path,
+    )
+    return environment
+
+
+def _finalized(value: object) -> object:
+    """Every text that a template shows; markup is the templates' own."""
+    return printable(value) if type(value) is str else value
