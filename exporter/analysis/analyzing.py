@@ -17,6 +17,7 @@ from attnexport.analysis.layers import visit_attention
 from attnexport.analysis.report import draw_heat_map
 from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
+from attnexport.files.kinds import JSON, PNG
 from attnexport.files.outputs import replacing, write_json
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.state.choices import AS_NEEDED
@@ -45,9 +46,9 @@ class Analysis:
             InputError: another ending, or a file that cannot be written.
         """
         target = Path(path)
-        if target.suffix == ".json":
+        if target.suffix in JSON.suffixes:
             write_json(target, self.as_json())
-        elif target.suffix == ".png":
+        elif target.suffix in PNG.suffixes:
             self.draw(target)
         else:
             raise InputError(f"{target}: expected a name that ends in .json or .png")

@@ -9,12 +9,15 @@ import click
 from attnexport.accuracy.inputs.data_files import data_files
 from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import PATH, Choice, grouped
-from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
+from attnexport.cli.options import PATH, Choice, OutputPath, grouped
+from attnexport.cli.untrusted import strangers_in_a_child
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.files.kinds import JSON, PNG
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output, write_json
 from attnexport.messages import count
+
+_JSON = OutputPath(JSON, report=True)
 
 
 def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -34,8 +37,8 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> tu
 @click.option("--rows", type=click.IntRange(min=1), default=8, show_default=True, help="Query rows a sample.")
 @click.option("--samples", type=click.IntRange(min=1), default=64, show_default=True, help="Samples to read.")
 @click.option("--distance", type=Choice(["euclidean", "cosine"]), default="euclidean", show_default=True)
-@click.option("--json", "json_path", type=OUTPUT, help="Write the figures here.")
-@click.option("--png", "png_path", type=OUTPUT, help="Draw a heat map here.")
+@click.option("--json", "json_path", type=_JSON, help="Write the figures here, or - for stdout.")
+@click.option("--png", "png_path", type=OutputPath(PNG), help="Draw a heat map here.")
 @model_options
 @debug_option
 @report_errors

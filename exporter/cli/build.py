@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH, Choice
+from attnexport.cli.options import PATH, Choice, OutputPath
 from attnexport.display.amounts import size
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
 from attnexport.engines.build_options import build_options
 from attnexport.engines.names import manifest_path
+from attnexport.files.kinds import ENGINE
 from attnexport.files.shapes import shape_text
 from attnexport.messages import count
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 @click.command(name="build")
 @click.argument("model", metavar="MODEL.onnx", type=PATH)
-@click.option("-o", "--output", required=True, type=PATH, help="The engine to write: an .engine, .plan or .trt.")
+@click.option(
+    "-o", "--output", required=True, type=OutputPath(ENGINE), help="The engine to write: an .engine, .plan or .trt."
+)
 @click.option("--target", required=True, metavar="NAME", help="The device the engine is for, as rtx-40.")
 @click.option("--plugins", type=PATH, metavar="LIB", help="The plugin library. Default: bodies run.")  # fmt: skip
 @click.option("--shapes", multiple=True, metavar="X=MIN:OPT:MAX", help="Shapes of an input: x=1x16x64:8x128x64:32x1024x64. Repeatable. Default: the ranges in the file.")  # fmt: skip  # noqa: E501

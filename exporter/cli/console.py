@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
+from attnexport.cli.options import STDOUT_TAKEN
 from attnexport.display.display import Display
 from attnexport.display.progress import beside_progress
 from attnexport.errors import AttnexportError
@@ -25,8 +27,10 @@ debug_option = click.option("--debug", is_flag=True, help="Show the traceback of
 
 
 def out() -> Display:
-    """Where results go."""
-    return Display()
+    """Where results go: stdout, or stderr where a report has stdout for itself."""
+    context = click.get_current_context(silent=True)
+    taken = context is not None and STDOUT_TAKEN in context.meta
+    return Display(sys.stderr if taken else sys.stdout)
 
 
 def show_notes(notes: Iterable[str]) -> None:

@@ -9,12 +9,13 @@ import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import PATH, Choice, grouped
-from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
+from attnexport.cli.options import PATH, Choice, OutputPath, grouped
+from attnexport.cli.untrusted import strangers_in_a_child
 from attnexport.conversion.options import NODE_CHOICES, chosen_target
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.files.kinds import ONNX
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output
 from attnexport.messages import count
 from attnexport.models.state.choices import REFUSE, STATE_CHOICES
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command(name="convert")
 @click.argument("model", type=PATH, required=False)
-@click.option("-o", "--output", required=True, type=OUTPUT, help="The ONNX file to write.")
+@click.option("-o", "--output", required=True, type=OutputPath(ONNX), help="The ONNX file to write.")
 @model_options
 @click.option("--opset", type=int, help="ONNX opset, 17 to 23. Default: the target's, or 20, or 22 for bfloat16.")
 @click.option("--target", metavar="NAME", help="The device the file is for, as jetson-orin-jp6.2.")
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Buffers that forward writes and later outputs depend on: name them, or make them inputs and outputs.",
 )
-@click.option("--keep-failed", type=OUTPUT, metavar="FILE", help="Keep a file that is wrong here.")
+@click.option("--keep-failed", type=OutputPath(ONNX), metavar="FILE", help="Keep a file that is wrong here.")
 @click.option("--unproven", is_flag=True, help="Write a file that cannot be run here, with a note.")
 @debug_option
 @report_errors

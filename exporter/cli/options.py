@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -10,11 +11,48 @@ from typing import Any, TypeVar
 
 import click
 
-from attnexport.errors import did_you_mean
+from attnexport.errors import InputError, did_you_mean
+from attnexport.files.kinds import FileKind, check_kind
+from attnexport.files.outputs import STDOUT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+STDOUT_TAKEN = "attnexport.stdout"
+"""In a context's meta: a report goes to standard output, and nothing else may."""
+
 PATH = click.Path(path_type=Path)
+
+
+class OutputPath(click.Path):
+    """A file or folder that a command writes, through ``attnexport.files.outputs``.
+
+    Args:
+        kind: what it is; a name of another kind of file is refused before anything else is done.
+        report: a text that may also go to standard output, which ``-`` says. Default: False.
+    """
+
+    def __init__(self, kind: FileKind, *, report: bool = False) -> None:
+        super().__init__(path_type=Path)
+        self._kind, self._report = kind, report
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path.
+
+        Raises:
+            click.BadParameter: a name of another kind of file, or ``-`` for what is no report.
+        """
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path == STDOUT:
+            if not self._report:
+                self.fail(f"expected the name of {self._kind.what}, given - for standard output", param, ctx)
+            if ctx is not None:
+                ctx.meta[STDOUT_TAKEN] = True
+            return path
+        try:
+            check_kind(path, self._kind)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+        return path
 
 
 class Choice(click.Choice[str]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH, Choice, Group
+from attnexport.cli.options import PATH, Choice, Group, OutputPath
 from attnexport.display.amounts import size
 from attnexport.display.columns import Column, Importance, Kind
 from attnexport.display.facts import Facts
@@ -17,6 +17,7 @@ from attnexport.display.progress import progress
 from attnexport.display.tables import Table
 from attnexport.display.verdicts import Outcome, Verdict
 from attnexport.errors import InputError
+from attnexport.files.kinds import FOLDER
 from attnexport.graph.onnx_file import check_onnx_file
 from attnexport.messages import count
 from attnexport.targets import find_target
@@ -52,7 +53,7 @@ def command() -> None:
 @click.option("--tensorrt-include", type=PATH, metavar="DIR", help="TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.")  # fmt: skip  # noqa: E501
 @click.option("--api", type=Choice(["auto", "v3", "v2", "none"]), default="auto", show_default=True, help="Plugin interface: v3 for TensorRT 10.3 and later and RTX, v2 for 8.x, none for the kernels alone.")  # fmt: skip  # noqa: E501
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Compilers at a time. Default: one a processor.")
-@click.option("-o", "--output", type=PATH, metavar="DIR", help="Where the libraries go. Default: ~/.cache/attnexport/plugins, where PyTorch finds them.")  # fmt: skip  # noqa: E501
+@click.option("-o", "--output", type=OutputPath(FOLDER), metavar="DIR", help="Where the libraries go. Default: ~/.cache/attnexport/plugins, where PyTorch finds them.")  # fmt: skip  # noqa: E501
 @debug_option
 @report_errors
 def build_command(

@@ -11,16 +11,17 @@ from attnexport.accuracy.recorded.options import refuse_unfit_options
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.inputs import input_options
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import PATH, grouped
-from attnexport.cli.untrusted import OUTPUT, strangers_in_a_child
+from attnexport.cli.options import PATH, OutputPath, grouped
+from attnexport.cli.untrusted import strangers_in_a_child
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.files.kinds import FOLDER
 from attnexport.messages import count
 
 
 @click.command(name="record")
 @click.argument("model", type=PATH)
-@click.option("-o", "--output", type=OUTPUT, required=True, metavar="SET", help="A new folder.")
+@click.option("-o", "--output", type=OutputPath(FOLDER), required=True, metavar="SET", help="A new folder.")
 @click.option(
     "--precisions",
     default="fp32,fp16,bf16",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnexport.cli.options import adding
-from attnexport.cli.untrusted import OUTPUT
+from attnexport.cli.options import OutputPath, adding
 from attnexport.errors import InputError
+from attnexport.files.kinds import HTML, JSON, JUNIT, MARKDOWN
 from attnexport.files.outputs import check_not_same, check_output
 
 if TYPE_CHECKING:
@@ -54,9 +54,13 @@ class ReportOptions:
 
 
 report_options = adding(
-    click.option("--json", type=OUTPUT, help="Write the report here too."),
-    click.option("--junit", type=OUTPUT, help="As JUnit XML, a test case an output and contender, for CI."),
-    click.option("--markdown", type=OUTPUT, help="As Markdown, for a pull request."),
-    click.option("--html", type=OUTPUT, help="As one HTML page with plots."),
+    click.option("--json", type=OutputPath(JSON, report=True), help="Write the report here too, or - for stdout."),
+    click.option(
+        "--junit",
+        type=OutputPath(JUNIT, report=True),
+        help="As JUnit XML, a test case an output and contender, for CI.",
+    ),
+    click.option("--markdown", type=OutputPath(MARKDOWN, report=True), help="As Markdown, for a pull request."),
+    click.option("--html", type=OutputPath(HTML, report=True), help="As one HTML page with plots."),
 )
 """The fields of ReportOptions."""

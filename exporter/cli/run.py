@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH, Choice
+from attnexport.cli.options import PATH, Choice, OutputPath
 from attnexport.display.amounts import size
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
 from attnexport.engines.run_options import refuse_unfit_options
+from attnexport.files.kinds import ARRAYS, JSON
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output, write_json
 from attnexport.files.shapes import shapes_text
 from attnexport.messages import count
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
     from attnexport.engines.running import RunReport
 
 
+_JSON = OutputPath(JSON, report=True)
+
+
 @click.command(name="run")
 @click.argument("model", metavar="MODEL.engine|MODEL.onnx", type=PATH)
 @click.option("--data", required=True, type=PATH, help="An .npz: arrays by input name.")
-@click.option("-o", "--output", type=PATH, help="The .npz to write the outputs into.")
+@click.option("-o", "--output", type=OutputPath(ARRAYS), help="The .npz to write the outputs into.")
 @click.option("--time", "repeats", type=click.IntRange(min=1), metavar="N", help="Time N more runs.")
 @click.option("--plugins", type=PATH, metavar="LIB", help="The engine's plugin library.")
 @click.option("--device", type=Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="For ONNX files.")
-@click.option("--json", "json_path", type=PATH, help="Write the report here too.")
+@click.option("--json", "json_path", type=_JSON, help="Write the report here too, or - for stdout.")
 @debug_option
 @report_errors
 def command(

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH, Group
+from attnexport.cli.options import PATH, Group, OutputPath
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.files.kinds import FOLDER
 
 
 @click.group(name="runtime", cls=Group)
@@ -22,7 +23,7 @@ def command() -> None:
 @click.option("--tensorrt-include", type=PATH, metavar="DIR", help="TensorRT's headers. Default: $TENSORRT_ROOT/include, else the system's.")  # fmt: skip  # noqa: E501
 @click.option("--parser-include", type=PATH, metavar="DIR", help="Folder of NvOnnxParser.h. Default: that of TensorRT's headers.")  # fmt: skip  # noqa: E501
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Compilers at a time. Default: one a processor.")
-@click.option("-o", "--output", type=PATH, metavar="DIR", help="Where it goes. Default: ~/.cache/attnexport/runtime, where the backend native finds it.")  # fmt: skip  # noqa: E501
+@click.option("-o", "--output", type=OutputPath(FOLDER), metavar="DIR", help="Where it goes. Default: ~/.cache/attnexport/runtime, where the backend native finds it.")  # fmt: skip  # noqa: E501
 @debug_option
 @report_errors
 def build_command(

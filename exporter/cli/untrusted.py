@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import click
 
-from attnexport.cli.options import adding
+from attnexport.cli.options import OutputPath, adding
 from attnexport.errors import InputError
+from attnexport.files.outputs import STDOUT
 
 R = TypeVar("R")
 
@@ -35,13 +36,6 @@ class Child:
     """
 
     cache: Path | None
-
-
-class OutputPath(click.Path):
-    """A file or folder that a command writes, through ``attnexport.files.outputs.replacing``."""
-
-
-OUTPUT = OutputPath(path_type=Path)
 
 
 child_options = adding(
@@ -117,7 +111,7 @@ def _in_a_child(context: click.Context, given: dict[str, Any]) -> int:
     outputs = [
         given[parameter.name]
         for parameter in context.command.params
-        if isinstance(parameter.type, OutputPath) and parameter.name and given[parameter.name] is not None
+        if isinstance(parameter.type, OutputPath) and parameter.name and given[parameter.name] not in (None, STDOUT)
     ]
     cache = _cache(given)
     command = Command(

@@ -19,7 +19,8 @@ from attnexport.conversion.options import BFLOAT16_OPSET, DEFAULT_OPSET, chosen_
 from attnexport.conversion.proving import proven
 from attnexport.display.progress import Progress, unheard
 from attnexport.errors import ConversionError
-from attnexport.files.outputs import replacing, sha256
+from attnexport.files.kinds import ONNX
+from attnexport.files.outputs import check_output, replacing, sha256
 from attnexport.graph.corrections import refuse_wrong
 from attnexport.graph.functions import attach_functions, inline_all
 from attnexport.graph.layer_norm import expand_layer_norms
@@ -125,12 +126,14 @@ def convert(
         What was written.
 
     Raises:
-        InputError: arguments that do not fit, or a file that cannot be written.
+        InputError: arguments that do not fit, or a file that cannot be written or is called like another kind of file.
         ConversionError: an operator ONNX lacks, a model that draws random numbers, takes or gives complex ones or
             depends on written buffers, a dim that did not stay dynamic, a file that computes something else (the
             operator and module where it does first are named), or one that could not be run.
     """
     chosen = chosen_target(opset=opset, target=target, nodes=nodes)
+    for file in (path, keep_failed):
+        check_output(file, ONNX)
     progress("exporting", None)
     source = as_model(model, args, kwargs, dynamic_shapes)
     if dim_names is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from attnexport.errors import InputError
+from attnexport.files.kinds import ENGINE
 
-ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
+ENGINE_SUFFIXES = ENGINE.suffixes
 
 
 def manifest_path(engine: Path) -> Path:

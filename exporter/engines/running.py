@@ -18,6 +18,7 @@ from attnexport.engines.manifest_json import read_manifest
 from attnexport.engines.names import ENGINE_SUFFIXES
 from attnexport.engines.opening import open_backend
 from attnexport.engines.run_options import refuse_unfit_options
+from attnexport.files.kinds import ARRAYS, check_kind
 from attnexport.files.npz import open_arrays, write_arrays
 from attnexport.graph.file_precision import precision_name
 from attnexport.graph.inspection import read_model
@@ -89,8 +90,9 @@ class Run:
         """Writes the outputs into an .npz.
 
         Raises:
-            InputError: the file cannot be written.
+            InputError: the file cannot be written, or its name is that of another kind of file.
         """
+        check_kind(path, ARRAYS)
         write_arrays(Path(path), self.outputs)
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from attnexport.errors import InputError
+from attnexport.files.kinds import FileKind, check_kind
 from attnexport.files.staging import staging_folder
+
+STDOUT = Path("-")
+"""Stands for standard output, where a report may be written to it."""
 
 _held_back: dict[Path, Path] = {}
 
@@ -46,13 +51,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 whole or not at all."""
+    """Writes UTF-8 whole or not at all, or to standard output for ``-``."""
+    if path == STDOUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
     with replacing(path) as staging:
         (staging / path.name).write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON whole or not at all."""
+    """Writes JSON whole or not at all, or to standard output for ``-``."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
@@ -79,15 +88,24 @@ def check_not_twice(*outputs: Path | None) -> None:
             raise InputError(f"{path}: expected another name for each output, given one twice")
 
 
-def check_output(path: str | os.PathLike[str] | None) -> None:
-    """Refuses an output file that cannot be written; for None does nothing. Commands ask before the long work.
+def check_output(path: str | os.PathLike[str] | None, kind: FileKind | None = None) -> None:
+    """Refuses an output file that cannot be written, before the long work; for None and ``-`` does nothing.
+
+    Args:
+        path: the file.
+        kind: what will be in it, which its name must not deny. Default: None, anything.
 
     Raises:
-        InputError: the path is a folder, or its folder does not exist or may not be written.
+        InputError: the path is a folder, its folder does not exist or may not be written, or its name is that of
+            another kind of file.
     """
     if path is None:
         return
     target = Path(path)
+    if target == STDOUT:
+        return
+    if kind is not None:
+        check_kind(target, kind)
     folder = target.parent
     if target.is_dir():
         raise InputError(f"{target}: expected a file to write, given a folder")

@@ -150,8 +150,12 @@ def test_output_that_cannot_be_written(refuse: Refuse, saved: Path, converted: P
 
 def test_output_that_is_the_model(refuse: Refuse, saved: Path):
     before = saved.read_bytes()
-    has(refuse("convert", saved, "-o", saved), saved, "expected another name for the output")
+    has(refuse("convert", saved, "-o", saved), saved, "expected a name for an ONNX file")
     assert saved.read_bytes() == before
+    link = saved.with_name("model")
+    link.symlink_to(saved)
+    has(refuse("convert", saved, "-o", link), link, "expected another name for the output")
+    link.unlink()
 
 
 @pytest.fixture

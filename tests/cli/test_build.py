@@ -142,9 +142,9 @@ def test_options_that_do_not_fit(options: tuple[str, ...], said: str, refuse: Re
     ("output", "cache", "said"),
     [
         (
-            "small.onnx",
+            "small",
             "cache",
-            "small.onnx: expected a name that ends in .engine, .plan or .trt, by which run knows it",
+            "small: expected a name that ends in .engine, .plan or .trt, by which run knows it",
         ),
         ("e.engine", "e.engine", "e.engine: expected another name for each output, given one twice"),
         ("e.engine", "e.engine.json", "e.engine.json: expected another name for each output, given one twice"),
@@ -182,4 +182,4 @@ def test_files_that_cannot_be_used(refuse: Refuse, converted: Path, tmp_path: Pa
     assert "expected an ONNX model" in refuse("build", noise, "-o", tmp_path / "small.engine", *rest)
     assert "no such file" in refuse("build", tmp_path / "none.onnx", "-o", tmp_path / "small.engine", *rest)
     assert "expected an existing folder" in refuse("build", converted, "-o", tmp_path / "none" / "e.engine", *rest)
-    assert "another name for the output" in refuse("build", noise, "-o", noise, *rest)
+    assert "expected a name for an engine" in refuse("build", noise, "-o", noise, *rest)

@@ -98,7 +98,7 @@ def test_what_onnx_runtime_says_comes_once(refuse: Refuse, tmp_path: Path):
 
 def test_two_outputs_of_one_name(refuse: Refuse, converted: Path, tmp_path: Path):
     np.savez(tmp_path / "in.npz", x=arrays())
-    both = tmp_path / "out.npz"
+    both = tmp_path / "out"
     line = refuse("run", converted, "--data", tmp_path / "in.npz", "-o", both, "--json", both)
     assert line == f"attnexport: {both}: expected another name for each output, given one twice"
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attnexport.errors import InputError, did_you_mean
+from attnexport.files.kinds import FOLDER
 from attnexport.files.outputs import check_output
 from attnexport.messages import option
 from attnexport.models.precision_names import PRECISION_NAMES
@@ -19,7 +20,7 @@ def refuse_unfit_options(folder: Path, precisions: Sequence[str]) -> None:
     """
     if folder.exists():
         raise InputError(f"{folder}: expected a new folder, given one that exists")
-    check_output(folder)
+    check_output(folder, FOLDER)
     for name in precisions:
         if name not in PRECISION_NAMES:
             said = f"{option('--precisions')}: expected some of {', '.join(PRECISION_NAMES)}, given {name!r}"

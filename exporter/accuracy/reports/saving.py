@@ -9,10 +9,12 @@ from attnexport.accuracy.check.results import CheckReport
 from attnexport.accuracy.reports import html, junit, markdown
 from attnexport.accuracy.reports.json_report import as_json
 from attnexport.errors import InputError
+from attnexport.files.kinds import HTML, JSON, JUNIT, MARKDOWN
 from attnexport.files.outputs import write_json, write_text
 
 _RENDERERS = {"html": html.render, "junit": junit.render, "markdown": markdown.render}
-_FORMATS = {".html": "html", ".json": "json", ".md": "markdown", ".xml": "junit"}
+_KINDS = {"html": HTML, "json": JSON, "markdown": MARKDOWN, "junit": JUNIT}
+_FORMATS = {suffix: name for name, kind in _KINDS.items() for suffix in kind.suffixes}
 
 
 def save_report(report: CheckReport, path: str | os.PathLike[str], file_format: str | None = None) -> None:
@@ -20,16 +22,18 @@ def save_report(report: CheckReport, path: str | os.PathLike[str], file_format: 
 
     Args:
         report: what was found.
-        path: the file.
+        path: the file, or ``-`` for standard output, with a format.
         file_format: html, json, junit or markdown. Default: None, by the name's end: .html, .json, .xml or .md.
 
     Raises:
         InputError: another ending, or a file that cannot be written.
     """
     target = Path(path)
-    chosen = file_format or _FORMATS.get(target.suffix)
+    chosen = file_format or _FORMATS.get(target.suffix.lower())
     if chosen is None:
-        raise InputError(f"{target}: expected a name that ends in {', '.join(_FORMATS)}")
+        raise InputError(
+            f"{target}: expected a name that ends in {', '.join(kind.suffixes[0] for kind in _KINDS.values())}"
+        )
     if chosen == "json":
         write_json(target, as_json(report))
     else:
