@@ -49,7 +49,7 @@ class Block:
 
 def pages() -> list[str]:
     """README and the docs, as paths below the checkout."""
-    return [*SHOWN_BY_THE_SITE, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+    return ["README.md", *SHOWN_BY_THE_SITE, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 
 
 def blocks(page: str, text: str | None = None) -> list[Block]:
