@@ -11,7 +11,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 import attnexport
-from attnexport.variants.registry import all_variants, public_names
+from attnexport.variants.descriptions import descriptions
+from attnexport.variants.registry import public_names
 
 KINDS = ("functions", "classes", "errors")
 
@@ -37,7 +38,7 @@ def _of_kind(kind: str) -> Iterable[str]:
 
 
 def _variants() -> Iterable[str]:
-    for variant in all_variants():
+    for variant in descriptions():
         yield f"### {variant.title}\n"
         yield f"{variant.formula}; {variant.cost} a head. {variant.paper}.\n"
         for name in importlib.import_module(f"attnexport.variants.{variant.name}.variant").__all__:

@@ -10,6 +10,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from attnexport.cli import main
+from attnexport.display import progress
 from tests.docs.commands import Command, console_commands
 from tests.docs.comparing import OMITTED, same
 from tests.docs.pages import ROOT, Block
@@ -167,11 +169,14 @@ def page_in(folder: Path) -> Iterator[Page]:
     before, cwd, path, modules = dict(os.environ), Path.cwd(), list(sys.path), set(sys.modules)
     os.environ.update(given)
     os.chdir(folder)
+    # A terminal's line about what is being done is gone when it is done.
+    every, progress.EVERY_S = progress.EVERY_S, float(threading.TIMEOUT_MAX)
     sys.path.insert(0, str(folder))
     try:
         yield Page(folder)
     finally:
         os.chdir(cwd)
+        progress.EVERY_S = every
         sys.path[:] = path
         os.environ.clear()
         os.environ.update(before)
