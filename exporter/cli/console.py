@@ -26,11 +26,17 @@ R = TypeVar("R")
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error, and what libraries log.")
 
 
+_displays: list[Display] = []
+
+
 def out() -> Display:
     """Where results go: stdout, or stderr where a report has stdout for itself."""
     context = click.get_current_context(silent=True)
     taken = context is not None and STDOUT_TAKEN in context.meta
-    return Display(sys.stderr if taken else sys.stdout)
+    stream = sys.stderr if taken else sys.stdout
+    if not _displays or _displays[-1].stream is not stream:
+        _displays[:] = [Display(stream)]
+    return _displays[-1]
 
 
 def show_notes(notes: Iterable[str]) -> None:

@@ -11,10 +11,12 @@ from attnexport.display.terminal import Style
 class Importance(enum.IntEnum):
     """Which columns stay beside each other where the width does not hold all: the others go below their row."""
 
-    LITTLE = 0
-    SOME = 1
-    MUCH = 2
-    NAMES_THE_ROW = 3
+    FOR_WIDE_TERMINALS = 0
+    """Left out where it does not fit: what reports hold, and the rest of the row implies."""
+    LITTLE = 1
+    SOME = 2
+    MUCH = 3
+    NAMES_THE_ROW = 4
     """The last to go; the first of these may take a line of its own."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from attnexport.display.cells import cells
 from attnexport.display.column_widths import GAP, Texts, naming_column, total, widths_beside
-from attnexport.display.columns import Cell, Column, Kind
+from attnexport.display.columns import Cell, Column, Importance, Kind
 from attnexport.display.terminal import Style, Terminal
 from attnexport.display.wrapping import indented, wrapped
 
@@ -24,7 +24,8 @@ def table_lines(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], termi
     widths = widths_beside(Texts(named, [[cell.text for cell in row] for row in shown]), terminal.width)
     layout = _Layout(named, widths, terminal)
 
-    below = [at for at in range(len(used)) if at not in widths]
+    kept = [at for at, column in enumerate(named) if column.importance is not Importance.FOR_WIDE_TERMINALS]
+    below = [at for at in kept if at not in widths]
     alike = [at for at in below if len(shown) > 1 and len({row[at].text for row in shown}) == 1]
     yield from layout.headings()
     for row in shown:

@@ -24,7 +24,7 @@ _OUTPUTS = (
     Column("PyTorch's own", Kind.NUMBER, Importance.LITTLE),
     Column("relative L2", Kind.NUMBER, Importance.LITTLE),
     Column("1−cosine", Kind.NUMBER, Importance.LITTLE),
-    Column("budget", Kind.NAME, Importance.MUCH),
+    Column("verdict", Kind.NAME, Importance.MUCH),
 )
 _LAYERS = (
     Column("layer", Kind.NAME, Importance.NAMES_THE_ROW),
@@ -32,9 +32,9 @@ _LAYERS = (
     Column("tensor", Kind.NAME, Importance.LITTLE),
     Column("largest error", Kind.NUMBER, Importance.MUCH),
     Column("allowed", Kind.NUMBER, Importance.MUCH),
-    Column("PyTorch's own", Kind.NUMBER, Importance.LITTLE),
-    Column("relative L2", Kind.NUMBER, Importance.LITTLE),
-    Column("budget", Kind.NAME, Importance.MUCH),
+    Column("PyTorch's own", Kind.NUMBER, Importance.FOR_WIDE_TERMINALS),
+    Column("relative L2", Kind.NUMBER, Importance.FOR_WIDE_TERMINALS),
+    Column("verdict", Kind.NAME, Importance.MUCH),
 )
 _WITHIN, _OUTSIDE = Cell("within", Style.GOOD), Cell("OUTSIDE", Style.BAD)
 
@@ -58,7 +58,7 @@ def _verdict(output: OutputErrors) -> Cell:
 
 def _row(output: OutputErrors) -> list[str]:
     worst = output.worst_kind
-    row, share = [output.name, output.dtype, worst.kind], used(worst).replace("%", " %")
+    row, share = [output.name, output.dtype, worst.kind], used(worst).replace("%", " %").replace(",", " ")
     if worst.budget is None:
         return [*row, f"{worst.mismatches} differ", f"{worst.allowed_mismatches} differ", share, "", "", ""]
     error = f"{worst.not_finite} not finite" if worst.not_finite else f"{worst.largest_error:.2e}"
