@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from attnexport.cli.console import say
 from attnexport.cli.options import Group
 from attnexport.cli.stopping import Terminated, stoppable
 from attnexport.cli.untrusted import Process
+from attnexport.display.terminal import never_refuse
 from attnexport.messages import to_the_command_line
-from attnexport.printable import printable_line
 
 _COMMANDS = {
     "analyze": "Geometry of top-N selections per layer and head.",
@@ -47,6 +48,8 @@ class _Commands(Group):
         run: Any = super().main
         if not standalone_mode:
             return run(args, *rest, standalone_mode=False, **extra)
+        if args is None:
+            never_refuse(sys.stdout, sys.stderr)
         extra.setdefault("obj", Process.OF_THE_COMMAND_LINE if args is None else Process.OF_A_CALLER)
         try:
             with stoppable():
@@ -57,13 +60,13 @@ class _Commands(Group):
             else:
                 context = getattr(error, "ctx", None)
                 hint = f" (see {context.command_path} --help)" if context is not None else ""
-                click.echo(f"attnexport: {printable_line(error.format_message())}{hint}", err=True)
+                say(f"{error.format_message()}{hint}")
             code = error.exit_code
         except click.Abort:
-            click.echo("attnexport: interrupted", err=True)
+            say("interrupted")
             code = 130
         except Terminated as ended:
-            click.echo(f"attnexport: ended by {ended}", err=True)
+            say(f"ended by {ended}")
             code = ended.code
         sys.exit(code)
 

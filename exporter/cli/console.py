@@ -17,6 +17,7 @@ import click
 from attnexport.cli.options import STDOUT_TAKEN
 from attnexport.display.display import Display
 from attnexport.display.progress import beside_progress
+from attnexport.display.terminal import terminal_of
 from attnexport.errors import AttnexportError
 from attnexport.printable import printable, printable_line
 
@@ -48,7 +49,7 @@ def show_notes(notes: Iterable[str]) -> None:
 def say(message: str) -> None:
     """One line on stderr."""
     with beside_progress():
-        click.echo(f"attnexport: {printable_line(message)}", err=True)
+        click.echo(terminal_of(sys.stderr).text(f"attnexport: {printable_line(message)}"), err=True)
 
 
 def report_errors(command: Callable[P, R]) -> Callable[P, R]:

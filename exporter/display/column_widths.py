@@ -49,7 +49,7 @@ def widths_beside(texts: Texts, room: int) -> dict[int, int]:
     first = naming_column(texts.columns)
     leaving = [at for at in range(len(texts.columns)) if at != first]
     leaving.sort(key=lambda at: (texts.columns[at].importance, -at))
-    for count in range(len(leaving)):
+    for count in range(len(leaving) + 1):
         staying = [at for at in range(len(texts.columns)) if at not in leaving[:count]]
         whole, least = _with_whole_headings(texts, staying), _least(texts, staying)
         widths = _spread(whole, whole, room) or _spread(least, whole, room) or _with_names_alone(texts, least, room)
@@ -70,7 +70,7 @@ def _least(texts: Texts, staying: Sequence[int]) -> dict[int, int]:
         width = _widest(texts, at)
         if texts.columns[at].kind is Kind.PROSE:
             words = (cells(word) for row in texts.rows for word in row[at].split())
-            width = min(width, max(_NARROW_PROSE, *words))
+            width = min(width, max(_NARROW_PROSE, max(words, default=0)))
         found[at] = max(width, _heading(texts, at))
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 _ASCII = {
     "…": "...",
     "–": "-",
@@ -30,8 +32,21 @@ _ASCII = {
     "τ": "tau",
     "φ": "phi",
 }
-_SIGNS = str.maketrans(_ASCII)
 _DRAWN = str.maketrans({sign: _ASCII[sign] for sign in "…–−─█░"})
+
+IN_ASCII = "attnexport.in_ascii"
+"""How an encoder treats characters that it lacks: signs become ASCII, others Python's escapes."""
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    said = (_ASCII.get(char) or char.encode("ascii", "backslashreplace").decode("ascii") for char in lacking)
+    return "".join(said), error.end
+
+
+codecs.register_error(IN_ASCII, _in_ascii)
 
 
 def without_signs(text: str) -> str:
@@ -40,9 +55,5 @@ def without_signs(text: str) -> str:
 
 
 def encodable(text: str, encoding: str) -> str:
-    """The text in what an encoding has: signs in ASCII, other characters as Python's escapes."""
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return text.translate(_SIGNS).encode(encoding, "backslashreplace").decode(encoding)
-    return text
+    """The text in what an encoding has."""
+    return text.encode(encoding, IN_ASCII).decode(encoding)

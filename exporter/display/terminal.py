@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import codecs
 import enum
+import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
-from attnexport.display.glyphs import encodable, without_signs
+from attnexport.display.glyphs import IN_ASCII, encodable, without_signs
 from attnexport.printable import printable
 
 WIDTH_OF_A_LOG = 120
@@ -87,6 +88,13 @@ def terminal_of(stream: TextIO | None, environment: Mapping[str, str] | None = N
         drawn=not dumb and _is_utf8(encoding),
         encoding=encoding,
     )
+
+
+def never_refuse(*streams: TextIO | None) -> None:
+    """Has streams write signs in ASCII, and other characters as escapes, where their encoding lacks them."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper) and not _is_utf8(stream.encoding):
+            stream.reconfigure(errors=IN_ASCII)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
