@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from attnexport.display.cells import cells, padded
 from attnexport.display.terminal import Style, Terminal
-from attnexport.display.wrapping import wrapped
+from attnexport.display.wrapping import indented, wrapped
 
 _GAP = 2
 
@@ -35,4 +35,4 @@ class Facts:
                 yield from (" " * indent + line for line in lines[1:])
             else:
                 yield name.rstrip()
-                yield from wrapped(meaning, terminal.width)
+                yield from (indented(line, _GAP, terminal.width) for line in wrapped(meaning, terminal.width))

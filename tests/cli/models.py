@@ -8,6 +8,7 @@ from torch import Tensor, nn
 import attnexport
 
 WIDTH, CLASSES = 16, 5
+LONG_LAYER = "encoder_with_a_name_of_more_than_sixty_characters_as_generated_code_has_it"
 
 
 class Small(nn.Module):
@@ -48,6 +49,19 @@ class Plain(nn.Module):
         return self.head(x)
 
 
+class ForeignNames(nn.Module):
+    """A layer and an output of more than sixty characters, others in wide characters and beyond ASCII."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_module(LONG_LAYER, attnexport.TopNAttention(WIDTH, 2, 3))
+        self.add_module("出力層", nn.Linear(WIDTH, WIDTH))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = self.get_submodule(LONG_LAYER)(x)
+        return {f"logits_of_{LONG_LAYER}": y, "出力": self.get_submodule("出力層")(y), "größe": (2 * y).sum(-1)}
+
+
 class TwoInputs(nn.Module):
     """Another number of inputs than the others."""
 
@@ -67,6 +81,11 @@ class BakedTokens(Plain):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(x.reshape(-1, 9 * WIDTH).reshape(-1, 9, WIDTH))
+
+
+def foreign_names() -> ForeignNames:
+    torch.manual_seed(0)
+    return ForeignNames().eval()
 
 
 def small() -> nn.Module:
