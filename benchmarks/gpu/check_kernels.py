@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 
 import torch
 
@@ -20,6 +21,7 @@ from tests.plugins.kernel_cases import (
     make_arguments,
     run_kernel,
 )
+from tests.plugins.nan_cases import nan_cases, nan_fault
 
 PAIRS = ((1, 1), (7, 63), (63, 7), (127, 500), (500, 127), (256, 256), (1, 4096), (3, 1000))
 
@@ -52,6 +54,15 @@ def two_runs_agree(case: Case, op: Op, dtype: torch.dtype) -> bool:
     return torch.equal(run_kernel(op, arguments).view(torch.uint8), run_kernel(op, arguments).view(torch.uint8))
 
 
+def check_nan(ops: Mapping[str, Op]) -> int:
+    """Prints the calls with a NaN that a kernel does not hand on as the reference does; returns how many."""
+    calls = [(broken, dtype) for broken in nan_cases() if broken.case.op_type in ops for dtype in FLOAT_TYPES]
+    faults = [(broken, dtype, nan_fault(broken, ops[broken.case.op_type], dtype, "cuda")) for broken, dtype in calls]
+    found = [f"FAIL {broken} {dtype}: {fault}" for broken, dtype, fault in faults if fault is not None]
+    print(*found, f"NaN: {len(calls)} calls, {len(found)} failed", sep="\n", flush=True)
+    return len(found)
+
+
 def main() -> int:
     """Prints failures and the worst share of the budget per operator and type; returns 1 when something failed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -65,6 +76,7 @@ def main() -> int:
     cases = [case for case in cases if case.op_type in ops]
     worst: dict[tuple[str, torch.dtype], float] = defaultdict(float)
     failed = count = skipped = 0
+    failed += check_nan(ops)
     start = time.perf_counter()
     for case in cases:
         if time.perf_counter() - start > given.seconds:

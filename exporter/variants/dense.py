@@ -52,7 +52,7 @@ def row_chunks(rows: int, elements_per_row: int, device: torch.device) -> Iterat
 
 
 def top_k_mask(scores: Tensor, k: int, mask: Tensor | None) -> Tensor | None:
-    """True at the k largest visible scores of each row, ties going to the lower index.
+    """True at the k largest visible scores of each row, ties going to the lower index, and at all that are NaN.
 
     Args:
         scores: (..., M).
@@ -68,7 +68,7 @@ def top_k_mask(scores: Tensor, k: int, mask: Tensor | None) -> Tensor | None:
     above = ranked > threshold
     level = ranked == threshold
     room = k - above.sum(-1, keepdim=True)
-    keep = above | (level & (level.cumsum(-1) <= room))
+    keep = above | (level & (level.cumsum(-1) <= room)) | ranked.isnan()
     return keep if mask is None else keep & mask
 
 

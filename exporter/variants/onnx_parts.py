@@ -109,15 +109,23 @@ def dot(body: Body, rows: ir.Value, keys: ir.Value, rank: int = 4) -> ir.Value:
     return body.op("MatMul", rows, swap_last(body, keys, rank))
 
 
+def at_least(body: Body, value: ir.Value, bound: float) -> ir.Value:
+    """The bound where the value is below it. NaN stays NaN, which Max does not promise."""
+    return body.op("Where", body.op("Less", value, bound), bound, value)
+
+
 def top_k_mask(body: Body, scores: ir.Value, k: ir.Value, mask: ir.Value | None, rank: int = 4) -> ir.Value:
-    """True at the k largest visible scores of each row, ties going to the lower index, as TopK ranks them."""
-    ranked = body.hide(scores, mask, HIDDEN_SCORE)
+    """True at the k largest visible scores of each row, ties going to the lower index, as TopK ranks them, and at all
+    that are NaN, which TopK does not rank."""
+    visible = body.hide(scores, mask, HIDDEN_SCORE)
+    broken = body.op("IsNaN", visible)
+    ranked = body.op("Where", broken, HIDDEN_SCORE, visible)
     kept = body.op("Min", k, body.dim(scores, rank - 1))
     _, index = body.ops("TopK", ranked, body.reshape(kept, 1), outputs=2, axis=-1, largest=1, sorted=1)
     nowhere = body.op("Expand", body.real(0.0), body.op("Shape", scores))
     chosen = body.op("Expand", body.real(1.0), body.op("Shape", index))
     marked = body.op("ScatterElements", nowhere, index, chosen, axis=-1)
-    keep = body.op("Greater", marked, 0.5)
+    keep = body.op("Or", body.op("Greater", marked, 0.5), broken)
     return keep if mask is None else body.op("And", keep, mask)
 
 

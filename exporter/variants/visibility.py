@@ -6,6 +6,9 @@ With L_b = min(kv_lengths[b], M) or M, and s_b = q_start[b] or M - N,
 
 so that with neither given, causal attention is aligned to the bottom-right corner.
 Row i therefore sees the keys 0 .. visible_count(b, i) - 1, a prefix of the keys.
+
+A NaN in a row's query or in a key that it sees makes the row NaN, selected or not. A NaN value makes its column NaN in
+the rows that weigh it; rows that see or select others may follow, since 0 times NaN is NaN. Beyond L_b nothing counts.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ struct Affine : SoftmaxHooks<AffineRows<T>> {
     }
 
     static __device__ __forceinline__ float normalise(float sum, const Row &row) {
-        return sum > 0.f ? row.alpha / sum : 0.f;
+        return sum > 0.f ? row.alpha / sum : sum;  // zero, or NaN
     }
 
     static __device__ __forceinline__ float addend(const Row &row, float sum) { return row.beta * sum; }

@@ -30,16 +30,16 @@ struct Ssa : WeightHooks<SsaRows<T>> {
         const float lock = widen(p.coupling[0]) * order;
         const int64_t at = (static_cast<int64_t>(batch) * s.heads + head) * s.rows + i;
         const float decay = 4.f * kLog2E * widen(p.alpha[head]);
-        return Row{-p.row_norms[at], decay, 2.f / fmaxf(lock * lock, 1e-30f), p.eps};
+        return Row{-p.row_norms[at], decay, 2.f / max_or_nan(lock * lock, 1e-30f), p.eps};
     }
 
     // The product q.k is added to -(|q|^2 + |k|^2) / 2, which makes -D2 / 2.
     static __device__ __forceinline__ float initial(float norm, const Row &row) { return row.half_norm + norm; }
 
     static __device__ __forceinline__ float score(float sum, const Row &row) {
-        const float negative = fminf(sum, 0.f);
+        const float negative = min_or_nan(sum, 0.f);
         const float inner = fmaf(negative, row.lock, exp2_fast(negative * row.decay));
-        return square_root_fast(fmaxf(inner, 0.f));
+        return square_root_fast(max_or_nan(inner, 0.f));
     }
 
     static __device__ __forceinline__ float normalise(float sum, const Row &row) { return 1.f / (sum + row.eps); }

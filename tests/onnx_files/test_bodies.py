@@ -137,6 +137,22 @@ def test_nan_beyond_the_length_stays_there(case, causal):
     assert_computes(session, module, args)
 
 
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_same_rows_are_nan(case, causal):
+    module = case.module(causal)
+    q, k, v = tensors(2, 4, 2, 9, 13)
+    session = Session(standalone_model(module, (q, k, v)))
+    for tensor, head, token in ((q, 1, 6), (k, 1, 9)):
+        kept = tensor[0, head, token, 0].item()
+        tensor[0, head, token, 0] = float("nan")
+        given, expected = session(module, (q, k, v)), module(q, k, v).numpy()
+        np.testing.assert_array_equal(np.isnan(given), np.isnan(expected))
+        assert 0 < np.isnan(given).sum() < given.size
+        np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-5)
+        tensor[0, head, token, 0] = kept
+
+
 def test_few_rows_in_a_wide_window_cost_little():
     case = next(case for case in CASES if case.name == "krause_window")
     module = Call(lambda q, k, v, **rest: case.operator(q, k, v, window=4096, causal=True, **rest))

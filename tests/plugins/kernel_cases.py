@@ -236,7 +236,8 @@ class Truth:
         return Outcome(torch.minimum(*errors).max().item(), self.allowed)
 
 
-def _wide(arguments: Arguments) -> Arguments:
+def wide(arguments: Arguments) -> Arguments:
+    """The same arguments in float64."""
     return _map_tensors(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, arguments)
 
 
@@ -246,9 +247,9 @@ def _with_exchanged_keys(case: Case, arguments: Arguments, exact: Tensor) -> Ten
     kept = arguments[name] if name is not None else 0
     if name is None or not 0 < kept < case.sizes.keys:
         return exact
-    wide = _wide(arguments)
+    precise = wide(arguments)
     with torch.no_grad():
-        weights = case.variant.weights(**{**wide, name: case.sizes.keys})
+        weights = case.variant.weights(**{**precise, name: case.sizes.keys})
     largest, index = weights.topk(kept + 1, dim=-1)
     last, next_one = largest[..., -2], largest[..., -1]
     close = (last > 0) & (last != next_one) & (last - next_one < 3e-5 * last)
@@ -258,7 +259,7 @@ def _with_exchanged_keys(case: Case, arguments: Arguments, exact: Tensor) -> Ten
     exchanged = weights * chosen
     if arguments.get("renormalize", True):
         exchanged = exchanged / exchanged.sum(-1, keepdim=True)
-    values = wide["v"].nan_to_num(0.0).repeat_interleave(case.sizes.heads // case.sizes.kv_heads, dim=1)
+    values = precise["v"].nan_to_num(0.0).repeat_interleave(case.sizes.heads // case.sizes.kv_heads, dim=1)
     return torch.where(close[..., None], exchanged @ values, exact)
 
 
@@ -266,7 +267,7 @@ def truth(case: Case, dtype: torch.dtype, arguments: Arguments) -> Truth:
     """The float64 reference of a call and the error that the budget allows."""
     reference = case.variant.reference
     with torch.no_grad():
-        exact, plain = reference(**_wide(arguments)), reference(**arguments)
+        exact, plain = reference(**wide(arguments)), reference(**arguments)
     if exact.numel() == 0:
         return Truth(exact, 0.0, exact)
     other = _with_exchanged_keys(case, arguments, exact)

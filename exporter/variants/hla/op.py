@@ -41,7 +41,8 @@ def hadamard_linear_attention(
         eps: added to the denominator. Default: 1e-6.
 
     Returns:
-        (B, H, N, Dv) of v's dtype; rows that see no key are zero.
+        (B, H, N, Dv) of v's dtype; rows that see no key are zero. A row whose query, or a key that it sees, holds NaN
+        is NaN; a NaN value makes its column NaN in the rows that weigh it.
 
     Raises:
         ValueError: shapes that do not fit, naming the argument.

@@ -45,7 +45,8 @@ def krause_attention(
         q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
 
     Returns:
-        (B, H, N, Dv) of v's dtype; rows that see no key are zero.
+        (B, H, N, Dv) of v's dtype; rows that see no key are zero. A row whose query, or a key that it sees, holds NaN
+        is NaN, selected or not; a NaN value makes its column NaN in the rows that weigh it.
 
     Raises:
         ValueError: shapes or options that do not fit, naming the argument.

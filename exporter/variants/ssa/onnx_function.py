@@ -5,7 +5,15 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from attnexport.variants.body import Body, CallSite
-from attnexport.variants.onnx_parts import Operands, dot, prefix_sums_at, repeat_heads, top_k_mask, zero_hidden
+from attnexport.variants.onnx_parts import (
+    Operands,
+    at_least,
+    dot,
+    prefix_sums_at,
+    repeat_heads,
+    top_k_mask,
+    zero_hidden,
+)
 from attnexport.variants.ssa.reference import SMALLEST_LOCK_SQUARE
 
 
@@ -37,17 +45,17 @@ def write_body(body: Body, site: CallSite) -> ir.Value:
     order = _order_parameter(body, theta, counts, causal=site.flag("causal"), per_batch=operands.per_batch)
     coupling = body.compute(body.tensor("coupling"))
     lock = body.op("Mul", coupling, repeat_heads(body, order, operands.heads, operands.kv_heads))
-    lock_square = body.op("Max", body.op("Mul", lock, lock), SMALLEST_LOCK_SQUARE)
+    lock_square = at_least(body, body.op("Mul", lock, lock), SMALLEST_LOCK_SQUARE)
 
     query_square = body.sum(body.op("Mul", omega_q, omega_q), -1)
     key_square = body.transpose(body.sum(body.op("Mul", omega_k, omega_k), -1), 0, 1, 3, 2)
     squares = body.op("Add", query_square, key_square)
     cross = body.op("Mul", dot(body, omega_q, omega_k), 2.0)
-    distance = body.op("Max", body.op("Sub", squares, cross), 0.0)
+    distance = at_least(body, body.op("Sub", squares, cross), 0.0)
     alpha = body.reshape(body.compute(body.tensor("alpha")), -1, 1, 1)
     decay = body.op("Exp", body.op("Mul", body.op("Mul", distance, alpha), -2.0))
     inner = body.op("Sub", decay, body.op("Div", distance, lock_square))
-    strength = body.op("Sqrt", body.op("Max", inner, 0.0))
+    strength = body.op("Sqrt", at_least(body, inner, 0.0))
 
     mask = operands.mask()
     strength = body.hide(strength, mask, 0.0)

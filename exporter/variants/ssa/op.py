@@ -48,7 +48,8 @@ def selective_synchronization_attention(
         eps: added to the denominator. Default: 1e-8.
 
     Returns:
-        (B, H, N, Dv) of v's dtype; rows that see no key are zero.
+        (B, H, N, Dv) of v's dtype; rows that see no key are zero. A row whose query, or a key that it sees, holds NaN
+        in its frequency or phase, is NaN, selected or not; a NaN value makes its column NaN in the rows that weigh it.
 
     Raises:
         ValueError: shapes or options that do not fit, naming the argument.

@@ -35,7 +35,8 @@ def order_parameter(theta: Tensor, counts: Tensor) -> Tensor:
     prefix = torch.nn.functional.pad(waves.cumsum(3), (0, 0, 1, 0))
     mean = prefix.gather(3, index.expand(2, -1, -1, -1, -1)) / counts.clamp(min=1)[:, None, :, None]
     power = mean.square().sum(0)
-    magnitude = torch.where(power > 0, power, 1.0).sqrt().where(power > 0, 0.0)
+    some = power != 0
+    magnitude = torch.where(some, power, 1.0).sqrt().where(some, 0.0)
     return magnitude.mean(-1)
 
 
@@ -64,8 +65,8 @@ class CoupledRows(Rows):
         """S of some rows at that distance from the keys, 0 where they see none, (B, Hkv, G, rows, M)."""
         lock_square = self.lock_square if self.lock_square.shape[-2] == 1 else self.lock_square[..., part, :]
         inner = torch.exp(-2.0 * self.alpha * distance) - distance / lock_square
-        mask = self.mask(part)
-        locked = inner > 0 if mask is None else (inner > 0) & mask
+        mask, locked = self.mask(part), ~(inner <= 0)  # NaN stays
+        locked = locked if mask is None else locked & mask
         return torch.where(locked, inner, 1.0).sqrt().where(locked, 0.0)
 
     def kept_strength(self, part: slice) -> Tensor:

@@ -114,6 +114,19 @@ __device__ __forceinline__ float exp2_fast(float x) {
     return y;
 }
 
+// The smaller and the larger; NaN where either is, which fminf and fmaxf drop.
+__device__ __forceinline__ float min_or_nan(float x, float y) {
+    float z;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(x), "f"(y));
+    return z;
+}
+
+__device__ __forceinline__ float max_or_nan(float x, float y) {
+    float z;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(x), "f"(y));
+    return z;
+}
+
 __device__ __forceinline__ float square_root_fast(float x) {
     float y;
     asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -41,7 +41,7 @@ struct RunningSums {
         return Variant::exponent(maximum[m][half], rows[m][half]);
     }
 
-    // Turns scores into weights and adds them; `out` is rescaled where a maximum moved. Whether any weight is positive
+    // Turns scores into weights and adds them; `out` is rescaled where a maximum moved. Whether there is any weight
     // is returned where it costs nothing to know: a softmax always has some.
     __device__ __forceinline__ bool weigh(typename Config::Scores &scores, typename Config::Output &out,
                                           const Rows &rows) {
@@ -115,7 +115,7 @@ struct RunningSums {
                         exp2_fast(Variant::exponent_minus(scores[m][n].x[e], shift[m][e / 2], rows[m][e / 2]));
     }
 
-    // Returns whether this thread saw a positive weight.
+    // Returns whether this thread saw a weight: a NaN is one.
     __device__ __forceinline__ bool add(const typename Config::Scores &weights) {
         float part[kRowTiles][2] = {};
 #pragma unroll
@@ -130,7 +130,7 @@ struct RunningSums {
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
                 sum[m][half] += part[m][half];
-                any |= part[m][half] > 0.f;
+                any |= part[m][half] != 0.f;
             }
         return any;
     }

@@ -61,7 +61,7 @@ struct SoftmaxHooks {
 
     template <class Row>
     static __device__ __forceinline__ float normalise(float sum, const Row &) {
-        return sum > 0.f ? 1.f / sum : 0.f;
+        return sum > 0.f ? 1.f / sum : sum;  // zero, or NaN
     }
 
     template <class Row>

@@ -72,6 +72,9 @@ inline float exp2_fast(float x) {
     return y < FLT_MIN ? 0.f : y;
 }
 
+inline float min_or_nan(float x, float y) { return x != x || y != y ? NAN : fminf(x, y); }
+inline float max_or_nan(float x, float y) { return x != x || y != y ? NAN : fmaxf(x, y); }
+
 inline float square_root_fast(float x) { return fabsf(x) < FLT_MIN ? copysignf(0.f, x) : sqrtf(x); }
 
 }  // namespace attnexport
