@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from attnexport.accuracy.recorded.recording import record as record
     from attnexport.analysis.analyzing import Analysis as Analysis
     from attnexport.analysis.analyzing import analyze as analyze
+    from attnexport.calibration.observing import calibrate as calibrate
+    from attnexport.calibration.quantizing import Quantization as Quantization
+    from attnexport.calibration.quantizing import quantize as quantize
+    from attnexport.calibration.ranges import Ranges as Ranges
     from attnexport.conversion.converting import Conversion as Conversion
     from attnexport.conversion.converting import convert as convert
     from attnexport.engines.building import build as build
@@ -59,15 +63,19 @@ _HOME = {
     "Inspection": "graph.inspection",
     "Manifest": "engines.manifest",
     "Model": "models.model",
+    "Quantization": "calibration.quantizing",
+    "Ranges": "calibration.ranges",
     "RecordedSet": "accuracy.recorded.recording",
     "Run": "engines.running",
     "analyze": "analysis.analyzing",
     "attention_geometry": "variants.geometry",
     "build": "engines.building",
+    "calibrate": "calibration.observing",
     "check": "accuracy.checking",
     "convert": "conversion.converting",
     "inspect": "graph.inspection",
     "load_model": "models.loading.sources",
+    "quantize": "calibration.quantizing",
     "record": "accuracy.recorded.recording",
     "run": "engines.running",
     "save": "models.saving",

@@ -19,10 +19,12 @@ from attnexport.messages import to_the_command_line
 _COMMANDS = {
     "analyze": "Geometry of top-N selections per layer and head.",
     "build": "Build a TensorRT engine from an ONNX file.",
+    "calibrate": "Keep the ranges of what an ONNX file's layers multiply, for quantize.",
     "check": "Hold model files to their PyTorch reference.",
     "convert": "Convert a PyTorch model to ONNX and prove the file by running it.",
     "inspect": "Show what is in an ONNX file.",
     "plugins": "Build and inspect the TensorRT plugin library.",
+    "quantize": "Quantize an ONNX file: Q/DQ nodes around its layers, scales from data.",
     "record": "Record inputs and reference outputs for a device without PyTorch.",
     "run": "Run and time an ONNX file or an engine.",
     "runtime": "Compile and inspect attnrt, the C++ runtime for engines of TensorRT.",

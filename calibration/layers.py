@@ -1,0 +1,84 @@
+"""The layers of an ONNX file that can be quantized: products of an activation and a constant weight."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from attnexport.graph.half_rules import constant_of
+
+_FLOATING = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_OUTPUT_AXES = {"MatMul": -1, "Gemm": 1, "Conv": 0}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A product with a weight.
+
+    Attributes:
+        name: of the module that it was exported from, or of its node.
+        node: MatMul, Gemm or Conv.
+        activation: what is multiplied.
+        weight: the constant.
+        output_axis: of the weight, along which outputs lie and scales may differ; not negative.
+    """
+
+    name: str
+    node: ir.Node
+    activation: ir.Value
+    weight: ir.Value
+    output_axis: int
+
+    @property
+    def input_axis(self) -> int:
+        """Of the weight, along which products are summed."""
+        if self.node.op_type == "Conv":
+            return 1
+        return 1 - self.output_axis if len(self.weight_shape) == 2 else len(self.weight_shape) - 2
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Sizes of the weight."""
+        assert self.weight.shape is not None
+        return self.weight.shape.numpy()
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the weight holds."""
+        return math.prod(self.weight_shape)
+
+
+def layers_of(model: ir.Model) -> Iterator[Layer]:
+    """The layers of the main graph in order; what stands in functions belongs to attention and is left alone."""
+    for node in model.graph:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in _OUTPUT_AXES or len(node.inputs) < 2:
+            continue
+        activation, weight = node.inputs[0], node.inputs[1]
+        if activation is None or weight is None or weight.dtype not in _FLOATING or constant_of(weight) is None:
+            continue
+        if activation.producer() is None and activation.is_initializer():
+            continue
+        yield Layer(_name_of(node), node, activation, weight, _output_axis(node, weight))
+
+
+def _name_of(node: ir.Node) -> str:
+    """The module that the node was exported from, as ``blocks.0.mlp.2``, else the node's own name."""
+    try:
+        scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, ""))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return node.name or ""
+    known = isinstance(scopes, list) and len(scopes) > 1 and isinstance(scopes[-2], str)
+    return scopes[-2] if known and scopes[-2] else node.name or ""
+
+
+def _output_axis(node: ir.Node, weight: ir.Value) -> int:
+    axis = _OUTPUT_AXES[node.op_type]
+    if node.op_type == "Gemm" and node.attributes.get_int("transB", 0) == 1:
+        return 0
+    assert weight.shape is not None
+    return axis % len(weight.shape)

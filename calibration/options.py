@@ -1,0 +1,86 @@
+"""Arguments of calibrate and quantize, held together before a file is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attnexport.errors import InputError, did_you_mean
+from attnexport.graph.onnx_file import check_onnx_file
+from attnexport.messages import option
+
+METHODS = ("minmax", "percentile", "entropy", "mse")
+"""How a range is chosen from the values that were seen."""
+
+SCHEME_NAMES = ("int8", "fp8", "int8-weights", "int4-weights")
+"""What a file can be quantized to."""
+
+WEIGHTS_ALONE = "-weights"
+"""Ends the names of schemes that leave activations as they are, and need no data."""
+
+KEPT_NAMES = ("fp32", "fp16", "bf16")
+"""What a layer that is not quantized can be computed in."""
+
+
+def refuse_unfit_calibration(model: Path, *, method: str, samples: int | None) -> None:
+    """Refuses arguments of :func:`attnexport.calibrate` that cannot be used.
+
+    Raises:
+        InputError: naming the argument or the file.
+    """
+    check_onnx_file(model)
+    _check_name("--method", method, METHODS)
+    if samples is not None and samples < 1:
+        raise InputError(f"{option('--samples')}: expected at least 1, given {samples}")
+
+
+def refuse_unfit_options(
+    model: Path,
+    *,
+    to: str,
+    method: str,
+    samples: int | None,
+    data: str | os.PathLike[str] | None,
+    ranges: object,
+    keep: Mapping[str, str],
+) -> None:
+    """Refuses arguments of :func:`attnexport.quantize` that cannot be used.
+
+    Raises:
+        InputError: naming the argument or the file.
+    """
+    refuse_unfit_calibration(model, method=method, samples=samples)
+    _check_name("--to", to, SCHEME_NAMES)
+    for pattern, precision in keep.items():
+        if precision:
+            _check_name(f"--keep {pattern}", precision, KEPT_NAMES)
+    needed = not to.endswith(WEIGHTS_ALONE)
+    given = [name for name, value in (("--data", data), ("--ranges", ranges)) if value is not None]
+    if needed and len(given) != 1:
+        raise InputError(
+            f"{option('--to', to)}: expected {option('--data')} or {option('--ranges')}, given "
+            f"{'both' if given else 'neither'}"
+        )
+    if given and not needed:
+        raise InputError(f"{option(given[0])}: {to} rounds weights alone and needs no data")
+
+
+def keep_option(texts: Sequence[str]) -> dict[str, str]:
+    """``PATTERN=TYPE`` as types by pattern; the type is empty where none is given.
+
+    Raises:
+        InputError: a text without a pattern.
+    """
+    kept = {}
+    for text in texts:
+        pattern, _, precision = text.partition("=")
+        if not pattern:
+            raise InputError(f"{option('--keep')} {text}: expected PATTERN or PATTERN=TYPE, as blocks.0.*=fp16")
+        kept[pattern] = precision
+    return kept
+
+
+def _check_name(name: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise InputError(f"{option(name)}: expected {', '.join(known)}, given {given}{did_you_mean(given, known)}")

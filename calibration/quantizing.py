@@ -1,0 +1,189 @@
+"""Quantizes an ONNX file: Q/DQ nodes around its layers, attention left in the type that it has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import onnx_ir as ir
+
+from attnexport.calibration.floating import floating_model
+from attnexport.calibration.layers import Layer, layers_of
+from attnexport.calibration.observing import calibrate
+from attnexport.calibration.options import refuse_unfit_options
+from attnexport.calibration.ranges import Ranges, read_ranges
+from attnexport.calibration.rewriting import cast_layers, quantize_activations, quantize_weights
+from attnexport.calibration.schemes import SCHEMES, Plan, Scheme, plan_for
+from attnexport.display.progress import Progress, unheard
+from attnexport.errors import InputError
+from attnexport.files.outputs import check_not_same, check_output, replacing, sha256
+from attnexport.graph.metadata import PREFIX
+from attnexport.graph.quantization import quantized_precision, quantized_weights
+from attnexport.graph.writing import write_model
+from attnexport.messages import count, option
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """A quantized file.
+
+    Attributes:
+        path: of the file.
+        sha256: of the file.
+        precision: as int8 or int4-weights.
+        layers: scheme of each quantized layer by name, in the file's order.
+        kept: names of the layers that are not quantized.
+        parameters: how many numbers the quantized weights hold, and how many all layers' weights do.
+        ranges: what the scales of activations are from; None where only weights are quantized.
+        notes: what a user should know, one sentence each.
+    """
+
+    path: Path
+    sha256: str
+    precision: str
+    layers: Mapping[str, str]
+    kept: tuple[str, ...]
+    parameters: tuple[int, int]
+    ranges: Ranges | None
+    notes: tuple[str, ...]
+
+
+def quantize(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    to: str,
+    data: str | os.PathLike[str] | None = None,
+    method: str = "minmax",
+    samples: int | None = None,
+    ranges: str | os.PathLike[str] | Ranges | None = None,
+    keep: Mapping[str, str] | None = None,
+    progress: Progress = unheard,
+) -> Quantization:
+    """Writes a file whose layers are quantized symmetrically, weights by output channel or by blocks of 32.
+
+    Only products with constant weights are quantized. Attention, norms, residual sums and what functions compute stay
+    in the types that they have, and every node keeps its body.
+
+    Args:
+        path: an ONNX file of convert.
+        output: the file to write.
+        to: int8, fp8, int8-weights or int4-weights.
+        data: an .npz or a folder of them, with an array for each input. Default: None, for weights alone or ranges.
+        method: minmax, percentile, entropy or mse. Default: minmax.
+        samples: how many rows of the data to run. Default: None, all.
+        ranges: what calibrate found, in place of data. Default: None.
+        keep: types by pattern of layer names, as ``{"blocks.0.*": "fp16"}``; such layers are not quantized.
+        progress: told the share of the data that has run. Default: nobody.
+
+    Raises:
+        InputError: a file without layers or already quantized, of an opset without the type, data or ranges that do not
+            fit, or an output that cannot be written.
+        BackendError: the file does not run.
+    """
+    path, output, keep = Path(path), Path(output), keep or {}
+    refuse_unfit_options(path, to=to, method=method, samples=samples, data=data, ranges=ranges, keep=keep)
+    check_output(output)
+    check_not_same(output, path)
+    scheme = SCHEMES[to]
+    model = floating_model(path)
+    layers = list(layers_of(model))
+    if not layers:
+        raise InputError(f"{path}: expected MatMul, Gemm or Conv nodes with constant weights to quantize, given none")
+    check_opset(path, model, scheme)
+    plan = plan_for(layers, scheme, keep)
+    if not plan.schemes:
+        raise InputError(f"{option('--keep')}: expected a layer to be left to quantize, given patterns of all")
+    found = None
+    if scheme.activations is not None:
+        found = ranges_for(path, data, ranges, method=method, samples=samples, progress=progress)
+    apply(model, layers, plan, found)
+    check_quantized(path, model, plan)
+    if found is not None:
+        model.metadata_props[f"{PREFIX}calibration"] = f"{found.method} of {count(found.samples, 'sample')}"
+    with replacing(output) as staging:
+        write_model(model, staging / output.name)
+    quantized = sum(layer.parameters for layer in layers if layer.name in plan.schemes)
+    return Quantization(
+        path=output,
+        sha256=sha256(output),
+        precision=quantized_precision(model) or "",
+        layers={name: scheme.name for name, scheme in plan.schemes.items()},
+        kept=tuple(plan.kept),
+        parameters=(quantized, sum(layer.parameters for layer in layers)),
+        ranges=found,
+        notes=(),
+    )
+
+
+def check_opset(path: Path, model: ir.Model, scheme: Scheme) -> None:
+    """Refuses a file whose opset lacks the types.
+
+    Raises:
+        InputError: naming both opsets.
+    """
+    opset = model.opset_imports.get("", 0)
+    if opset < scheme.opset:
+        raise InputError(
+            f"{path}: {scheme.name} needs opset {scheme.opset}, given {opset}: "
+            f"convert with {option('--opset', scheme.opset)}"
+        )
+
+
+def ranges_for(
+    path: Path,
+    data: str | os.PathLike[str] | None,
+    ranges: str | os.PathLike[str] | Ranges | None,
+    *,
+    method: str,
+    samples: int | None,
+    progress: Progress,
+) -> Ranges:
+    """The ranges that were given, held to the file, or those that its data gives.
+
+    Raises:
+        InputError: ranges of another file, or data that does not fit.
+    """
+    if ranges is None:
+        assert data is not None
+        return calibrate(path, data, method=method, samples=samples, progress=progress)
+    found = ranges if isinstance(ranges, Ranges) else read_ranges(ranges)
+    given = sha256(path)
+    if found.model_sha256 != given:
+        raise InputError(f"{path}: expected SHA-256 {found.model_sha256}, whose ranges these are, given {given}")
+    return found
+
+
+def apply(model: ir.Model, layers: Sequence[Layer], plan: Plan, ranges: Ranges | None) -> None:
+    """Carries a plan out, in place."""
+    for scheme, group in _by_scheme(layers, plan):
+        if scheme.activations is not None:
+            assert ranges is not None
+            quantize_activations(model, group, ranges.tensors, scheme.activations)
+        quantize_weights(model, group, scheme.weights, block=scheme.block)
+    for layer in layers:
+        kept = plan.kept.get(layer.name)
+        if kept is not None:
+            cast_layers(model, [layer], kept)
+
+
+def check_quantized(path: Path, model: ir.Model, plan: Plan) -> None:
+    """Holds the rewritten model to its plan.
+
+    Raises:
+        InputError: weights that stayed as they were.
+    """
+    weights = {value.name for value in quantized_weights(model)}
+    if not weights:
+        raise InputError(f"{path}: expected {count(len(plan.schemes), 'quantized layer')}, made none")
+
+
+def _by_scheme(layers: Sequence[Layer], plan: Plan) -> Iterable[tuple[Scheme, list[Layer]]]:
+    chosen = [layer for layer in layers if layer.name in plan.schemes]
+    chosen.sort(key=lambda layer: plan.schemes[layer.name].name)
+    for _, group in groupby(chosen, key=lambda layer: plan.schemes[layer.name].name):
+        of_one = list(group)
+        yield plan.schemes[of_one[0].name], of_one

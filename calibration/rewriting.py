@@ -1,0 +1,180 @@
+"""Writes Q/DQ nodes around layers, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common
+from numpy.typing import NDArray
+
+from attnexport.calibration.layers import Layer
+from attnexport.calibration.ranges import Range
+from attnexport.graph.half_rules import constant_of
+
+INT8, FP8, INT4 = ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN, ir.DataType.INT4
+_LARGEST = {INT8: 127.0, INT4: 7.0, FP8: 448.0}
+_SMALLEST_SCALE = 2.0**-100
+
+
+def quantize_activations(
+    model: ir.Model, layers: Iterable[Layer], ranges: Mapping[str, Range], dtype: ir.DataType
+) -> None:
+    """Puts one Q/DQ pair on each tensor that the layers multiply; what else reads the tensor is left as it is.
+
+    Args:
+        model: rewritten in place.
+        layers: of the model.
+        ranges: of their activations, by name.
+        dtype: INT8 or FP8, symmetric.
+    """
+    pairs: dict[str, ir.Value] = {}
+    for layer in layers:
+        source = layer.activation
+        name = source.name or ""
+        if name not in pairs:
+            scale = _scale_of(np.asarray(ranges[name].magnitude), dtype)
+            pairs[name] = _pair(model, layer.node, source, scale, dtype)
+        layer.node.replace_input_with(0, pairs[name])
+
+
+def quantize_weights(model: ir.Model, layers: Iterable[Layer], dtype: ir.DataType, *, block: int | None = None) -> None:
+    """Puts a quantized constant behind a DequantizeLinear in place of each layer's weight, symmetric.
+
+    Args:
+        model: rewritten in place.
+        layers: of the model.
+        dtype: INT8, FP8 or INT4.
+        block: how many numbers that are summed share a scale. Default: None, a scale for each output.
+    """
+    done: dict[ir.Value, ir.Value] = {}
+    for layer in layers:
+        if layer.weight not in done:
+            done[layer.weight] = _dequantized(model, layer, dtype, block)
+        layer.node.replace_input_with(1, done[layer.weight])
+    remove_unused(model)
+
+
+def remove_unused(model: ir.Model) -> None:
+    """Removes constants that nothing reads any more."""
+    ir.passes.common.RemoveUnusedNodesPass()(model)
+
+
+def cast_layers(model: ir.Model, layers: Iterable[Layer], dtype: ir.DataType) -> None:
+    """Has layers compute in another floating type, with casts around them.
+
+    Args:
+        model: rewritten in place.
+        layers: of the model; a Gemm's or Conv's bias is cast too.
+        dtype: FLOAT, FLOAT16 or BFLOAT16.
+    """
+    for layer in layers:
+        node, output = layer.node, layer.node.outputs[0]
+        if output.dtype == dtype:
+            continue
+        for position, value in enumerate(node.inputs):
+            if value is not None:
+                node.replace_input_with(position, _cast(model, node, value, dtype))
+        _cast_back(model, node, output, dtype)
+    remove_unused(model)
+
+
+def _cast_back(model: ir.Model, node: ir.Node, output: ir.Value, dtype: ir.DataType) -> None:
+    """Gives what reads an output its old type, under its old name."""
+    name, before = output.name, output.dtype
+    assert before is not None
+    wide = ir.val(f"{name}_cast", dtype=before, shape=output.shape)
+    ir.convenience.replace_all_uses_with(output, wide, replace_graph_outputs=True)
+    output.name, output.dtype, wide.name = f"{name}_{dtype.name.lower()}", dtype, name
+    cast = ir.node("Cast", [output], {"to": int(before)}, outputs=[wide], name=f"{name}_Cast")
+    model.graph.insert_after(node, cast)
+
+
+def _cast(model: ir.Model, before: ir.Node, value: ir.Value, dtype: ir.DataType) -> ir.Value:
+    held = constant_of(value)
+    name = f"{value.name}_{dtype.name.lower()}"
+    if held is not None:
+        known = model.graph.initializers.get(name)
+        return known if known is not None else _initializer(model, name, held.astype(dtype.numpy()), dtype)
+    result = ir.val(f"{name}_{before.name}", dtype=dtype, shape=value.shape)
+    model.graph.insert_before(before, ir.node("Cast", [value], {"to": int(dtype)}, outputs=[result]))
+    return result
+
+
+def _pair(model: ir.Model, before: ir.Node, source: ir.Value, scale: NDArray[Any], dtype: ir.DataType) -> ir.Value:
+    name = source.name
+    scale_value = _initializer(model, f"{name}_scale", scale.astype(_float_of(source)))
+    zero = _initializer(model, f"{name}_zero_point", np.zeros((), dtype.numpy()), dtype)
+    quantized = ir.val(f"{name}_quantized", dtype=dtype, shape=source.shape)
+    result = ir.val(f"{name}_dequantized", dtype=source.dtype, shape=source.shape)
+    nodes = [
+        ir.node("QuantizeLinear", [source, scale_value, zero], outputs=[quantized], name=f"{name}_QuantizeLinear"),
+        ir.node("DequantizeLinear", [quantized, scale_value, zero], outputs=[result], name=f"{name}_DequantizeLinear"),
+    ]
+    model.graph.insert_before(before, nodes)
+    return result
+
+
+def _dequantized(model: ir.Model, layer: Layer, dtype: ir.DataType, block: int | None) -> ir.Value:
+    held = constant_of(layer.weight)
+    assert held is not None
+    weight, name = held.astype(np.float64), layer.weight.name
+    axis = layer.output_axis if block is None else layer.input_axis
+    scale = _scale_of(_magnitudes(weight, axis, block), dtype)
+    stored = _stored(weight, scale, axis, block, dtype)
+    values = _initializer(model, f"{name}_quantized", stored, dtype)
+    scales = _initializer(model, f"{name}_scale", scale.astype(_float_of(layer.weight)))
+    zero = _initializer(model, f"{name}_zero_point", np.zeros(scale.shape, dtype.numpy()), dtype)
+    result = ir.val(f"{name}_dequantized", dtype=layer.weight.dtype, shape=layer.weight.shape)
+    attributes: dict[str, Any] = {"axis": axis} if block is None else {"axis": axis, "block_size": block}
+    node = ir.node(
+        "DequantizeLinear", [values, scales, zero], attributes, outputs=[result], name=f"{name}_DequantizeLinear"
+    )
+    model.graph.insert_before(layer.node, node)
+    return result
+
+
+def _magnitudes(weight: NDArray[np.float64], axis: int, block: int | None) -> NDArray[np.float64]:
+    """The largest magnitude of each slice along ``axis``, or of each block along it."""
+    sizes = np.abs(weight)
+    if block is None:
+        return np.asarray(sizes.max(axis=tuple(other for other in range(weight.ndim) if other != axis)))
+    return np.asarray(np.maximum.reduceat(sizes, list(range(0, weight.shape[axis], block)), axis=axis))
+
+
+def _stored(
+    weight: NDArray[np.float64], scale: NDArray[Any], axis: int, block: int | None, dtype: ir.DataType
+) -> NDArray[Any]:
+    if block is None:
+        sizes = [1] * weight.ndim
+        sizes[axis] = -1
+        spread = scale.reshape(sizes)
+    else:
+        spread = np.take(np.repeat(scale, block, axis=axis), range(weight.shape[axis]), axis=axis)
+    limit = _LARGEST[dtype]
+    values = np.clip(weight / spread, -limit, limit)
+    if dtype == FP8:
+        return np.asarray(values.astype(np.float32).astype(ml_dtypes.float8_e4m3fn))
+    return np.asarray(np.rint(values).astype(np.int8).astype(dtype.numpy()))
+
+
+def _scale_of(magnitude: NDArray[Any], dtype: ir.DataType) -> NDArray[np.float64]:
+    return (
+        np.maximum(np.asarray(magnitude, np.float64) / _LARGEST[dtype], _SMALLEST_SCALE)
+        .astype(np.float32)
+        .astype(np.float64)
+    )
+
+
+def _float_of(value: ir.Value) -> np.dtype[Any]:
+    assert value.dtype is not None
+    return np.dtype(value.dtype.numpy())
+
+
+def _initializer(model: ir.Model, name: str, values: NDArray[Any], dtype: ir.DataType | None = None) -> ir.Value:
+    value = ir.val(name, const_value=ir.Tensor(np.asarray(values, order="C"), dtype=dtype, name=name))
+    model.graph.register_initializer(value)
+    return value

@@ -1,0 +1,82 @@
+"""What a layer can be computed in, and which layer of a file gets which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import onnx_ir as ir
+
+from attnexport.calibration.layers import Layer
+from attnexport.errors import InputError
+from attnexport.messages import option
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How the weights and the activations of a layer are held.
+
+    Attributes:
+        name: as the command line and reports call it.
+        weights: type of the quantized weight.
+        activations: type that the activation is rounded to; None where it stays as it is.
+        block: how many weights that are summed share a scale; None for a scale for each output.
+        opset: the least one that has these types.
+    """
+
+    name: str
+    weights: ir.DataType
+    activations: ir.DataType | None
+    block: int | None
+    opset: int
+
+
+SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme("int8", ir.DataType.INT8, ir.DataType.INT8, None, 13),
+        Scheme("fp8", ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E4M3FN, None, 19),
+        Scheme("int8-weights", ir.DataType.INT8, None, None, 13),
+        Scheme("int4-weights", ir.DataType.INT4, None, 32, 21),
+    )
+}
+
+KEPT = {"fp32": ir.DataType.FLOAT, "fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
+"""What a layer that is not quantized can be computed in."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which layer is computed in what.
+
+    Attributes:
+        schemes: of the layers that are quantized, by name.
+        kept: types of those that are not, by name; None for the type that they have.
+    """
+
+    schemes: Mapping[str, Scheme]
+    kept: Mapping[str, ir.DataType | None]
+
+
+def plan_for(layers: Sequence[Layer], scheme: Scheme, keep: Mapping[str, str]) -> Plan:
+    """The scheme for every layer but those that a pattern keeps.
+
+    Args:
+        layers: of a file.
+        scheme: of those that no pattern names.
+        keep: types by pattern, ``blocks.0.*`` to ``fp16``; an empty type keeps what the layer has.
+
+    Raises:
+        InputError: a pattern that names no layer.
+    """
+    kept: dict[str, ir.DataType | None] = {}
+    for pattern, precision in keep.items():
+        named = [layer.name for layer in layers if fnmatchcase(layer.name, pattern)]
+        if not named:
+            raise InputError(
+                f"{option('--keep')} {pattern}: expected a pattern of layer names such as {layers[0].name}, "
+                f"which this names none of {len(layers)}"
+            )
+        kept |= dict.fromkeys(named, KEPT[precision] if precision else None)
+    return Plan({layer.name: scheme for layer in layers if layer.name not in kept}, kept)

@@ -1,0 +1,85 @@
+"""``attnexport quantize``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attnexport.calibration.options import METHODS, SCHEME_NAMES, keep_option, refuse_unfit_options
+from attnexport.cli.console import debug_option, out, report_errors, show_notes
+from attnexport.cli.options import PATH, Choice
+from attnexport.display.facts import Facts
+from attnexport.display.progress import progress
+from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.files.outputs import check_not_same, check_output
+from attnexport.messages import count
+
+if TYPE_CHECKING:
+    from attnexport.calibration.quantizing import Quantization
+
+
+@click.command(name="quantize")
+@click.argument("model", metavar="MODEL.onnx", type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="The ONNX file to write.")
+@click.option("--to", required=True, type=Choice(SCHEME_NAMES), help="What layers are quantized to.")
+@click.option("--data", type=PATH, help="An .npz or a folder of them: arrays by input name.")
+@click.option("--ranges", type=PATH, metavar="FILE", help="What calibrate wrote, in place of data.")
+@click.option("--method", type=Choice(METHODS), default="minmax", show_default=True, help="How ranges are chosen.")
+@click.option("--samples", type=int, metavar="N", help="Run N rows of the data. Default: all.")
+@click.option("--keep", multiple=True, metavar="PATTERN[=TYPE]", help="Layers that are not quantized, and in what they compute: blocks.0.*=fp16. Repeatable.")  # fmt: skip  # noqa: E501
+@debug_option
+@report_errors
+def command(
+    model: Path,
+    output: Path,
+    to: str,
+    data: Path | None,
+    ranges: Path | None,
+    method: str,
+    samples: int | None,
+    keep: tuple[str, ...],
+) -> None:
+    """Quantize an ONNX file: Q/DQ nodes around its layers, scales from data, without a GPU.
+
+    Products with constant weights are quantized. Attention, norms and residual sums keep the types that they have, and
+    attention nodes their bodies.
+    """
+    kept = keep_option(keep)
+    refuse_unfit_options(model, to=to, method=method, samples=samples, data=data, ranges=ranges, keep=kept)
+    check_output(output)
+    check_not_same(output, model, data, ranges)
+
+    from attnexport.calibration.quantizing import quantize
+
+    with progress("loading") as follow:
+        made = quantize(
+            model,
+            output,
+            to=to,
+            data=data,
+            method=method,
+            samples=samples,
+            ranges=ranges,
+            keep=kept,
+            progress=follow,
+        )
+    out().print(_facts(made))
+    show_notes(made.notes)
+    share = made.parameters[0] / made.parameters[1]
+    said = f"{made.precision}, {count(len(made.layers), 'layer')} with {share:.0%} of the weights"
+    out().conclude(Verdict(Outcome.WROTE, str(output), said))
+
+
+def _facts(made: Quantization) -> Facts:
+    facts = Facts()
+    for scheme, layers in Counter(made.layers.values()).items():
+        facts.add("quantized", f"{count(layers, 'layer')} to {scheme}")
+    if made.kept:
+        facts.add("kept", ", ".join(made.kept))
+    if made.ranges is not None:
+        facts.add("ranges", f"{made.ranges.method} of {count(made.ranges.samples, 'sample')}")
+    facts.add("SHA-256", made.sha256)
+    return facts

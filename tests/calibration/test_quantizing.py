@@ -1,0 +1,200 @@
+"""A quantized file computes what Q/DQ around its layers means, and nothing else in it has changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+import attnexport
+from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.errors import InputError
+from tests.calibration.graphs import HIDDEN, OUT, WIDTH, heavy_tailed, save_layers, weights
+from tests.plugins import libraries
+
+DIGITS = Path("samples/digits")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return save_layers(tmp_path / "layers.onnx")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "data.npz", x=np.random.default_rng(1).normal(size=(50, WIDTH)).astype(np.float32))
+    return tmp_path / "data.npz"
+
+
+def grid(values: NDArray[np.float64], magnitude: NDArray[np.float64], largest: float) -> NDArray[np.float64]:
+    """The nearest of scale times an integer, or times an e4m3 number."""
+    scale = (magnitude / largest).astype(np.float32).astype(np.float64)
+    if largest == 448:
+        small = np.clip(values / scale, -448, 448).astype(np.float32).astype(ml_dtypes.float8_e4m3fn)
+        return small.astype(np.float64) * scale
+    return np.clip(np.rint(values / scale), -largest, largest) * scale
+
+
+@pytest.mark.parametrize(("to", "largest"), [("int8", 127.0), ("fp8", 448.0)])
+def test_weights_by_output_and_activations_as_a_whole_are_on_their_grids(
+    file: Path, data: Path, to: str, largest: float
+):
+    made = attnexport.quantize(file, file.with_name("q.onnx"), to=to, data=data)
+    first, second, bias = (array.astype(np.float64) for array in weights())
+    with np.load(data) as stored:
+        x = stored["x"]
+    bent = np.tanh(x.astype(np.float64) @ first)
+    x_rounded = grid(x.astype(np.float64), np.abs(x).max(), largest)
+    bent_rounded = np.tanh(x_rounded @ grid(first, np.abs(first).max(axis=0, keepdims=True), largest))
+    bent_rounded = grid(bent_rounded, np.abs(bent).max(), largest)
+    expected = bent_rounded @ grid(second, np.abs(second).max(axis=1, keepdims=True), largest).T + bias
+    given = OnnxRuntimeBackend(made.path).run({"x": x})["y"]
+    step = np.abs(bent).max() / largest if largest == 127 else np.abs(bent).max() / 16
+    # A value between two steps may go to either: one step of one summand.
+    assert np.abs(given - expected).max() <= 1.01 * step * np.abs(second).max()
+    assert np.median(np.abs(given - expected)) < 1e-5
+    assert made.precision == to
+    assert made.layers == {"one": to, "two": to}
+
+
+def test_four_bits_have_a_scale_for_each_32_that_are_summed(file: Path):
+    made = attnexport.quantize(file, file.with_name("q.onnx"), to="int4-weights")
+    first, second, bias = (array.astype(np.float64) for array in weights())
+    blocks = [grid(part, np.abs(part).max(axis=0, keepdims=True), 7.0) for part in (first[:32], first[32:])]
+    x = np.random.default_rng(2).normal(size=(5, WIDTH)).astype(np.float32)
+    rounded = grid(second, np.abs(second).max(axis=1, keepdims=True), 7.0)
+    assert HIDDEN <= 32
+    expected = np.tanh(x.astype(np.float64) @ np.concatenate(blocks)) @ rounded.T + bias
+    assert np.abs(OnnxRuntimeBackend(made.path).run({"x": x})["y"] - expected).max() < 1e-5
+    assert made.precision == "int4-weights"
+
+
+def test_weights_alone_leave_activations_as_they_are(file: Path):
+    made = attnexport.quantize(file, file.with_name("q.onnx"), to="int8-weights")
+    operators = [node.op_type for node in onnx.load(made.path).graph.node]
+    assert "QuantizeLinear" not in operators
+    assert operators.count("DequantizeLinear") == 2
+    assert made.ranges is None
+
+
+def test_no_floating_weight_stays_behind(file: Path, data: Path):
+    """An unquantized result would pass for a quantized one."""
+    made = attnexport.quantize(file, file.with_name("q.onnx"), to="int8", data=data)
+    floating = [
+        tensor.name
+        for tensor in onnx.load(made.path).graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) > max(HIDDEN, WIDTH)
+    ]
+    assert floating == []
+
+
+@pytest.mark.parametrize("sample", ["digits/krause", "digits/hla", "language/krause"])
+def test_attention_nodes_and_their_bodies_are_as_they_were(
+    sample: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    converted = {
+        f"{of.parent.name}/{of.stem}": file for of, file in libraries.converted_samples(tmp_path_factory).items()
+    }
+    path = converted[sample]
+    made = attnexport.quantize(
+        path, tmp_path / "q.onnx", to="int8", data=Path("samples", sample).with_name("test.npz"), samples=8
+    )
+    before, after = onnx.load(path), onnx.load(made.path)
+    assert [function.SerializeToString() for function in after.functions] == [
+        function.SerializeToString() for function in before.functions
+    ]
+    dequantized = {node.output[0] for node in after.graph.node if node.op_type == "DequantizeLinear"}
+    for model in (before, after):
+        nodes = [node for node in model.graph.node if node.domain == "attnexport"]
+        assert nodes
+        assert not [name for node in nodes for name in node.input if name in dequantized]
+    products = {"MatMul", "Gemm", "Conv"}
+    readers = [node for node in after.graph.node if dequantized & set(node.input)]
+    assert {node.op_type for node in readers} <= products
+    assert all(len(dequantized & set(node.input)) == 2 for node in readers)
+
+
+def test_the_gate_holds_a_quantized_file_to_fake_quantization(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory):
+    path = libraries.converted_samples(tmp_path_factory)[
+        next(of for of in libraries.converted_samples(tmp_path_factory) if of.parts[-2:] == ("digits", "krause.pt2"))
+    ]
+    made = attnexport.quantize(path, tmp_path / "q.onnx", to="int8", data=DIGITS / "test.npz", samples=100)
+    report = attnexport.check(attnexport.load_model(DIGITS / "krause.pt2"), [str(made.path)], data=DIGITS / "test.npz")
+    assert report.passed
+    assert len(report.contenders) == 2
+
+
+def test_kept_layers_are_as_they_were(file: Path, data: Path):
+    made = attnexport.quantize(file, file.with_name("q.onnx"), to="int8", data=data, keep={"t*": ""})
+    assert (dict(made.layers), made.kept) == ({"one": "int8"}, ("two",))
+    assert made.parameters == (WIDTH * HIDDEN, WIDTH * HIDDEN + HIDDEN * OUT)
+    (gemm,) = [node for node in onnx.load(made.path).graph.node if node.op_type == "Gemm"]
+    assert list(gemm.input) == ["bent", "second", "bias"]
+
+
+def test_kept_layers_compute_in_the_type_that_is_asked_for(file: Path, data: Path):
+    made = attnexport.quantize(file, file.with_name("q.onnx"), to="int8", data=data, keep={"two": "fp16"})
+    onnx.checker.check_model(str(made.path), full_check=True)
+    session = onnxruntime.InferenceSession(str(made.path))
+    assert [output.name for output in session.get_outputs()] == ["y"]
+    (gemm,) = [node for node in onnx.load(made.path).graph.node if node.op_type == "Gemm"]
+    held = {tensor.name: tensor.data_type for tensor in onnx.load(made.path).graph.initializer}
+    assert {held[name] for name in gemm.input[1:]} == {onnx.TensorProto.FLOAT16}
+
+
+@pytest.mark.parametrize(
+    ("opset", "to", "said"),
+    [(17, "fp8", "fp8 needs opset 19, given 17"), (20, "int4-weights", "int4-weights needs opset 21, given 20")],
+)
+def test_a_file_of_an_older_opset_is_refused(tmp_path: Path, data: Path, opset: int, to: str, said: str):
+    file = save_layers(tmp_path / "old.onnx", opset=opset)
+    with pytest.raises(InputError, match=said):
+        attnexport.quantize(file, tmp_path / "q.onnx", to=to, data=data if to == "fp8" else None)
+    assert not (tmp_path / "q.onnx").exists()
+
+
+def test_what_is_quantized_is_not_quantized_again(file: Path, data: Path):
+    made = attnexport.quantize(file, file.with_name("q.onnx"), to="int8", data=data)
+    with pytest.raises(InputError, match="expected a file without Q/DQ nodes, given one in int8"):
+        attnexport.quantize(made.path, file.with_name("again.onnx"), to="int8", data=data)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"to": "int8"}, "expected data or ranges, given neither"),
+        ({"to": "int4-weights", "data": "data.npz"}, "int4-weights rounds weights alone and needs no data"),
+        (
+            {"to": "int7", "data": "data.npz"},
+            "expected int8, fp8, int8-weights, int4-weights, given int7; did you mean int",
+        ),
+        ({"to": "int8", "data": "data.npz", "method": "max"}, "expected minmax, percentile, entropy, mse, given max"),
+        ({"to": "int8", "data": "data.npz", "samples": 0}, "samples: expected at least 1, given 0"),
+        ({"to": "int8", "data": "data.npz", "keep": {"three": ""}}, "keep three: expected a pattern of layer names"),
+        ({"to": "int8", "data": "data.npz", "keep": {"*": ""}}, "expected a layer to be left to quantize"),
+        ({"to": "int8", "data": "data.npz", "keep": {"one": "int8"}}, "expected fp32, fp16, bf16, given int8"),
+        ({"to": "int8", "data": "none.npz"}, "none.npz: no such file"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_nothing_written(file: Path, data: Path, given: dict, said: str):
+    given = {name: file.with_name(value) if name == "data" else value for name, value in given.items()}
+    with pytest.raises(InputError, match=said):
+        attnexport.quantize(file, file.with_name("q.onnx"), **given)
+    assert sorted(path.name for path in file.parent.iterdir()) == ["data.npz", "layers.onnx"]
+
+
+def test_a_range_that_leaves_tails_out_keeps_the_digits_of_the_rest(file: Path):
+    data = file.with_name("tails.npz")
+    np.savez(data, x=heavy_tailed(2000))
+    x = np.random.default_rng(3).normal(size=(100, WIDTH)).astype(np.float32)
+    exact = OnnxRuntimeBackend(file).run({"x": x})["y"]
+    errors = {}
+    for method in ("minmax", "entropy"):
+        made = attnexport.quantize(file, file.with_name(f"{method}.onnx"), to="int8", data=data, method=method)
+        errors[method] = np.abs(OnnxRuntimeBackend(made.path).run({"x": x})["y"] - exact).mean()
+    assert errors["entropy"] < errors["minmax"] / 2
