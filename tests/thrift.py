@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 
@@ -21,15 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    _read_torchlib_once()
     _keep_modules_out_of_garbage_collection()
-
-
-def _read_torchlib_once() -> None:
-    """torch.onnx.export asks for its table of translations at every call, and onnxscript parses 500 functions then."""
-    from torch.onnx._internal._lazy_import import onnxscript_apis  # type: ignore[attr-defined]
-
-    onnxscript_apis.get_torchlib_ops = functools.cache(onnxscript_apis.get_torchlib_ops)
 
 
 def _keep_modules_out_of_garbage_collection() -> None:

@@ -11,6 +11,7 @@ import click
 
 from attnexport.cli.console import say
 from attnexport.cli.options import Group
+from attnexport.cli.own_process import spare_processors
 from attnexport.cli.stopping import Terminated, stoppable
 from attnexport.cli.untrusted import Process
 from attnexport.display.terminal import never_refuse
@@ -53,6 +54,8 @@ class _Commands(Group):
         if args is None:
             never_refuse(sys.stdout, sys.stderr)
         extra.setdefault("obj", Process.OF_THE_COMMAND_LINE if args is None else Process.OF_A_CALLER)
+        if extra["obj"] is Process.OF_THE_COMMAND_LINE:
+            spare_processors()
         try:
             with stoppable():
                 code = run(args, *rest, standalone_mode=False, **extra)

@@ -17,6 +17,7 @@ from attnexport.errors import ConversionError
 from attnexport.graph.exact_scalars import restore_scalars
 from attnexport.graph.nodes import translation_table
 from attnexport.graph.torch_values import torch_values
+from attnexport.graph.torchlib import torchlib_unparsed
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def translated(program: ExportedProgram, opset: int) -> Translated:
         ConversionError: an operator that ONNX lacks, by its name, or what else torch.onnx says.
     """
     try:
-        with _quiet():
+        with _quiet(), torchlib_unparsed():
             exported = torch.onnx.export(
                 program,
                 (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -86,31 +86,33 @@ def size_choices(program: ExportedProgram) -> list[dict[str, int]]:
         return size if dim.upper is None else min(size, dim.upper)
 
     choices = [{dim.symbol: dim.example for dim in dims}]
-    for choose in (small, large) if dims else ():
+    if not dims:
+        return choices
+    hold = size_conditions(program)
+    for choose in (small, large):
         wanted = {dim.symbol: choose(dim, position) for position, dim in enumerate(dims)}
-        choices.append(nearest_sizes(program, dims, wanted, choices) or wanted)
+        near = nearest_sizes(dims, wanted, lambda sizes: sizes not in choices and hold(shapes_at(program, sizes)))
+        choices.append(near or wanted)
     return choices
 
 
 def nearest_sizes(
-    program: ExportedProgram, dims: Sequence[DynamicDim], wanted: Mapping[str, int], used: Sequence[Mapping[str, int]]
+    dims: Sequence[DynamicDim], wanted: Mapping[str, int], fit: Callable[[dict[str, int]], bool]
 ) -> dict[str, int] | None:
-    """The sizes nearest to the wanted ones at which the model's conditions on its inputs' sizes hold.
+    """The sizes nearest to the wanted ones that fit.
 
     Args:
-        program: the model.
-        dims: its dynamic dims.
+        dims: a model's dynamic dims.
         wanted: a size per symbol.
-        used: sizes that are not chosen again.
+        fit: whether sizes do.
 
     Returns:
         A size per symbol, or None where none was found near.
     """
-    holds = size_conditions(program)
     ranges = [range(max(1, dim.lower), (dim.upper or _FARTHEST) + 1) for dim in dims]
     for moved in itertools.islice(nearby([wanted[dim.symbol] for dim in dims], ranges), _TRIES):
         sizes = {dim.symbol: size for dim, size in zip(dims, moved, strict=True)}
-        if sizes not in used and holds(shapes_at(program, sizes)):
+        if fit(sizes):
             return sizes
     return None
 
