@@ -43,12 +43,17 @@ def shortlist(names: Sequence[str]) -> str:
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """What to end a message with that refuses a name: ``; did you mean batch?``, or nothing where none is near."""
+    near = nearest(given, known)
+    return "" if near is None else f"; did you mean {near}?"
+
+
+def nearest(wanted: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like another, letters' cases aside; None where none is."""
     import difflib
 
-    names = list(known)
-    lowered = {name.lower(): name for name in reversed(names)}
-    near = difflib.get_close_matches(given.lower(), lowered, n=1)
-    return f"; did you mean {lowered[near[0]]}?" if near else ""
+    lowered = {name.lower(): name for name in reversed(list(known))}
+    found = difflib.get_close_matches(wanted.lower(), lowered, n=1)
+    return lowered[found[0]] if found else None
 
 
 def first_line(error: BaseException | str, longest: int | None = None) -> str:

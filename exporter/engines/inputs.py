@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attnexport.backends import Arrays, TensorInfo
 from attnexport.errors import InputError
 from attnexport.files.fitting import clash, fits, holds, takes
-from attnexport.files.npz import StoredArray
+from attnexport.files.npz import StoredArray, given_instead
 from attnexport.messages import named
 from attnexport.plugins.runtime.request import Profile
 
@@ -36,7 +36,7 @@ def fit_inputs(infos: Sequence[TensorInfo], stored: Mapping[str, StoredArray], s
 
 def _fit(info: TensorInfo, stored: Mapping[str, StoredArray], source: Path) -> NDArray[Any]:
     if info.name not in stored:
-        given = ", ".join(sorted(stored)) or "none"
+        given = given_instead(info.name, stored)
         raise InputError(f"{source}: expected an array for input {info}, given {given}")
     array = stored[info.name]
     wanted = np.dtype("float32" if info.dtype == "bfloat16" else info.dtype)

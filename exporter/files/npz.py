@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnexport.errors import InputError
+from attnexport.errors import InputError, nearest
 from attnexport.files import bfloat16
 from attnexport.files.npz_kind import ARRAY, check_is_npz
 from attnexport.files.outputs import replacing
@@ -173,6 +173,13 @@ def open_arrays(file: Path) -> Iterator[ArrayFile]:
         yield ArrayFile(file, archive)
 
 
+def given_instead(name: str, stored: Iterable[str]) -> str:
+    """The arrays of a file that lacks one, for a message, and which of them may be meant for it."""
+    names = sorted(stored)
+    near = nearest(name, names)
+    return f"{', '.join(names) or 'none'}{'' if near is None else f': is it {near}?'}"
+
+
 def read_arrays(file: Path, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
     """Arrays of an .npz file by name; bfloat16 as float32.
 
@@ -187,7 +194,7 @@ def read_arrays(file: Path, names: Iterable[str] | None = None) -> dict[str, NDA
         wanted = list(stored if names is None else names)
         for name in wanted:
             if name not in stored:
-                raise InputError(f"{file}: expected an array {name}, given {', '.join(stored) or 'none'}")
+                raise InputError(f"{file}: expected an array {name}, given {given_instead(name, stored)}")
         return {name: stored[name].read() for name in wanted}
 
 

@@ -143,7 +143,8 @@ MISTAKES: dict[tuple[str, ...], str] = {
     # Outputs
     ("convert", MODEL, "-o", "none/out.onnx"): "expected an existing folder to write into, given none",
     ("convert", MODEL, "-o", "."): "expected a file to write, given a folder",
-    ("convert", MODEL, "-o", MODEL): "expected another name for the output",
+    ("convert", MODEL, "-o", "out.npz"): "expected a name for an ONNX file",
+    ("run", "file.onnx", "--data", DATA, "-o", DATA): "expected another name for the output",
     convert("--keep-failed", "out.onnx"): "given one twice",
     # Files of ONNX and engines
     ("inspect", "none.onnx"): "none.onnx: no such file",
@@ -156,7 +157,7 @@ MISTAKES: dict[tuple[str, ...], str] = {
     build("--backend", "native"): "expected tensorrt_rtx for target rtx-40, given native",
     build("--shapes", "x=0"): "expected sizes of 1 or more",
     build("--embed-plugins"): "expected a library in --plugins",
-    build(output="e.onnx"): "expected a name that ends in .engine",
+    build(output="e.txt"): "expected a name that ends in .engine",
     ("build", "none.onnx", "-o", "e.engine", "--target", "rtx-40"): "none.onnx: no such file",
     ("plugins", "info", "none.so"): "none.so",
     ("plugins", "build", "--target", "a10"): "did you mean a100?",

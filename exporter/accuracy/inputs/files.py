@@ -18,7 +18,7 @@ from attnexport.accuracy.inputs.data_files import data_files
 from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
 from attnexport.files.fitting import fits, holds, takes
-from attnexport.files.npz import StoredArray, open_arrays
+from attnexport.files.npz import StoredArray, given_instead, open_arrays
 from attnexport.messages import named
 from attnexport.models.loading.dim_texts import limits_missed
 from attnexport.models.model import Model
@@ -192,10 +192,8 @@ class _Reader:
         if spec.is_state and spec.name not in stored:
             return self.model.initial_state[spec.name]
         if spec.name not in stored:
-            raise InputError(
-                f"{self.file}: expected an array for {named('input', spec.name)}, "
-                f"given {', '.join(sorted(stored)) or 'none'}"
-            )
+            given = given_instead(spec.name, stored)
+            raise InputError(f"{self.file}: expected an array for {named('input', spec.name)}, given {given}")
         array = stored[spec.name]
         misfit = self._misfit(spec, f"{array.shape} {array.dtype}")
         wanted = np.dtype(np.float32 if spec.dtype.is_floating_point else dtype_name(spec.dtype))

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from attnexport.errors import InputError, told
+from attnexport.errors import InputError, did_you_mean, told
 from attnexport.messages import option
 from attnexport.models.loading.given import split_factory
 from attnexport.models.loading.unwrapping import inner
@@ -48,7 +48,8 @@ def module_from_factory(factory: str) -> tuple[nn.Module, str | None]:
         build: Any = source
         for part in attribute.split("."):
             if not hasattr(build, part):
-                raise InputError(f"{option('--model', factory)}: {module_name} has no {attribute}")
+                near = did_you_mean(part, vars(build) if hasattr(build, "__dict__") else ())
+                raise InputError(f"{option('--model', factory)}: {module_name} has no {attribute}{near}")
             build = getattr(build, part)
         if isinstance(build, nn.Module) or not callable(build):
             raise InputError(
