@@ -29,9 +29,11 @@ from attnexport.display.progress import Progress, unheard
 from attnexport.engines.build_options import BuildOptions
 from attnexport.engines.shape_texts import parse_shapes
 from attnexport.files.staging import work_folder
+from attnexport.messages import option
 from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.model import Model
+from attnexport.models.precision_names import named_precision
 from attnexport.plugins.runtime.request import EngineOptions
 
 
@@ -99,6 +101,8 @@ def check(
         BackendError: a backend refuses a file.
         ConversionError: the module cannot be exported, or is one that no file can be held to.
     """
+    if precision is not None:
+        precision = named_precision(option("--precision"), precision)
     wanted = [parse_contender(os.fspath(text)) for text in contenders]
     inputs = InputOptions(_path(data), kinds, seeds, seed, longest)
     refuse_unfit_options(
@@ -154,7 +158,7 @@ def _checked(
         runs.cache.trim()
         texts = [one.text for one in opened]
         report = look_into(report, texts, runs.model, inputs.batches, suspects, diagnosis, plan.budget.layers, progress)
-    return replace(report, notes=(*runs.model.notes, *report.notes))
+    return replace(report, notes=(*runs.model.all_notes, *inputs.notes.sentences(), *report.notes))
 
 
 def _path(path: str | os.PathLike[str] | None) -> Path | None:

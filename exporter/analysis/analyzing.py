@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from attnexport.accuracy.inputs.data_notes import DataNotes
 from attnexport.accuracy.inputs.files import data_batches
 from attnexport.analysis.heads import HeadReport, HeadStatistics
 from attnexport.analysis.json_report import as_json
@@ -32,12 +33,14 @@ class Analysis:
         samples: how many were read.
         sizes: selection sizes.
         distance: between values, "euclidean" or "cosine".
+        notes: what a user should know, one sentence each.
     """
 
     heads: tuple[HeadReport, ...]
     samples: int
     sizes: tuple[int, ...]
     distance: str
+    notes: tuple[str, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the figures as JSON, or a heat map as PNG, by the name's end.
@@ -55,7 +58,7 @@ class Analysis:
 
     def as_json(self) -> dict[str, Any]:
         """The figures in plain types; undefined ones are null."""
-        return as_json(self.heads, samples=self.samples, distance=self.distance)
+        return as_json(self.heads, samples=self.samples, distance=self.distance, notes=self.notes)
 
     def draw(self, path: Path) -> None:
         """Writes the heat map of the middle selection size as PNG, whatever the file's name."""
@@ -97,8 +100,8 @@ def analyze(
     progress("exporting", None)
     held = as_model(model, args, kwargs, dynamic_shapes).without_state(AS_NEEDED)
     statistics = HeadStatistics(sizes, rows=rows, distance=distance)
-    read = 0
-    for batch in data_batches(held, data, limit=samples):
+    read, of_data = 0, DataNotes()
+    for batch in data_batches(held, data, limit=samples, notes=of_data):
         progress(f"reading {batch.source}", min(read / samples, 1.0))
         visit_attention(held, batch.tensors, statistics.add)
         read += batch.rows
@@ -107,4 +110,5 @@ def analyze(
         raise InputError(
             f"{held.name}: expected attention layers (attnexport's or scaled_dot_product_attention), found none"
         )
-    return Analysis(heads, read, tuple(sizes), distance)
+    notes = (*held.all_notes, *of_data.sentences(), *statistics.notes())
+    return Analysis(heads, read, tuple(sizes), distance, notes)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from attnexport.analysis.layers import AttentionCall
+from attnexport.errors import shortlist
+from attnexport.messages import option
 from attnexport.variants.geometry import Separation, geometry_of_weights
 
 LOCAL_TOKENS = 8
@@ -149,10 +151,12 @@ class HeadStatistics:
         self._rows, self._distance, self._controls = rows, distance, random_controls
         self._rule = rule or RegimeRule()
         self._layers: dict[str, _Layer] = {}
+        self._keys: dict[str, int] = {}
 
     def add(self, call: AttentionCall) -> None:
         """Takes in one attention call."""
         layer = self._layers.setdefault(call.layer, _Layer(call.operator, call.weights.shape[1]))
+        self._keys[call.layer] = max(self._keys.get(call.layer, 0), call.weights.shape[3])
         rows = torch.linspace(call.weights.shape[2] - 1, 0, min(self._rows, call.weights.shape[2]))
         chosen = rows.round().long().unique()
         weights = call.weights[:, :, chosen]
@@ -165,6 +169,16 @@ class HeadStatistics:
             _add(layer.random.setdefault(n, _four_means()), geometry.random)
         for name, values in _features(call, weights, visible, chosen).items():
             layer.features.setdefault(name, _Mean()).add(values)
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each size that selects all keys that a layer has, in the order of the sizes."""
+        whole = {n: [name for name, keys in self._keys.items() if keys <= n] for n in self.sizes}
+        return tuple(
+            f"{option('--n', n)} selects all keys of {shortlist(names)}, {max(self._keys[name] for name in names)} at "
+            "most: its figures are not defined there"
+            for n, names in whole.items()
+            if names
+        )
 
     def reports(self) -> list[HeadReport]:
         """One report a head, in the order of the layers."""

@@ -12,19 +12,21 @@ from attnexport.analysis.report import RULE_NOTE
 SCHEMA = "attnexport.analyze/1"
 
 
-def as_json(reports: Sequence[HeadReport], *, samples: int, distance: str) -> dict[str, Any]:
+def as_json(reports: Sequence[HeadReport], *, samples: int, distance: str, notes: Sequence[str] = ()) -> dict[str, Any]:
     """The reports in plain types; undefined figures are null.
 
     Args:
         reports: one a head.
         samples: how many were read.
         distance: euclidean or cosine.
+        notes: what a user should know. Default: none.
     """
     return {
         "schema": SCHEMA,
         "samples": samples,
         "distance": distance,
         "note": RULE_NOTE,
+        "notes": list(notes),
         "heads": [_head(report) for report in reports],
     }
 

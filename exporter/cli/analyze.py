@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from attnexport.accuracy.inputs.data_files import data_files
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.model import ModelOptions, load, model_options
 from attnexport.cli.options import PATH, Choice, OutputPath, grouped
 from attnexport.cli.untrusted import strangers_in_a_child
@@ -74,6 +74,7 @@ def command(
         found = analyze(loaded, data, sizes=sizes, rows=rows, samples=samples, distance=distance, progress=follow)
     out().print(table(found.heads))
     out().print(RULE_NOTE)
+    show_notes(found.notes)
     if json_path is not None:
         write_json(json_path, found.as_json())
     if png_path is not None:

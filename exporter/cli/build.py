@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH, Choice, OutputPath
+from attnexport.cli.options import PATH, Choice, OutputPath, Precision
 from attnexport.display.amounts import size
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--target", required=True, metavar="NAME", help="The device the engine is for, as rtx-40.")
 @click.option("--plugins", type=PATH, metavar="LIB", help="The plugin library. Default: bodies run.")  # fmt: skip
 @click.option("--shapes", multiple=True, metavar="X=MIN:OPT:MAX", help="Shapes of an input: x=1x16x64:8x128x64:32x1024x64. Repeatable. Default: the ranges in the file.")  # fmt: skip  # noqa: E501
-@click.option("--precision", type=Choice(["fp32", "fp16", "bf16"]), help="Default: what the file holds.")
+@click.option("--precision", type=Precision(["fp32", "fp16", "bf16"]), help="Default: what the file holds.")
 @click.option("--embed-plugins", is_flag=True, help="Put the plugin library into the engine.")
 @click.option("--timing-cache", type=PATH, metavar="FILE", help="Read if it is there, written afterwards.")  # fmt: skip
 @click.option("--backend", type=Choice(["tensorrt", "tensorrt_rtx", "native"]), help="Default: the target's.")

@@ -14,7 +14,7 @@ from attnexport.accuracy.options import refuse_unfit_options
 from attnexport.cli.console import debug_option, out, report_errors, say, show_notes
 from attnexport.cli.inputs import input_options
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import PATH, Choice, grouped
+from attnexport.cli.options import PATH, Precision, grouped
 from attnexport.cli.reports import ReportOptions, report_options
 from attnexport.cli.untrusted import strangers_in_a_child
 from attnexport.display.progress import progress
@@ -23,7 +23,7 @@ from attnexport.display.verdicts import Outcome
 if TYPE_CHECKING:
     from attnexport.accuracy.check.results import CheckReport
 
-_PRECISIONS = Choice(["fp64", "fp32", "fp16", "bf16"])
+_PRECISIONS = Precision(["fp64", "fp32", "fp16", "bf16"])
 
 
 @dataclass(frozen=True)

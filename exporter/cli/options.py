@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from attnexport.errors import InputError, did_you_mean
+from attnexport.files.dtype_names import precision_called
 from attnexport.files.kinds import FileKind, check_kind
 from attnexport.files.outputs import STDOUT
 
@@ -62,6 +63,14 @@ class Choice(click.Choice[str]):
         """What click says, and which name may have been meant."""
         said = super().get_invalid_choice_message(value, ctx)
         return f"{said.removesuffix('.')}{did_you_mean(str(value), self.choices)}"
+
+
+class Precision(Choice):
+    """One of some precisions, by any of its names: fp16, half and float16 are one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Its name among the choices."""
+        return super().convert(precision_called(value) or value, param, ctx)
 
 
 class Group(click.Group):

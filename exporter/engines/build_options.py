@@ -12,8 +12,11 @@ from attnexport.errors import InputError
 from attnexport.files.outputs import check_not_same, check_not_twice, check_output
 from attnexport.graph.onnx_file import check_onnx_file
 from attnexport.messages import option
+from attnexport.models.precision_names import named_precision
 from attnexport.plugins.runtime.request import EngineOptions
 from attnexport.targets import Target, find_target
+
+_PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def build_options(
         raise InputError(f"{option('--embed-plugins')}: expected a library in {option('--plugins')}, given none")
     engine = EngineOptions(
         profiles=parse_shapes(shapes),
-        precision=precision,
+        precision=None if precision is None else named_precision(option("--precision"), precision, _PRECISIONS),
         plugins=plugins,
         embed_plugins=embed_plugins,
         timing_cache=timing_cache,

@@ -18,6 +18,7 @@ from attnexport.engines.manifest_json import read_manifest
 from attnexport.engines.names import ENGINE_SUFFIXES
 from attnexport.engines.opening import open_backend
 from attnexport.engines.run_options import refuse_unfit_options
+from attnexport.errors import shortlist
 from attnexport.files.kinds import ARRAYS, check_kind
 from attnexport.files.npz import open_arrays, write_arrays
 from attnexport.graph.file_precision import precision_name
@@ -132,6 +133,7 @@ def run(
         taken = [info for info in backend.inputs if info.name in stored or info.name not in initial]
         inputs = fit_inputs(taken, stored, data)
         unused = sorted(set(stored) - set(inputs) - {LABELS})
+        read_as = [(name, stored[name].dtype, array.dtype) for name, array in inputs.items()]
     started = [info for info in backend.inputs if info not in taken]
     inputs |= {info.name: fed(initial[info.name], info) for info in started}
     progress(f"running {path.name}", None)
@@ -147,7 +149,12 @@ def run(
         memory=backend.memory(),
         timing=timing,
         notes=(
-            *([f"{data}: no input takes {', '.join(unused)}"] if unused else ()),
+            *([f"{data}: no input takes {shortlist(unused)}"] if unused else ()),
+            *(
+                f"{data}: {named('input', name)} is read as {wanted.name}, given {given.name}"
+                for name, given, wanted in read_as
+                if given.kind != "V" and given.name != wanted.name
+            ),
             *(
                 f"{named('input', info.name)} starts from what the file holds: {data} has no such array"
                 for info in started

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch.export import ExportedProgram
 
+from attnexport.errors import shortlist
 from attnexport.models.loading.dim_texts import symbol_named
 from attnexport.models.program import input_specs
 
@@ -26,6 +27,20 @@ def notes_on_fixed(program: ExportedProgram, fixed: Mapping[str, Sequence[int]])
         for axis in axes
         if axis < len(shapes.get(name, ())) and isinstance(shapes[name][axis], int)
     )
+
+
+def notes_on_static(program: ExportedProgram, because: str) -> tuple[str, ...]:
+    """A sentence for a program that has no dynamic dim, which says why; none for one that has, or that takes scalars.
+
+    Args:
+        program: the program.
+        because: as ``--dynamic was not given``.
+    """
+    specs = [spec for spec in input_specs(program) if not spec.is_state and spec.shape]
+    if not specs or any(isinstance(size, str) for spec in specs for size in spec.shape):
+        return ()
+    shapes = [f"{spec.name} {spec.shape}" for spec in specs]
+    return (f"{'inputs stay' if len(specs) > 1 else 'input stays'} as in the example, {shortlist(shapes)}: {because}",)
 
 
 def symbol_names(program: ExportedProgram, dim_names: Mapping[str, Mapping[int, str]]) -> dict[str, str]:

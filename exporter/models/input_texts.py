@@ -8,20 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attnexport.errors import InputError, did_you_mean
+from attnexport.files.dtype_names import dtype_called
 from attnexport.models.identifiers import is_identifier
 
-DTYPES = {
-    "f64": "float64",
-    "f32": "float32",
-    "f16": "float16",
-    "bf16": "bfloat16",
-    "i64": "int64",
-    "i32": "int32",
-    "i8": "int8",
-    "u8": "uint8",
-    "bool": "bool",
-}
-"""As the option has them, and as torch and NumPy do."""
+_DTYPES = ("f64", "f32", "f16", "bf16", "i64", "i32", "i8", "u8", "bool")
 
 _FORM = "expected name=SIZESxSIZE:DTYPE such as x=2x197x384:f32 or tokens=2x64:i64[0,96)"
 _INPUT = re.compile(r"(?P<name>[^=]+)=(?P<shape>[0-9x]*)(?::(?P<dtype>\w+)(?P<range>\[.*)?)?")
@@ -50,8 +40,9 @@ def parse_inputs(texts: Sequence[str]) -> dict[str, WrittenInput]:
     """The --inputs options by input name, in their order.
 
     Args:
-        texts: such as ``x=2x197x384:f32``. The dtype (f64 f32 f16 bf16 i64 i32 i8 u8 bool) defaults to f32, no
-            sizes make a scalar, and integers may carry a range ``[0,96)`` or ``[0,95]``. Default: ``[0,2)``.
+        texts: such as ``x=2x197x384:f32``. The dtype (f64 f32 f16 bf16 i64 i32 i8 u8 bool, or any other name of one,
+            as float32, half and long) defaults to f32, no sizes make a scalar, and integers may carry a range
+            ``[0,96)`` or ``[0,95]``. Default: ``[0,2)``.
 
     Raises:
         InputError: a text of another form, an unknown dtype, a range that is empty or does not fit the dtype, or a
@@ -70,13 +61,13 @@ def _parse_input(text: str) -> WrittenInput:
     match = _INPUT.fullmatch(text.strip())
     if match is None:
         raise InputError(f"--inputs {text}: {_FORM}")
-    name, dtype_name = match["name"].strip(), match["dtype"] or "f32"
+    name, written = match["name"].strip(), match["dtype"] or "f32"
     if not is_identifier(name):
         raise InputError(f"--inputs {text}: {name!r} is not the name of an argument of forward")
-    if dtype_name not in DTYPES:
-        said = f"--inputs {text}: expected a dtype of {', '.join(DTYPES)}, given {dtype_name}"
-        raise InputError(f"{said}{did_you_mean(dtype_name, DTYPES)}")
-    dtype = DTYPES[dtype_name]
+    dtype = dtype_called(written)
+    if dtype is None or dtype not in map(dtype_called, _DTYPES):
+        said = f"--inputs {text}: expected a dtype of {', '.join(_DTYPES)}, given {written}"
+        raise InputError(f"{said}{did_you_mean(written, _DTYPES)}")
     sizes = match["shape"].split("x") if match["shape"] else []
     if not all(size.isdecimal() and int(size) < 2**31 for size in sizes):
         raise InputError(f"--inputs {text}: expected sizes with x between them, given {match['shape']!r}")

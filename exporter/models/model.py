@@ -44,7 +44,8 @@ class Model:
         fixed: {input: axes} that were declared with Dim.AUTO, and that torch made static. Default: none.
         path: its file. Default: None, it has none.
         sha256: hex digest of the file, or of several the digest of their digests. Default: empty.
-        notes: what became of its state, one sentence each. Default: none.
+        notes: what a user should know of it, one sentence each: how it was exported, its weights, what became of its
+            state. Default: none.
     """
 
     program: ExportedProgram
@@ -102,6 +103,11 @@ class Model:
     def notes_on_dims(self) -> tuple[str, ...]:
         """A sentence for each dim that is static although it was declared as Dim.AUTO."""
         return notes_on_fixed(self.program, self.fixed)
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """Those on its dims, and the others."""
+        return (*self.notes_on_dims, *self.notes)
 
     @cached_property
     def precision(self) -> str:

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from attnexport.errors import InputError, did_you_mean
+from attnexport.files.dtype_names import precision_called
 
 PRECISION_NAMES = ("fp64", "fp32", "fp16", "bf16")
 """From the finest to the coarsest."""
+
+
+def named_precision(argument: str, written: object, names: Sequence[str] = PRECISION_NAMES) -> str:
+    """The precision that is meant: fp16 for half, float16 or torch.float16.
+
+    Args:
+        argument: what messages call it, as ``option("--precision")``.
+        written: by the user.
+        names: of PRECISION_NAMES, those that may be meant. Default: all.
+
+    Raises:
+        InputError: another name.
+    """
+    name = precision_called(written)
+    if name is None or name not in names:
+        said = f"{argument}: expected one of {', '.join(names)}, given {written!r}"
+        raise InputError(f"{said}{did_you_mean(str(written), names)}")
+    return name
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from attnexport.files.outputs import replacing
 from attnexport.models.audit import AuditedArchive, audit_pt2_bytes
 from attnexport.models.loading.dim_notes import NOTE, write_note
 from attnexport.models.loading.programs import export_model, load_audited
+from attnexport.models.loading.unwrapping import notes_on_training
 from attnexport.models.model import Model
 from attnexport.models.program import input_specs, output_names
 
@@ -46,8 +47,9 @@ def save(
             Default: None, for a program.
         kwargs: example keyword inputs. Default: None.
         dynamic_shapes: as for torch.export.export, by input name or position, with Dim, Dim.AUTO, Dim.DYNAMIC
-            or a text: the name of a dim (equal names are equal sizes), ``2*n``, ``n+1`` or ``AUTO``. A warning says
-            when a dim declared as Dim.AUTO became static. Default: None, all static.
+            or a text: the name of a dim (equal names are equal sizes), ``2*n``, ``n+1`` or ``AUTO``. Warnings say
+            when a dim declared as Dim.AUTO became static, and when the model was in training mode. Default: None,
+            all static.
 
     Raises:
         InputError: weights without values, inputs or dynamic_shapes that do not fit the model, or a file that cannot
@@ -58,13 +60,14 @@ def save(
     target = Path(path)
     if target.suffix != ".pt2":
         raise InputError(f"{target}: expected a name that ends in .pt2")
+    training = () if isinstance(model, ExportedProgram) else notes_on_training(model)
     exported = export_model(model, args, kwargs, dynamic_shapes)
     output_names(exported.program)
     archive = _archive(exported, str(target))
     _check_reading_back(exported.program, archive, str(target))
     with replacing(target) as folder:
         (folder / target.name).write_bytes(archive.data)
-    for note in exported.notes_on_dims:
+    for note in (*exported.notes_on_dims, *training):
         warnings.warn(f"{target}: {note}", UserWarning, stacklevel=2)
 
 

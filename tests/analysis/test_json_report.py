@@ -13,7 +13,7 @@ from tests.files.documented_json import assert_documented, assert_holds, never_s
 
 OWN, RANDOM = Figures(0.5, 0.25, 0.75, -0.125), Figures(0.1, 0.2, 0.3, 0.4)
 HEAD = HeadReport("blocks.0", "softmax attention", 1, {2: OWN, 4: RANDOM}, {2: RANDOM, 4: OWN}, 1, 2, 3, 4, "Mixer")
-ANALYSIS = Analysis((HEAD,), samples=9, sizes=(2, 4), distance="cosine")
+ANALYSIS = Analysis((HEAD,), samples=9, sizes=(2, 4), distance="cosine", notes=("said",))
 
 KEYS_OF_FIGURES = {"Analysis.sizes"}
 """The sizes are the keys of ``selected`` and ``random``, and stand nowhere else."""

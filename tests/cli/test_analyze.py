@@ -56,6 +56,9 @@ def test_analyze_reads_no_more_samples_than_asked(run: Run, saved: Path, data: P
 
 def test_analyze_leaves_figures_of_too_few_keys_undefined(run: Run, saved: Path, data: Path, tmp_path: Path):
     report = tmp_path / "heads.json"
-    result = run("analyze", saved, "--data", data, "--n", "12", "--rows", 1, "--samples", 2, "--json", report)
+    result = run("analyze", saved, "--data", data, "--n", "2,12", "--rows", 1, "--samples", 2, "--json", report)
     assert (result.code, result.err) == (0, "")
+    said = "--n 12 selects all keys of krause, hla, 12 at most: its figures are not defined there"
+    assert f"note: {said}" in result.text
+    assert json.loads(report.read_text())["notes"] == [said]
     assert json.loads(report.read_text())["heads"][0]["selected"]["12"]["f_score"] is None

@@ -18,6 +18,7 @@ from attnexport.errors import InputError
 from attnexport.files.arrays import as_array
 from attnexport.files.npz import open_arrays, write_arrays
 from attnexport.files.private_folder import make_private, open_to_others
+from attnexport.messages import count
 from attnexport.plugins.building.locations import cache_folder
 from attnexport.version import __version__
 
@@ -83,7 +84,8 @@ class OutputCache:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know, one sentence each."""
-        damaged = f"{self.damaged} cached outputs in {self._folder} were damaged and were computed again"
+        found = f"{count(self.damaged, 'cached output')} in {self._folder}"
+        damaged = f"{found} {'was' if self.damaged == 1 else 'were'} damaged and computed again"
         refused = f"the reference was not kept for later: {self.refused}"
         return (*([damaged] if self.damaged else []), *([refused] if self.refused else []))
 

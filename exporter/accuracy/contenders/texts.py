@@ -8,7 +8,7 @@ from pathlib import Path
 from attnexport.engines.names import ENGINE_SUFFIXES, check_engine_files
 from attnexport.errors import InputError, did_you_mean
 from attnexport.graph.onnx_file import check_onnx_file
-from attnexport.models.precision_names import PRECISION_NAMES
+from attnexport.models.precision_names import named_precision
 
 TORCH, ORT, ORT_CUDA, ENGINE, RECORDED = "torch", "ort", "ort-cuda", "engine", "recorded"
 _KINDS = (TORCH, ORT, ORT_CUDA, ENGINE, RECORDED)
@@ -79,9 +79,9 @@ def parse_contender(text: str) -> ContenderText:
     kind, colon, argument = text.partition(":")
     if not colon or kind not in _KINDS:
         return ContenderText(text, _kind_of(Path(text)), text)
-    if kind == TORCH and argument not in PRECISION_NAMES:
-        said = f"{text}: expected torch: and one of {', '.join(PRECISION_NAMES)}, given {argument!r}"
-        raise InputError(f"{said}{did_you_mean(argument, PRECISION_NAMES)}")
+    if kind == TORCH:
+        argument = named_precision(text, argument)
+        text = f"{kind}:{argument}"
     return ContenderText(text, kind, argument)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from attnexport.accuracy.inputs.data_notes import DataNotes
 from attnexport.accuracy.inputs.files import Batch, data_batches
 from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.accuracy.inputs.generation import LONGEST
@@ -27,16 +28,18 @@ class ReadAnew:
         data: the set, file or folder.
         model: the model, which a set must be of.
         seed: that a set must be of. Default: None, any.
+        notes: takes in what should be known of a file or folder while it is read.
     """
 
     data: Path
     model: Model
     seed: int | None = None
+    notes: DataNotes = field(default_factory=DataNotes)
 
     def __iter__(self) -> Iterator[Batch]:
         if is_recorded_set(self.data):
             return recorded_batches(self.data, self.model, seed=self.seed)
-        return data_batches(self.model, self.data)
+        return data_batches(self.model, self.data, notes=self.notes)
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,13 @@ class ChosenInputs:
         batches: the inputs; they are read or made each time that they are iterated.
         seed: of generated inputs, else None.
         left_out: why, for kinds that the model has no inputs of; filled by the iteration.
+        notes: what should be known of data; filled by the iteration.
     """
 
     batches: Iterable[Batch]
     seed: int | None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: DataNotes = field(default_factory=DataNotes)
 
 
 def chosen_inputs(model: Model, options: InputOptions, engines: Sequence[Profiles] = ()) -> ChosenInputs:
@@ -72,4 +77,5 @@ def chosen_inputs(model: Model, options: InputOptions, engines: Sequence[Profile
             engines=engines,
         )
         return ChosenInputs(made, seed, made.left_out)
-    return ChosenInputs(ReadAnew(options.data, model, options.seed), None)
+    read = ReadAnew(options.data, model, options.seed)
+    return ChosenInputs(read, None, notes=read.notes)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attnexport.accuracy.inputs.data_files import data_files
+from attnexport.accuracy.inputs.data_notes import DataNotes
 from attnexport.errors import InputError
 from attnexport.files.arrays import dtype_name
 from attnexport.files.fitting import fits, holds, takes
@@ -58,7 +59,9 @@ class Batch:
     empty: str = ""
 
 
-def data_batches(model: Model, path: str | os.PathLike[str], *, limit: int | None = None) -> Iterator[Batch]:
+def data_batches(
+    model: Model, path: str | os.PathLike[str], *, limit: int | None = None, notes: DataNotes | None = None
+) -> Iterator[Batch]:
     """The rows of .npz files in batches; arrays go by the inputs' names, ``labels`` beside them if present.
 
     Buffers that are inputs start from what the model came with, in every batch, unless a file has an array for them.
@@ -67,6 +70,7 @@ def data_batches(model: Model, path: str | os.PathLike[str], *, limit: int | Non
         model: the model.
         path: an .npz file or a folder of them.
         limit: about how many rows to read; a static batch is never cut. Default: None, all.
+        notes: takes in what should be known of the files. Default: None.
 
     Raises:
         InputError: a file that is no .npz, lacks an input, or whose shapes, sizes or dtypes do not fit.
@@ -76,6 +80,8 @@ def data_batches(model: Model, path: str | os.PathLike[str], *, limit: int | Non
     for position, file in enumerate(files):
         reader = _Reader(file, model)
         with open_arrays(file) as stored:
+            if notes is not None:
+                notes.add(file, stored, model, LABELS)
             content = reader.content(stored)
         for batch in reader.batches(*content, left):
             yield replace(batch, done=(position + batch.done) / len(files))

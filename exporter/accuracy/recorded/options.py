@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from attnexport.errors import InputError, did_you_mean
+from attnexport.errors import InputError
 from attnexport.files.kinds import FOLDER
 from attnexport.files.outputs import check_output
 from attnexport.messages import option
-from attnexport.models.precision_names import PRECISION_NAMES
+from attnexport.models.precision_names import named_precision
 
 
 def refuse_unfit_options(folder: Path, precisions: Sequence[str]) -> None:
@@ -21,7 +21,13 @@ def refuse_unfit_options(folder: Path, precisions: Sequence[str]) -> None:
     if folder.exists():
         raise InputError(f"{folder}: expected a new folder, given one that exists")
     check_output(folder, FOLDER)
-    for name in precisions:
-        if name not in PRECISION_NAMES:
-            said = f"{option('--precisions')}: expected some of {', '.join(PRECISION_NAMES)}, given {name!r}"
-            raise InputError(f"{said}{did_you_mean(name, PRECISION_NAMES)}")
+    named_precisions(precisions)
+
+
+def named_precisions(written: Sequence[str]) -> tuple[str, ...]:
+    """The precisions that are meant, each once: fp32 and fp16 for float and half.
+
+    Raises:
+        InputError: another name.
+    """
+    return tuple(dict.fromkeys(named_precision(option("--precisions"), name) for name in written))

@@ -14,7 +14,7 @@ from attnexport.accuracy.check.results import DataKind
 from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.choosing import chosen_inputs
 from attnexport.accuracy.inputs.options import InputOptions
-from attnexport.accuracy.recorded.options import refuse_unfit_options
+from attnexport.accuracy.recorded.options import named_precisions, refuse_unfit_options
 from attnexport.accuracy.recorded.writing import write_set
 from attnexport.display.progress import Progress, unheard
 from attnexport.models.fitness import refuse_unfit
@@ -74,9 +74,10 @@ def record(
         BackendError: PyTorch cannot run the model at one of the precisions.
         ConversionError: the module cannot be exported, or is one that no file can be held to.
     """
-    folder, wanted = Path(folder), tuple(dict.fromkeys(precisions))
+    folder = Path(folder)
     options = InputOptions(None if data is None else Path(data), kinds, seeds, seed, longest)
-    refuse_unfit_options(folder, wanted)
+    refuse_unfit_options(folder, precisions)
+    wanted = named_precisions(precisions)
     options.check()
     source = as_model(model, args, kwargs, dynamic_shapes)
     refuse_unfit(source)
@@ -91,4 +92,4 @@ def record(
         left_out=inputs.left_out,
         progress=progress,
     )
-    return RecordedSet(folder, wanted, recorded, held.notes)
+    return RecordedSet(folder, wanted, recorded, (*held.all_notes, *inputs.notes.sentences()))

@@ -18,8 +18,10 @@ from torch._dynamo.exc import UserError, UserErrorType
 from torch.export import ExportedProgram
 
 from attnexport.errors import BRIEF, ConversionError, InputError, first_line, told
+from attnexport.messages import option
 from attnexport.models.audit import AuditedArchive
 from attnexport.models.audit.payloads import registered_inputs
+from attnexport.models.dim_names import notes_on_static
 from attnexport.models.loading.containers import containers_known
 from attnexport.models.loading.dim_notes import dim_names_of, fixed_dims
 from attnexport.models.loading.dynamic_shapes import (
@@ -30,11 +32,14 @@ from attnexport.models.loading.dynamic_shapes import (
     resolve_dynamic_shapes,
 )
 from attnexport.models.loading.plain_programs import plain_program
-from attnexport.models.loading.unwrapping import bare
+from attnexport.models.loading.unwrapping import bare, notes_on_training
 from attnexport.models.loading.vmapped import without_vmap
 from attnexport.models.loading.weights_ready import check_weights
 from attnexport.models.model import Model
 from attnexport.models.state.assigned import assignments_kept
+
+EXPORTED_SO = "the program was exported without dynamic_shapes"
+"""Why a program has no dynamic dims."""
 
 
 def load_audited(archive: AuditedArchive, name: str) -> ExportedProgram:
@@ -80,6 +85,7 @@ def export_model(
     if isinstance(model, ExportedProgram):
         return _named(model, args, kwargs, dynamic_shapes)
     args, kwargs = as_inputs(args, kwargs)
+    notes = notes_on_training(model)
     with bare(model) as module, containers_known(module, (args, kwargs)):
         check_weights(module)
         shapes = resolve_dynamic_shapes(dynamic_shapes, module, args, kwargs)
@@ -87,7 +93,9 @@ def export_model(
         check_example(leaves)
         shapes = complete_dynamic_shapes(module, args, kwargs, shapes)
         program = plain_program(_exported(module, args, kwargs, shapes, leaves))
-    return Model(program, dim_names_of(program, leaves), fixed_dims(program, leaves))
+    if dynamic_shapes is None:
+        notes = (*notes_on_static(program, f"{option('--dynamic')} was not given"), *notes)
+    return Model(program, dim_names_of(program, leaves), fixed_dims(program, leaves), notes=notes)
 
 
 def _named(
@@ -98,7 +106,7 @@ def _named(
 ) -> Model:
     program = plain_program(without_vmap(program))
     if dynamic_shapes is None:
-        return Model(program)
+        return Model(program, notes=notes_on_static(program, EXPORTED_SO))
     args, kwargs = as_inputs(args, kwargs)
     if not args and not kwargs and program.example_inputs is not None:
         args, kwargs = as_inputs(*program.example_inputs)

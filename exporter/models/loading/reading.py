@@ -15,12 +15,13 @@ from torch import nn
 from attnexport.errors import InputError
 from attnexport.messages import count, option
 from attnexport.models.audit import audit_pt2_bytes
+from attnexport.models.dim_names import notes_on_static
 from attnexport.models.loading.checkpoints import fill_weights, read_checkpoint
 from attnexport.models.loading.dim_notes import read_note
 from attnexport.models.loading.given import GivenModel, WeightsPlace, refuse_program
 from attnexport.models.loading.kinds import Kind, read_model_file, recognise
 from attnexport.models.loading.modules import module_from_factory
-from attnexport.models.loading.programs import load_audited
+from attnexport.models.loading.programs import EXPORTED_SO, load_audited
 from attnexport.models.loading.state_dicts import StateDict
 from attnexport.models.loading.weights_ready import check_weights
 from attnexport.models.model import Model
@@ -36,11 +37,13 @@ class ReadModule:
         path: the file of MODEL; None when a factory stands in its place.
         sha256: hex digest of the file. Of several (weights, the file that defines the factory) the digest of
             their digests in this order.
+        notes: what a user should know of it. Default: none.
     """
 
     module: nn.Module
     path: Path | None
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def _warn(message: str) -> None:
@@ -77,7 +80,9 @@ def read_source(
         archive = audit_pt2_bytes(data, str(path))
         del data
         names, fixed = read_note(archive.notes, str(path))
-        return Model(load_audited(archive, str(path)), names, fixed, path, archive.sha256)
+        program = load_audited(archive, str(path))
+        notes = () if fixed else notes_on_static(program, EXPORTED_SO)
+        return Model(program, names, fixed, path, archive.sha256, notes)
     if factory is not None:
         return _from_factory(path, factory, None, place, trust_pickle, warn)
     loaded = _read(path, data, kind, trust_pickle, warn)
@@ -117,7 +122,12 @@ def _from_factory(
         raise InputError(f"{option('--model', factory)}: {error}") from None
     if code is not None:
         digests.append(hashlib.sha256(Path(code).read_bytes()).hexdigest())
-    return ReadModule(module, path, _combined(digests))
+    return ReadModule(module, path, _combined(digests), () if state is not None else (_on_weights(factory),))
+
+
+def _on_weights(factory: str) -> str:
+    given = f"{option('--model', factory)}: no weights were given"
+    return f"{given}: the model has those that it was built with, random ones unless it loads its own"
 
 
 def _combined(digests: Sequence[str]) -> str:

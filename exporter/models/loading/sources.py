@@ -84,7 +84,7 @@ def load_model(
         model = export_model(source.module, args, kwargs, dynamic_shapes)
     else:
         model = _exported(source.module, inputs, dynamic_shapes)
-    return replace(model, path=source.path, sha256=source.sha256)
+    return replace(model, path=source.path, sha256=source.sha256, notes=(*model.notes, *source.notes))
 
 
 def _exported(module: nn.Module, inputs: Mapping[str, Tensor], dynamic_shapes: Any) -> Model:

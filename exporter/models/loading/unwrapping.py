@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from attnexport.errors import InputError
+from attnexport.errors import InputError, shortlist
 
 _INNER: dict[str, str] = {
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
@@ -85,6 +85,22 @@ def module_of(model: object) -> tuple[nn.Module, Callable[..., Any]]:
         raise InputError(f"model: expected an nn.Module or an ExportedProgram, given a {type(model).__name__}")
     module = inner(model)
     return module, module.forward
+
+
+def notes_on_training(model: object) -> tuple[str, ...]:
+    """A sentence for a module that is, or has parts, in training mode: exports are of eval mode.
+
+    Raises:
+        InputError: as :func:`module_of`.
+    """
+    module, _ = module_of(model)
+    training = [name for name, part in module.named_modules() if part.training]
+    if not training:
+        return ()
+    what = f"{shortlist(training)} of the model" if "" not in training else "the model"
+    return (
+        f"{what} was in training mode: it was exported in eval mode, without dropout and with averages as they are",
+    )
 
 
 @contextlib.contextmanager

@@ -74,7 +74,7 @@ def test_damaged_entry_is_computed_again_and_said(tmp_path, damage):
     cache, compute = OutputCache(tmp_path), Counted()
     assert same(cache.outputs(("a",), compute), OUTPUTS)
     assert (compute.times, cache.hits) == (1, 0)
-    assert cache.notes == (f"1 cached outputs in {tmp_path} were damaged and were computed again",)
+    assert cache.notes == (f"1 cached output in {tmp_path} was damaged and computed again",)
     again = OutputCache(tmp_path)
     again.outputs(("a",), compute)
     assert (compute.times, again.hits, again.notes) == (1, 1, ())
