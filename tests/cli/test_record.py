@@ -102,7 +102,7 @@ def test_set_of_other_weights(refuse: Refuse, recorded: Path, converted: Path, t
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (("--precisions", "fp32,int8"), "--precisions: expected some of fp64, fp32, fp16, bf16, given 'int8'"),
+        (("--precisions", "fp32,int8"), "--precisions: expected one of fp64, fp32, fp16, bf16, given 'int8'"),
         (("--kinds", "huge"), "--kinds: expected some of normal, large"),
         (("--kinds", "normal", "--data", "x.npz"), "--kinds: expected without --data"),
         (("--seeds", 2, "--data", "x.npz"), "--seeds: expected without --data"),

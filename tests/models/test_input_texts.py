@@ -65,7 +65,7 @@ def test_seeds() -> None:
         ("x=2,3", "expected name="),
         ("x=2x3:f32[0,1) ", "a range is for integers, given one for float32"),
         ("x=2x3:bool[0,1]", "a range is for integers"),
-        ("x=2x3:float", "expected a dtype of f64, f32"),
+        ("x=2x3:float7", "expected a dtype of f64, f32"),
         ("my-x=2x3", "'my-x' is not the name of an argument"),
         ("x=2x-3:f32", "expected name=SIZESxSIZE:DTYPE"),
         ("x=2xx3", "expected sizes with x between them"),

@@ -98,9 +98,7 @@ def notes_on_training(model: object) -> tuple[str, ...]:
     if not training:
         return ()
     what = f"{shortlist(training)} of the model" if "" not in training else "the model"
-    return (
-        f"{what} was in training mode: it was exported in eval mode, without dropout and with averages as they are",
-    )
+    return (f"{what} was in training mode: it was exported in eval mode",)
 
 
 @contextlib.contextmanager

@@ -82,7 +82,7 @@ def test_folder_is_recorded_outputs(tmp_path):
 
 
 def test_torch_at_no_precision():
-    with pytest.raises(InputError, match="torch:int8: expected torch: and one of fp64, fp32, fp16, bf16, given 'int8'"):
+    with pytest.raises(InputError, match="torch:int8: expected one of fp64, fp32, fp16, bf16, given 'int8'"):
         parse_contender("torch:int8")
 
 
