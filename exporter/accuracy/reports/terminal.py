@@ -23,7 +23,7 @@ _OUTPUTS = (
     Column("of the budget", Kind.NUMBER, Importance.MUCH),
     Column("PyTorch's own", Kind.NUMBER, Importance.LITTLE),
     Column("relative L2", Kind.NUMBER, Importance.LITTLE),
-    Column("1−cosine", Kind.NUMBER, Importance.LITTLE),
+    Column("1−cosine", Kind.NUMBER, Importance.FOR_WIDE_TERMINALS),
     Column("verdict", Kind.NAME, Importance.MUCH),
 )
 _LAYERS = (
