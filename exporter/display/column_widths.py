@@ -52,7 +52,8 @@ def widths_beside(texts: Texts, room: int) -> dict[int, int]:
     for count in range(len(leaving) + 1):
         staying = [at for at in range(len(texts.columns)) if at not in leaving[:count]]
         whole, least = _with_whole_headings(texts, staying), _least(texts, staying)
-        widths = _spread(whole, whole, room) or _spread(least, whole, room) or _with_names_alone(texts, least, room)
+        prose = {at: width for at, width in whole.items() if texts.columns[at].kind is Kind.PROSE}
+        widths = _spread(whole, whole, room) or _spread(least, prose, room) or _with_names_alone(texts, least, room)
         if widths:
             return widths
     return {first: cells(texts.columns[first].heading)}
@@ -76,11 +77,11 @@ def _least(texts: Texts, staying: Sequence[int]) -> dict[int, int]:
 
 
 def _spread(least: dict[int, int], whole: dict[int, int], room: int) -> dict[int, int] | None:
-    """Widths between the two, None where not even the least fit."""
+    """Widths from the least up to the whole ones, None where not even the least fit."""
     spare = room - total(least.values())
     if spare < 0:
         return None
-    needs = {at: max(whole[at] - width, 0) for at, width in least.items()}
+    needs = {at: max(whole.get(at, 0) - width, 0) for at, width in least.items()}
     needed = max(sum(needs.values()), spare, 1)
     return {at: width + needs[at] * spare // needed for at, width in least.items()}
 

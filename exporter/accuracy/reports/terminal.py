@@ -16,7 +16,7 @@ from attnexport.display.terminal import Style
 
 _OUTPUTS = (
     Column("output", Kind.NAME, Importance.NAMES_THE_ROW),
-    Column("dtype", Kind.NAME, Importance.LITTLE),
+    Column("dtype", Kind.NAME, Importance.FOR_WIDE_TERMINALS),
     Column("worst inputs", Kind.NAME, Importance.SOME),
     Column("largest error", Kind.NUMBER, Importance.MUCH),
     Column("allowed", Kind.NUMBER, Importance.MUCH),
