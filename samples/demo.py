@@ -5,12 +5,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 import attnexport
+from attnexport.display.columns import Column, Importance, Kind
+from attnexport.display.display import Display
+from attnexport.display.progress import progress
+from attnexport.display.tables import Table
 
 SAMPLES = Path(__file__).parent
+
+_COLUMNS = (
+    Column("sample", Kind.NAME, Importance.NAMES_THE_ROW),
+    Column("nodes", Kind.NAME, Importance.LITTLE),
+    Column("shapes run", Kind.NUMBER, Importance.LITTLE),
+    Column("relative L2", Kind.NUMBER, Importance.SOME),
+    Column("largest error", Kind.NUMBER, Importance.MUCH),
+    Column("allowed", Kind.NUMBER, Importance.MUCH),
+    Column("accuracy torch", Kind.NUMBER, Importance.SOME),
+    Column("accuracy ONNX", Kind.NUMBER, Importance.SOME),
+    Column("budget", Kind.NAME, Importance.MUCH),
+)
 
 
 def convert_and_check(model: Path, output: Path) -> tuple[attnexport.Conversion, attnexport.CheckReport]:
@@ -23,23 +36,17 @@ def convert_and_check(model: Path, output: Path) -> tuple[attnexport.Conversion,
 def main(folder: Path) -> int:
     """Returns the exit code: 1 when a sample is outside its error budget."""
     folder.mkdir(parents=True, exist_ok=True)
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    table = Table(title="Trained samples, PyTorch to ONNX Runtime", title_justify="left")
-    table.add_column("sample")
-    table.add_column("nodes")
-    for heading in ("shapes run", "relative L2", "largest error", "allowed", "accuracy torch", "accuracy ONNX"):
-        table.add_column(heading, justify="right")
-    table.add_column("budget")
+    display, table = Display(), Table("Trained samples, PyTorch to ONNX Runtime", _COLUMNS)
     passed = True
     for model in sorted(SAMPLES.glob("*/*.pt2")):
         name = f"{model.parent.name}/{model.stem}"
-        with console.status(f"{name}: converting and checking"):
+        with progress(f"{name}: converting and checking"):
             output = folder / f"{model.parent.name}-{model.stem}.onnx"
             conversion, report = convert_and_check(model, output)
         (checked,) = report.contenders
         result, task = checked.outputs[0].worst_kind, checked.predictions
         passed &= checked.passed
-        table.add_row(
+        table.add(
             name,
             ", ".join(f"{count} {op_type}" for op_type, count in conversion.variants.items()),
             str(len(conversion.verified)),
@@ -50,8 +57,8 @@ def main(folder: Path) -> int:
             f"{task.accuracy_contender:.2%}" if task and task.accuracy_contender is not None else "",
             "within" if checked.passed else "OUTSIDE",
         )
-        console.print(f"wrote {output}")
-    console.print(table)
+        display.print(f"wrote {output}")
+    display.print(table)
     return 0 if passed else 1
 
 
