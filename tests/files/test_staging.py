@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from attnexport.files.outputs import replacing
-from attnexport.files.staging import staging_folder, sweep
+from attnexport.files.staging import staging_folder, sweep, work_folder
 
 STAGE = """
 import sys, time
@@ -55,6 +56,30 @@ def test_every_temporary_folder_of_the_package_is_one_that_is_swept():
         if re.search(r"TemporaryDirectory|NamedTemporaryFile|mkdtemp|mkstemp", path.read_text(encoding="utf-8"))
     ]
     assert [path for path in makers if not path.startswith("plugins/tests/")] == ["exporter/files/staging.py"]
+
+
+WORK = """
+import time
+from attnexport.files.staging import work_folder
+with work_folder() as folder:
+    (folder / "half").write_text("half")
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_work_folder_that_a_killed_process_left_is_swept_by_the_next(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", WORK], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    left = Path(process.stdout.readline().strip())
+    process.kill()
+    process.wait()
+    assert (left / "half").is_file()
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with work_folder() as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_folder_of_a_living_process_stays(owner, tmp_path: Path):
