@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from attnexport.engines.inputs import fit_inputs
 from attnexport.errors import InputError
 from attnexport.files.npz import open_arrays
 from attnexport.files.outputs import sha256
+from attnexport.files.staging import work_folder
 from attnexport.graph.writing import write_model
 from attnexport.messages import option
 
@@ -70,8 +70,8 @@ def calibrate(
     files = data_files(data)
     collector = collector_for(method)
     counted = 0
-    with tempfile.TemporaryDirectory(prefix="attnexport-calibrate-") as folder:
-        tapped, names = _tapped(path, Path(folder))
+    with work_folder() as folder:
+        tapped, names = _tapped(path, folder)
         backend = OnnxRuntimeBackend(tapped)
         for batch in _batches(backend, files, samples):
             outputs = backend.run(batch.arrays)
