@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,11 +57,15 @@ class Message:
 def python_messages() -> list[Message]:
     """What the package's Python raises, warns of and notes."""
     found: dict[str, Message] = {}
-    for folder in ("exporter", "plugins", "calibration"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            for message in _of_module(path):
-                found.setdefault(message.text, message)
+    for path in _modules():
+        for message in _of_module(path, _told):
+            found.setdefault(message.text, message)
     return list(found.values())
+
+
+def python_texts() -> list[Message]:
+    """Every text that the package's Python puts together, messages or not."""
+    return [found for path in _modules() for found in _of_module(path, _texts)]
 
 
 def native_messages() -> list[Message]:
@@ -103,15 +107,25 @@ def _of_native(path: Path) -> Iterator[Message]:
         yield Message(_tidy(text), f"{path.relative_to(ROOT)}:{line}")
 
 
-def _of_module(path: Path) -> Iterator[Message]:
+def _modules() -> Iterator[Path]:
+    for folder in ("exporter", "plugins", "calibration"):
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def _of_module(path: Path, chosen: Callable[[ast.FunctionDef], Iterator[ast.expr]]) -> Iterator[Message]:
+    """The texts that the chosen expressions of its functions can be."""
     tree = ast.parse(path.read_text())
     module = _Names.of(tree)
     for scope in ast.walk(tree):
         if isinstance(scope, ast.FunctionDef):
             names = module.within(scope)
-            for node in _told(scope):
+            for node in chosen(scope):
                 for text in names.texts(node):
                     yield Message(_tidy(text), f"{path.relative_to(ROOT)}:{node.lineno}")
+
+
+def _texts(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    return (node for node in ast.walk(function) if isinstance(node, ast.Constant | ast.JoinedStr))
 
 
 def _told(function: ast.FunctionDef) -> Iterator[ast.expr]:
