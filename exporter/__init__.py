@@ -20,6 +20,8 @@ from attnexport.version import __version__ as __version__
 if TYPE_CHECKING:
     from attnexport.accuracy.check.results import CheckReport as CheckReport
     from attnexport.accuracy.checking import check as check
+    from attnexport.accuracy.comparing.compare import compare as compare
+    from attnexport.accuracy.comparing.comparison import Comparison as Comparison
     from attnexport.accuracy.recorded.recording import RecordedSet as RecordedSet
     from attnexport.accuracy.recorded.recording import record as record
     from attnexport.analysis.analyzing import Analysis as Analysis
@@ -57,6 +59,7 @@ _HOME = {
     "AttnexportError": "errors",
     "BackendError": "errors",
     "CheckReport": "accuracy.check.results",
+    "Comparison": "accuracy.comparing.comparison",
     "Conversion": "conversion.converting",
     "ConversionError": "errors",
     "InputError": "errors",
@@ -72,6 +75,7 @@ _HOME = {
     "build": "engines.building",
     "calibrate": "calibration.observing",
     "check": "accuracy.checking",
+    "compare": "accuracy.comparing.compare",
     "convert": "conversion.converting",
     "inspect": "graph.inspection",
     "load_model": "models.loading.sources",

@@ -22,6 +22,7 @@ _COMMANDS = {
     "build": "Build a TensorRT engine from an ONNX file.",
     "calibrate": "Keep the ranges of what an ONNX file's layers multiply, for quantize.",
     "check": "Hold model files to their PyTorch reference.",
+    "compare": "Show what became better or worse between two runs of check.",
     "convert": "Convert a PyTorch model to ONNX and prove the file by running it.",
     "inspect": "Show what is in an ONNX file.",
     "plugins": "Build and inspect the TensorRT plugin library.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,18 +33,8 @@ class ReportOptions:
         return {name: path for name, path in vars(self).items() if path is not None}
 
     def check(self, *inputs: Path | None) -> None:
-        """Refuses files that cannot be written.
-
-        Raises:
-            InputError: a file that cannot be written, that is an input, or that was given twice.
-        """
-        seen: set[Path] = set()
-        for name, path in self.paths.items():
-            check_output(path)
-            check_not_same(path, *inputs)
-            if path.resolve() in seen:
-                raise InputError(f"--{name}: expected another file than the other reports', given {path}")
-            seen.add(path.resolve())
+        """Refuses files that cannot be written, as :func:`check_reports` does."""
+        check_reports(self.paths, *inputs)
 
     def write(self, report: CheckReport) -> None:
         """Writes each file whole or not at all."""
@@ -51,6 +42,21 @@ class ReportOptions:
 
         for name, path in self.paths.items():
             save_report(report, path, name)
+
+
+def check_reports(paths: Mapping[str, Path], *inputs: Path | None) -> None:
+    """Refuses reports, by format, that cannot be written.
+
+    Raises:
+        InputError: a file that cannot be written, that is an input, or that was given twice.
+    """
+    seen: set[Path] = set()
+    for name, path in paths.items():
+        check_output(path)
+        check_not_same(path, *inputs)
+        if path.resolve() in seen:
+            raise InputError(f"--{name}: expected another file than the other reports', given {path}")
+        seen.add(path.resolve())
 
 
 report_options = adding(

@@ -13,6 +13,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 _WORDS = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false", dict: "an object", list: "a list"}  # fmt: skip  # noqa: E501
 
 
+class Unbounded(float):
+    """A number that may also be nan, inf or -inf, which reports write as texts."""
+
+
+_UNBOUNDED = ("nan", "inf", "-inf")
+
+
 def read_json(path: Path) -> Any:
     """What a file of JSON holds.
 
@@ -41,7 +48,8 @@ def typed(kind: Any, given: Any, place: str = "") -> Any:
     """What was read from JSON as the type that it was written from.
 
     Args:
-        kind: a data class, str, int, float, bool, or a tuple[…, ...], Mapping or dict by text, or … | None, of these.
+        kind: a data class, str, int, float, Unbounded, bool, or a tuple[…, ...], Mapping or dict by text, or … | None,
+            of these. Of a data class whose ``other_keys_are_ignored`` is true there may be further keys.
         given: the value.
         place: of it, for messages.
 
@@ -60,6 +68,8 @@ def typed(kind: Any, given: Any, place: str = "") -> Any:
     if origin in (dict, Mapping):
         entries = _checked(dict, given, place).items()
         return {name: typed(arguments[1], value, _below(place, name)) for name, value in entries}
+    if kind is Unbounded:
+        return float(given) if given in _UNBOUNDED else typed(float, given, place)
     if kind is float and type(given) is int and abs(given) < 1 << 1000:
         return float(given)
     return _checked(kind, given, place)
@@ -67,6 +77,8 @@ def typed(kind: Any, given: Any, place: str = "") -> Any:
 
 def _instance(kind: Any, given: Mapping[str, Any], place: str) -> Any:
     hints, fields = get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)}
+    if getattr(kind, "other_keys_are_ignored", False):
+        given = {name: value for name, value in given.items() if name in fields}
     for name in given:
         if name not in fields:
             raise ValueError(f"{_below(place, name)}: no such key is known")

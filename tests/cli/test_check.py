@@ -299,3 +299,26 @@ def test_every_repetition_runs(run: Run, saved: Path, converted: Path, tmp_path:
     repeated = report["contenders"][0]["repeatability"]
     assert (repeated["runs"], len(repeated["seconds"])) == (3, 6)
     assert repeated["bit_equal"] == all(spread["differing"] == 0 for spread in repeated["spreads"])
+
+
+def test_compare_tells_what_became_worse(run: Run, saved: Path, converted: Path, tmp_path: Path):
+    def perturb(model: onnx.ModelProto) -> None:
+        weight = next(entry for entry in model.graph.initializer if entry.name == "head.bias")
+        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + np.float32(1e-3), weight.name))
+
+    path = edited(converted, tmp_path, perturb)
+    before, after, page = tmp_path / "before.json", tmp_path / "after.json", tmp_path / "changes.html"
+    assert run("check", saved, converted, "--kinds", "normal", "--json", before).code == 0
+    assert run("check", saved, path, "--kinds", "normal", "--json", after).code == 1
+    worse = run("compare", before, after, "--html", page)
+    assert worse.code == 1
+    assert worse.out.splitlines()[-1] == f"FAILED {after}: 1 figure that passed now fails"
+    assert "now fails" in page.read_text(encoding="utf-8")
+    better = run("compare", after, before)
+    assert (better.code, better.err) == (0, "")
+    assert better.out.splitlines()[-1] == f"PASSED {before}: nothing that passed now fails; 1 figure better"
+    assert "inputs differ" not in worse.out
+    assert run("compare", before, before, "--json", "-").code == 0
+    refused = run("compare", before, converted)
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+    assert refused.err.startswith(f"attnexport: {converted}: ")

@@ -12,7 +12,19 @@ import pytest
 
 from tests.cli.commands import without_progress
 
-COMMANDS = ("analyze", "build", "check", "convert", "inspect", "plugins", "record", "run", "targets", "variants")
+COMMANDS = (
+    "analyze",
+    "build",
+    "check",
+    "compare",
+    "convert",
+    "inspect",
+    "plugins",
+    "record",
+    "run",
+    "targets",
+    "variants",
+)
 
 
 def test_help_answers_in_under_two_fifths_of_a_second():

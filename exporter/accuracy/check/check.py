@@ -93,6 +93,7 @@ def check(
         environment=environment(),
         overrides=plan.budget.overrides,
         notes=runs.cache.notes,
+        inputs_sha256=yardsticks.inputs_sha256,
     )
 
 

@@ -161,6 +161,7 @@ class CheckReport:
         overrides: of the budget file, with their reasons.
         hazards: of the attention layers, where looked for.
         notes: what a user should know, one sentence each.
+        inputs_sha256: of all batches that ran, in order. Default: empty, not known.
     """
 
     model: CheckedModel
@@ -172,6 +173,7 @@ class CheckReport:
     overrides: tuple[Override, ...] = ()
     hazards: tuple[Hazard, ...] = ()
     notes: tuple[str, ...] = ()
+    inputs_sha256: str = ""
 
     @property
     def passed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -70,6 +71,7 @@ class Yardsticks:
         self._names = runs.model.output_names
         self._inputs = runs.model.input_names
         self._kinds: dict[str, _Kind] = {}
+        self._inputs_digest = hashlib.sha256()
         self.tallies: dict[str, dict[tuple[str, str], YardstickTally]] = {name: {} for name in precisions}
 
     def take(self, batch: Batch) -> TorchOutputs | None:
@@ -89,6 +91,7 @@ class Yardsticks:
             return None
         plain = {precision: self._measured(batch, precision, digest, exact) for precision in self.tallies}
         shapes = shapes_text(zip(self._inputs, (tensor.shape for tensor in batch.tensors), strict=True))
+        self._inputs_digest.update(bytes.fromhex(digest))
         kind.batches += 1
         kind.shapes[shapes] = None
         return TorchOutputs(batch, shapes, exact, plain)
@@ -114,6 +117,11 @@ class Yardsticks:
             name: RoundingTally.of([values[position] for values in drawn], exact[name])
             for position, name in enumerate(self._names)
         }
+
+    @property
+    def inputs_sha256(self) -> str:
+        """Of all batches that ran, in order."""
+        return self._inputs_digest.hexdigest()
 
     def kinds(self, left_out: Mapping[str, str]) -> tuple[DataKind, ...]:
         """The kinds of inputs that ran or were left out; ``left_out`` says why the model has no inputs of some.

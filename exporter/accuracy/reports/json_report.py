@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import Any
 
 from attnexport.accuracy.check.findings import Build, Hazard, Repeatability
@@ -11,6 +9,7 @@ from attnexport.accuracy.check.results import CheckedModel, CheckReport, Contend
 from attnexport.accuracy.contenders.facts import ContenderFacts, Failure
 from attnexport.accuracy.errors.measures import Spread
 from attnexport.accuracy.errors.scores import Metric, Predictions
+from attnexport.accuracy.reports.finite import finite
 from attnexport.accuracy.reports.json_errors import bisection_json, output_json, override_json
 
 SCHEMA = "attnexport.check/1"
@@ -18,13 +17,14 @@ SCHEMA = "attnexport.check/1"
 
 def as_json(report: CheckReport) -> dict[str, Any]:
     """The report in plain types; numbers that are not finite become strings: nan, inf, -inf."""
-    written: dict[str, Any] = _finite(
+    written: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
             "model": _model(report.model),
             "contenders": [_contender(result) for result in report.contenders],
             "kinds": [_data_kind(kind) for kind in report.kinds],
             "batches": report.batches,
+            "inputs_sha256": report.inputs_sha256,
             "times": _times(report.times),
             "environment": report.environment,
             "overrides": [override_json(override) for override in report.overrides],
@@ -36,14 +36,6 @@ def as_json(report: CheckReport) -> dict[str, Any]:
         }
     )
     return written
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_finite(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _model(model: CheckedModel) -> dict[str, Any]:

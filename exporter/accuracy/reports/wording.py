@@ -6,11 +6,14 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from attnexport.accuracy.check.findings import LayerError
-from attnexport.accuracy.check.results import CheckReport, ContenderResult
-from attnexport.accuracy.errors.measures import KindErrors
 from attnexport.messages import count
+
+if TYPE_CHECKING:
+    from attnexport.accuracy.check.findings import LayerError
+    from attnexport.accuracy.check.results import CheckReport, ContenderResult
+    from attnexport.accuracy.errors.measures import KindErrors
 
 _NAME = re.compile(r"((?:(?:ort|ort-cuda|engine|recorded):)?)(.*?)((?: without Q/DQ)?)", re.DOTALL)
 """What runs a contender, its path, and what it was made without."""
@@ -37,15 +40,21 @@ def share(value: float) -> str:
 
 
 def budgets(value: float) -> str:
-    """A share of the error budget with its unit behind it: percent, or × from ten on; above 1 never reads 100 %."""
+    """A share of the error budget with its unit behind it: percent within, × outside, which never reads 1.00 ×."""
     if not math.isfinite(value):
         return number(value)
-    if value >= 10:
-        return f"{float(f'{value:.3g}'):,.0f} ×" if value < 1e7 else f"{value:.2e} ×"
-    if 1 < value < 1.01:
-        return "> 100 %"
+    if value > 1:
+        return f"{_times(max(value, 1.01))} ×"
     percent = f"{value:.0%}".removesuffix("%") if value >= 0.01 or value == 0 else "< 1"
     return f"{percent} %"
+
+
+def _times(value: float) -> str:
+    """A number above 1 with three digits."""
+    if value >= 1e7:
+        return f"{value:.2e}"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.{2 if rounded < 10 else 1 if rounded < 100 else 0}f}"
 
 
 def scientific(value: float) -> str:

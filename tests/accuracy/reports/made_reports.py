@@ -125,6 +125,7 @@ def _report(contenders: list[ContenderResult], kinds: tuple[str, ...] = KINDS, *
         contenders=tuple(contenders),
         kinds=(*ran, left_out),
         batches=3 * len(ran),
+        inputs_sha256="1a" * 32,
         times=Times(reference=4.1, yardsticks=2.2, total=11.6, cached=9),
         environment={"attnexport": "0.1.0", "torch": "2.13.0", "onnxruntime": "1.31.1", "python": "3.11.2"},
         **more,

@@ -8,8 +8,10 @@ from functools import cache
 
 import pytest
 
+import attnexport
 from attnexport.accuracy.check.results import CheckReport
 from attnexport.accuracy.reports import html
+from attnexport.accuracy.reports.html import comparison_page
 from tests.accuracy.reports.conftest import Chromium
 from tests.accuracy.reports.made_reports import (
     HOSTILE,
@@ -224,3 +226,26 @@ def test_what_is_outside_is_said_by_more_than_colour(chromium: Chromium):
 def test_hazards_say_why_their_limit_lies_there(chromium: Chromium):
     text = chromium.open(render(failing_report)).page.locator(".hazard").inner_text()
     assert "4 of 12 beyond the limit of 65,504: float16 ends there" in text
+
+
+def compared() -> str:
+    """The page of two checks that differ."""
+    return comparison_page.render(attnexport.compare(full_report(), failing_report()))
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_page_of_a_comparison_fits_the_screen_and_can_be_read(chromium: Chromium, width: int, scheme: str):
+    opened = chromium.open(compared(), width=width, scheme=scheme)
+    open_all(opened.page)
+    assert (opened.requests, opened.messages) == ([opened.url], [])
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.page.evaluate(LOW_CONTRAST, CONTRAST_AA) == []
+    cells = opened.page.locator("td, th")
+    empty = "cells => cells.filter((cell) => !cell.textContent.trim() && !cell.querySelector('svg')).length"
+    assert cells.evaluate_all(empty) == 0
+
+
+def test_hostile_names_stay_text_in_a_comparison(chromium: Chromium):
+    page = chromium.open(comparison_page.render(attnexport.compare(hostile_report(), hostile_report()))).page
+    assert page.locator("script, img, iframe, object, a").count() == 0
+    assert page.locator("header .path").inner_text().startswith("<script>alert(1)</script>")

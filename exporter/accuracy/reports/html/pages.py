@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from pathlib import PurePath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from attnexport.accuracy.reports import wording
 from attnexport.accuracy.reports.html.share_scale import MARK, length
@@ -39,9 +40,14 @@ def _environment() -> Environment:
         seconds=wording.seconds,
         px="{:.1f}".format,
         gauge_width=lambda share: f"{100 * length(share):.1f}",
-        file_name=lambda path: PurePath(path).name or path,
+        breakable=_breakable,
     )
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may go on in the next line behind dots, slashes and underscores."""
+    return Markup("<wbr>").join(re.split(r"(?<=[./_])", printable(name)))
 
 
 def _finalized(value: object) -> object:

@@ -1,0 +1,1 @@
+"""Two runs of the check: what became better and what worse, read from their JSON."""

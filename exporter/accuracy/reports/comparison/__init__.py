@@ -1,0 +1,1 @@
+"""A comparison of two checks for people and programs."""
