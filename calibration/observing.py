@@ -66,7 +66,7 @@ def calibrate(
         BackendError: the file does not run.
     """
     path = Path(path)
-    refuse_unfit_calibration(path, method=method, samples=samples)
+    refuse_unfit_calibration(path, data=data, method=method, samples=samples)
     files = data_files(data)
     collector = collector_for(method)
     counted = 0

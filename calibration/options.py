@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from attnexport.accuracy.inputs.data_files import data_files
 from attnexport.errors import InputError, did_you_mean
 from attnexport.graph.onnx_file import check_onnx_file
 from attnexport.messages import option
@@ -23,7 +24,9 @@ KEPT_NAMES = ("fp32", "fp16", "bf16")
 """What a layer that is not quantized can be computed in."""
 
 
-def refuse_unfit_calibration(model: Path, *, method: str, samples: int | None) -> None:
+def refuse_unfit_calibration(
+    model: Path, *, data: str | os.PathLike[str] | None, method: str, samples: int | None
+) -> None:
     """Refuses arguments of :func:`attnexport.calibrate` that cannot be used.
 
     Raises:
@@ -33,6 +36,8 @@ def refuse_unfit_calibration(model: Path, *, method: str, samples: int | None) -
     _check_name("--method", method, METHODS)
     if samples is not None and samples < 1:
         raise InputError(f"{option('--samples')}: expected at least 1, given {samples}")
+    if data is not None:
+        data_files(data)
 
 
 def refuse_unfit_options(
@@ -50,7 +55,7 @@ def refuse_unfit_options(
     Raises:
         InputError: naming the argument or the file.
     """
-    refuse_unfit_calibration(model, method=method, samples=samples)
+    refuse_unfit_calibration(model, data=data, method=method, samples=samples)
     _check_name("--to", to, SCHEME_NAMES)
     for pattern, precision in keep.items():
         if precision:
@@ -64,6 +69,8 @@ def refuse_unfit_options(
         )
     if given and not needed:
         raise InputError(f"{option(given[0])}: {to} rounds weights alone and needs no data")
+    if isinstance(ranges, (str, os.PathLike)) and not Path(ranges).is_file():
+        raise InputError(f"{ranges}: no such file")
 
 
 def keep_option(texts: Sequence[str]) -> dict[str, str]:

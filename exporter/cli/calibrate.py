@@ -28,7 +28,7 @@ def command(model: Path, data: Path, output: Path, method: str, samples: int | N
 
     The file runs in ONNX Runtime on the CPU.
     """
-    refuse_unfit_calibration(model, method=method, samples=samples)
+    refuse_unfit_calibration(model, data=data, method=method, samples=samples)
     check_output(output)
     check_not_same(output, model, data)
 

@@ -24,7 +24,8 @@ from attnexport.accuracy.contenders.torch_runs import TorchRuns
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.generated import chosen_kinds, generated_inputs
 from attnexport.accuracy.recorded import standalone as compare
-from attnexport.accuracy.recorded.manifest_json import is_recorded_set, read_manifest
+from attnexport.accuracy.recorded.manifest_json import read_manifest
+from attnexport.accuracy.recorded.places import is_recorded_set
 from attnexport.accuracy.recorded.reading import recorded_batches
 from attnexport.accuracy.recorded.writing import write_set
 from attnexport.errors import InputError

@@ -11,7 +11,8 @@ import pytest
 
 from attnexport.accuracy.recorded import standalone
 from attnexport.accuracy.recorded.manifest import Allowed, RecordedBatch, SetManifest
-from attnexport.accuracy.recorded.manifest_json import MANIFEST, read_manifest, write_manifest
+from attnexport.accuracy.recorded.manifest_json import read_manifest, write_manifest
+from attnexport.accuracy.recorded.places import MANIFEST
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
 from tests.files.documented_json import assert_documented, assert_holds, never_set

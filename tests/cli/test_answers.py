@@ -81,6 +81,10 @@ def build(*more: str, target: str = "rtx-40", output: str = "e.engine") -> tuple
     return ("build", "file.onnx", "-o", output, "--target", target, *more)
 
 
+def quantize(*more: str) -> tuple[str, ...]:
+    return ("quantize", "file.onnx", "-o", "q.onnx", *more)
+
+
 MISTAKES: dict[tuple[str, ...], str] = {
     # Commands, options and their values
     ("convret", MODEL): "No such command 'convret'; did you mean convert?",
@@ -160,6 +164,14 @@ MISTAKES: dict[tuple[str, ...], str] = {
     build(output="e.txt"): "expected a name that ends in .engine",
     ("build", "none.onnx", "-o", "e.engine", "--target", "rtx-40"): "none.onnx: no such file",
     ("plugins", "info", "none.so"): "none.so",
+    quantize("--to", "int9"): "did you mean int8?",
+    quantize("--to", "int8"): "expected --data or --ranges, given neither",
+    quantize("--to", "int8", "--data", "none.npz"): "none.npz: no such file or folder",
+    quantize("--to", "int8", "--ranges", "none.json"): "none.json: no such file",
+    quantize("--to", "int8-weights", "--keep", "a=fp61"): "expected fp32, fp16, bf16, given fp61",
+    ("calibrate", "none.onnx", "--data", DATA, "-o", "r.json"): "none.onnx: no such file",
+    ("calibrate", "file.onnx", "--data", "none.npz", "-o", "r.json"): "none.npz: no such file or folder",
+    ("compare", "none.json", "none.json"): "none.json",
     ("plugins", "build", "--target", "a10"): "did you mean a100?",
     ("plugins", "build", "--for", "none.onnx"): "none.onnx: no such file",
 }

@@ -155,7 +155,7 @@ def test_library_without_kernels_of_the_width(refuse_build, library: Path, tmp_p
     shapes = (part for name in "qkv" for part in ("--shapes", f"{name}=1x2x4x64:2x2x9x64:2x2x99x64"))
     line = refuse_build(model, *shapes, "--plugins", library)
     sizes = ", ".join(3 * ["(2, 2, 99, 64) float32"])
-    expected = f"expected a kernel for {sizes}, {library} has widths to 16, or other options: build it again "
+    expected = f"expected a kernel for {sizes}, {library} has widths to 16, or other options: build it again, "
     assert line.startswith(f"{model}: node node_TopNAttention_0 (TopNAttention): {expected}")
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from attnexport.accuracy.inputs.files import BATCH, data_batches, data_files, whole_file
+from attnexport.accuracy.inputs.data_files import data_files
+from attnexport.accuracy.inputs.files import BATCH, data_batches, whole_file
 from attnexport.errors import InputError
 from attnexport.models.model import Model
 
