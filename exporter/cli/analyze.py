@@ -66,10 +66,10 @@ def command(
     check_not_twice(json_path, png_path)
     data_files(data)
 
-    from attnexport.analysis.analyzing import analyze
-    from attnexport.analysis.report import RULE_NOTE, table
-
     with progress("loading") as follow:
+        from attnexport.analysis.analyzing import analyze
+        from attnexport.analysis.report import RULE_NOTE, table
+
         loaded = load(source)
         found = analyze(loaded, data, sizes=sizes, rows=rows, samples=samples, distance=distance, progress=follow)
     out().print(table(found.heads))

@@ -65,9 +65,9 @@ def command(
     )
     options.check(model, output)
 
-    from attnexport.engines.building import build_engine
-
     with progress("loading") as follow:
+        from attnexport.engines.building import build_engine
+
         manifest = build_engine(model, output, options, follow)
     out().print(_facts(output, manifest))
     show_notes(manifest.notes)

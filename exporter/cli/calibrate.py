@@ -32,9 +32,9 @@ def command(model: Path, data: Path, output: Path, method: str, samples: int | N
     check_output(output)
     check_not_same(output, model, data)
 
-    from attnexport.calibration.observing import calibrate
-
     with progress("loading") as follow:
+        from attnexport.calibration.observing import calibrate
+
         ranges = calibrate(model, data, method=method, samples=samples, progress=follow)
     ranges.save(output)
     said = f"{count(len(ranges.tensors), 'range')} by {method} of {count(ranges.samples, 'sample')}"

@@ -101,11 +101,11 @@ def command(
     )
     source.check()
 
-    from attnexport.accuracy.checking import check
-    from attnexport.accuracy.contenders.cache import default_folder
-    from attnexport.accuracy.reports.verdicts import verdicts
-
     with progress("loading") as follow:
+        from attnexport.accuracy.checking import check
+        from attnexport.accuracy.contenders.cache import default_folder
+        from attnexport.accuracy.reports.verdicts import verdicts
+
         report = check(
             load(source),
             contenders,

@@ -73,9 +73,9 @@ def command(
         check_not_same(path, source.model, source.weights)
     check_not_twice(output, keep_failed)
 
-    from attnexport.conversion.converting import convert
-
     with progress("loading") as follow:
+        from attnexport.conversion.converting import convert
+
         loaded = load(source)
         result = convert(
             loaded,

@@ -52,9 +52,9 @@ def command(
     check_output(output)
     check_not_same(output, model, data, ranges)
 
-    from attnexport.calibration.quantizing import quantize
-
     with progress("loading") as follow:
+        from attnexport.calibration.quantizing import quantize
+
         made = quantize(
             model,
             output,

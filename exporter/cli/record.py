@@ -46,9 +46,9 @@ def command(source: ModelOptions, inputs: InputOptions, output: Path, precisions
     inputs.check()
     refuse_unfit_options(output, wanted)
 
-    from attnexport.accuracy.recorded.recording import record
-
     with progress("loading") as follow:
+        from attnexport.accuracy.recorded.recording import record
+
         recorded = record(
             load(source),
             output,

@@ -57,10 +57,10 @@ def command(
     check_not_twice(output, json_path)
     refuse_unfit_options(model, data, plugins)
 
-    from attnexport.engines.run_json import as_json
-    from attnexport.engines.running import run
-
     with progress("loading") as follow:
+        from attnexport.engines.run_json import as_json
+        from attnexport.engines.running import run
+
         done = run(model, data, plugins=plugins, device=device, repeats=repeats or 0, progress=follow)
     report = done.report
     if output is not None:

@@ -64,6 +64,14 @@ def beside_progress() -> Iterator[None]:
         yield
 
 
+def erase_line() -> None:
+    """Takes away a live line that a process which was killed has left on stderr."""
+    if terminal_of(sys.stderr).live:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(_ERASE)
+            sys.stderr.flush()
+
+
 class _Follower:
     """Shows the step that it was told of last, from a thread of its own."""
 

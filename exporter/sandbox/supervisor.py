@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
+from attnexport.display.progress import erase_line
 from attnexport.errors import InputError
 from attnexport.files.outputs import hold_back, replacing
 from attnexport.files.staging import staging_folder
@@ -26,7 +27,6 @@ from attnexport.sandbox.places import Places
 
 _PAUSE_S = 0.02
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SHOW_CURSOR = "\x1b[?25h"
 
 
 @dataclass(frozen=True)
@@ -149,21 +149,15 @@ def _watch(child: int, command: Command) -> int:
     finally:
         if not ended:
             _kill(child)
-            _repair_terminal()
+            erase_line()
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return code
-    _repair_terminal()
+    erase_line()
     if -code == signal.SIGXCPU or used.ru_utime + used.ru_stime >= limits.seconds:
         raise InputError(f"used more than {limits.seconds} s of processor time {subject}; --max-cpu-time allows more")
     why = "the system does so when memory runs out" if -code == signal.SIGKILL else "its program crashed"
     raise InputError(f"killed by {signal.Signals(-code).name} {subject}: {why}")
-
-
-def _repair_terminal() -> None:
-    """A progress bar may have hidden the cursor."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        sys.stderr.write(_SHOW_CURSOR)
 
 
 def _children() -> set[int]:

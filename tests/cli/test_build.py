@@ -35,6 +35,9 @@ def test_a_build_writes_the_engine_and_its_manifest(run: Run, converted: Path, t
         "note: without a plugin library 2 attention nodes run through their bodies",
     ):
         assert text in result.text
+    last = result.out.splitlines()[-1]
+    assert last.startswith(f"WROTE {engine}: ")
+    assert " for rtx-40, fp16, in " in last
     manifest = json.loads((tmp_path / "small.engine.json").read_text())
     assert manifest["target"] == "rtx-40"
     assert manifest["seconds"] > 0

@@ -108,6 +108,7 @@ def test_info_of_a_library(run: Run, plain_path: Path):
     assert (result.code, result.err) == (0, "")
     assert "q k v alpha beta kv_lengths q_start scale:number causal:integer" in result.text
     assert "query_factors[] key_factors[] v" in result.text
+    assert result.out.splitlines()[-1] == f"FOUND {plain_path}: 2 operators for SM ?"
 
 
 def test_info_as_json(run: Run, plain_path: Path):

@@ -75,6 +75,7 @@ def test_info(run: Run, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch):
     result = run("runtime", "info", "--tensorrt", runtime_folder)
     assert (result.code, result.err) == (0, "")
     assert "TensorRT headers 10.14.1" in result.text
+    assert result.out.splitlines()[-1].startswith("FOUND ")
     assert "builds engines no, it was compiled without NvOnnxParser.h" in result.text
     assert "TensorRT none: TensorRT 10, for which attnrt was compiled, cannot be opened: " in result.text
 
