@@ -11,6 +11,13 @@ from attnexport.display.columns import Column, Importance, Kind
 from attnexport.display.tables import Table
 from attnexport.printable import printable
 
+FIGURES_NOTE = (
+    "Keys lie near a selection or far from it by the distance of their weighted values from the sum of its n. "
+    "Precision is n over n and the others within its reach, recall the share of its keys nearer than any other, F "
+    "their harmonic mean, 1 where the selection stands apart."
+)
+"""What precision, recall and F say."""
+
 RULE_NOTE = (
     "The regimes follow a rule of ours, not the paper's, which gives none. "
     "High F does not mean that a head is safe to prune: the accuracy check says that."
@@ -91,6 +98,7 @@ def draw_heat_map(reports: Sequence[HeadReport], n: int, path: Path) -> None:
     axes.set_yticks(range(len(layers)), [printable(layer) for layer in layers], parse_math=False)
     axes.set_xlabel("head")
     axes.set_title(f"F at n = {n} minus that of random selections", fontsize=10)
+    figure.suptitle("F is 1 where the selected keys stand apart from all others in value space", fontsize=8)
     figure.colorbar(image, ax=axes)
     figure.supxlabel("Rt Retriever, Mx Mixer, Rs Reset, – unclassified: a rule of ours", fontsize=8)
     figure.savefig(path, dpi=150, format="png")

@@ -68,11 +68,12 @@ def command(
 
     with progress("loading") as follow:
         from attnexport.analysis.analyzing import analyze
-        from attnexport.analysis.report import RULE_NOTE, table
+        from attnexport.analysis.report import FIGURES_NOTE, RULE_NOTE, table
 
         loaded = load(source)
         found = analyze(loaded, data, sizes=sizes, rows=rows, samples=samples, distance=distance, progress=follow)
     out().print(table(found.heads))
+    out().print(FIGURES_NOTE)
     out().print(RULE_NOTE)
     show_notes(found.notes)
     if json_path is not None:

@@ -99,7 +99,9 @@ def without_notes(model: ir.Model) -> None:
 def every_error(program, path: Path, batch: Batch) -> list[LayerError]:
     taps, notes = file_taps(program, read_model(path))
     assert notes == []
-    comparison = Comparison(Model(program), path, (), batch, OnnxRuntimeBackend, None, {}, TAP_BYTES)
+    comparison = Comparison(
+        Model(program), path, (), batch, OnnxRuntimeBackend, None, {}, TAP_BYTES, lambda step, done: None
+    )
     return comparison.errors([tap for tap in taps if comparison.can_compare(tap)])
 
 

@@ -142,7 +142,7 @@ def _view(report: CheckReport, result: ContenderResult, name: str) -> ContenderV
 
 def _histograms(output: OutputErrors) -> Histograms:
     """Those of kinds that are outside and of the one that uses most of its budget, a few of them, and the others."""
-    kinds = sorted(output.kinds, key=lambda kind: -kind.share)
+    kinds = sorted(output.kinds, key=lambda kind: (-kind.share, -kind.relative_l2))
     plots = [plot for kind in kinds if (plot := histogram_plot(kind)) is not None]
     most = min(max(sum(not kind.passed for kind in kinds), 1), MOST_HISTOGRAMS)
     return Histograms(output.name, shown=tuple(plots[:most]), others=tuple(plots[most:]))
