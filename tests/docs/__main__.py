@@ -10,9 +10,9 @@ from tests.docs.pages import ROOT, blocks, pages
 from tests.docs.running import Difference, page_in
 
 
-def rewrite(page: str) -> list[Difference]:
+def rewrite(page: str, cache: Path) -> list[Difference]:
     """Writes what a page's commands printed in place of what it shows; returns what has to be done by hand."""
-    with tempfile.TemporaryDirectory() as folder, page_in(Path(folder)) as running:
+    with tempfile.TemporaryDirectory() as folder, page_in(Path(folder), cache) as running:
         found = [each for block in blocks(page) if block.runs for each in running.differences(block)]
     path = ROOT / page
     lines = path.read_text(encoding="utf-8").split("\n")
@@ -29,7 +29,8 @@ def rewrite(page: str) -> list[Difference]:
 
 def main(chosen: list[str]) -> int:
     """Rewrites pages, all of them where none is named; 1 where something has to be done by hand."""
-    left = [difference for page in chosen or pages() for difference in rewrite(page)]
+    with tempfile.TemporaryDirectory() as cache:
+        left = [difference for page in chosen or pages() for difference in rewrite(page, Path(cache))]
     print("\n\n".join(str(difference) for difference in left))
     return int(bool(left))
 

@@ -161,11 +161,16 @@ class Page:
 
 
 @contextlib.contextmanager
-def page_in(folder: Path) -> Iterator[Page]:
-    """A page whose commands find samples/ in their folder, as in a checkout, and a terminal of 80 columns."""
+def page_in(folder: Path, cache: Path) -> Iterator[Page]:
+    """A page whose commands find samples/ in their folder, as in a checkout, and a terminal of 80 columns.
+
+    Args:
+        folder: empty.
+        cache: where attnexport keeps reference outputs.
+    """
     (folder / "samples").symlink_to(ROOT / "samples")
     bins = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    given = {"PATH": bins, "COLUMNS": str(WIDTH), "NO_COLOR": "1", "XDG_CACHE_HOME": str(folder / ".cache")}
+    given = {"PATH": bins, "COLUMNS": str(WIDTH), "NO_COLOR": "1", "XDG_CACHE_HOME": str(cache)}
     before, cwd, path, modules = dict(os.environ), Path.cwd(), list(sys.path), set(sys.modules)
     os.environ.update(given)
     os.chdir(folder)

@@ -15,10 +15,16 @@ from tests.docs.running import page_in
 PROGRAMS = {"$", "attnexport", "attnrt", "bash", "git", "make", "nvcc", "pip", "python", "python3", "trtexec"}
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all pages, so that a model and its data go through PyTorch in float64 once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in pages() if any(block.runs for block in blocks(page))])
-def test_a_page_does_what_it_shows(page: str, tmp_path: Path):
-    with page_in(tmp_path) as running:
+def test_a_page_does_what_it_shows(page: str, tmp_path: Path, cache: Path):
+    with page_in(tmp_path, cache) as running:
         found = [str(each) for block in blocks(page) if block.runs for each in running.differences(block)]
     assert not found, "\n\n".join([*found, f"python -m tests.docs {page} writes it anew"])
 
