@@ -1,6 +1,6 @@
-"""Takes docs/images/report.png, the top of the report on a file that lost a bias: that of docs/get-started.md.
+"""Takes docs/pictures/report.png, the top of the report on a file that lost a bias: that of docs/get-started.md.
 
-In the checkout, where tests/tools finds a Chromium: PYTHONPATH=. python docs/images/take_report.py
+In the checkout, where tests/tools finds a Chromium: PYTHONPATH=. python docs/pictures/take_report.py
 """
 
 from __future__ import annotations
