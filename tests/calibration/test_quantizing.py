@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import attnexport
+from attnexport.accuracy.contenders.quantized_files import take_apart
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.errors import InputError
 from tests.calibration.graphs import HIDDEN, OUT, WIDTH, heavy_tailed, save_layers, weights
@@ -119,14 +120,26 @@ def test_attention_nodes_and_their_bodies_are_as_they_were(
     assert all(len(dequantized & set(node.input)) == 2 for node in readers)
 
 
-def test_the_gate_holds_a_quantized_file_to_fake_quantization(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory):
-    path = libraries.converted_samples(tmp_path_factory)[
-        next(of for of in libraries.converted_samples(tmp_path_factory) if of.parts[-2:] == ("digits", "krause.pt2"))
-    ]
-    made = attnexport.quantize(path, tmp_path / "q.onnx", to="int8", data=DIGITS / "test.npz", samples=100)
-    report = attnexport.check(attnexport.load_model(DIGITS / "krause.pt2"), [str(made.path)], data=DIGITS / "test.npz")
+def test_the_gate_proves_the_graph_of_a_mixed_file_and_holds_it_to_fake_quantization(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    converted = {of.parts[-2:]: file for of, file in libraries.converted_samples(tmp_path_factory).items()}
+    options = {"data": DIGITS / "test.npz", "samples": 100, "keep": {"blocks.0.*": "fp16", "head": "bf16"}}
+    made = attnexport.quantize(converted["digits", "krause.pt2"], tmp_path / "q.onnx", to="int8", **options)
+    assert len(made.kept) == 7
+    model = attnexport.load_model(DIGITS / "krause.pt2")
+    report = attnexport.check(model, [str(made.path)], data=DIGITS / "test.npz")
     assert report.passed
-    assert len(report.contenders) == 2
+    assert [result.facts.precision for result in report.contenders] == ["fp32", "int8"]
+
+    changed = onnx.load(made.path)
+    (weight,) = [
+        it for it in changed.graph.initializer if it.data_type == onnx.TensorProto.BFLOAT16 and len(it.dims) == 2
+    ]
+    weight.raw_data = bytes(len(weight.raw_data))
+    onnx.save(changed, tmp_path / "changed.onnx")
+    parts = take_apart(tmp_path / "changed.onnx", model, tmp_path / "parts")
+    assert [fault.name for fault in parts.faults] == [weight.name]
 
 
 def test_kept_layers_are_as_they_were(file: Path, data: Path):

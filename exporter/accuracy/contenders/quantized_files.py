@@ -3,8 +3,8 @@
 Rounding to 8 bits errs by far more than PyTorch in float32, so that its budget says little about the graph around it.
 Therefore two files are made from a quantized one:
 
-- the plain one, without Q/DQ nodes and with the model's own weights: it must compute the model within the budget of its
-  floating precision, which proves that the graph is the model's;
+- the plain one, without Q/DQ nodes, with the model's own weights, and with no layer that computes in half between casts:
+  it must compute the model within the budget of its floating precision, which proves that the graph is the model's;
 - the yardstick, with Q/DQ nodes and with the model's own weights rounded to the file's grids: that graph, so proven,
   with the file's rounding in it is PyTorch with the same fake quantization. Its error is what the budget of the file,
   or of an engine built from it, is made from.
@@ -28,6 +28,8 @@ from torch.export import ExportedProgram
 
 from attnexport.accuracy.check.budget import TORCH_ERROR_FACTOR
 from attnexport.accuracy.errors.distance import relative_l2
+from attnexport.graph.half_layers import half_layers, widen_half_layers
+from attnexport.graph.half_rules import constant_of
 from attnexport.graph.inspection import check_external_data
 from attnexport.graph.quantization import (
     QuantizedWeight,
@@ -97,12 +99,21 @@ def take_apart(path: Path, held_to: Model, folder: Path) -> QuantizedFile | None
             continue
         originals[weight.name], rounded[weight.name] = original, weight.grid.rounded(original)
         faults += _beyond_rounding(weight, original, rounded[weight.name])
+    halves: dict[str, NDArray[Any]] = {}
+    for constant in (value for layer in half_layers(model) for value in layer.constants):
+        name, values = constant.name or "", constant_of(constant)
+        assert values is not None
+        original = _original(values.astype(np.float64), held)
+        if original is None:
+            faults.append(WeightFault(name, "is none of the model's weights, however transposed"))
+        halves[name] = values if original is None else original
     folder.mkdir(parents=True, exist_ok=True)
     yardstick, plain = folder / f"{path.stem}.yardstick.onnx", folder / f"{path.stem}.plain.onnx"
     replace_weights(model, rounded)
     write_model(model, yardstick)
     model = ir.load(path)
     replace_weights(model, originals)
+    widen_half_layers(model, halves)
     remove_quantizers(model)
     write_model(model, plain)
     return QuantizedFile(precision, plain, yardstick, tuple(faults))
