@@ -81,12 +81,15 @@ def commands(place: Path, printed: Callable[..., Printed]) -> dict[str, Printed]
     looks = ("--bisect", "--hazards", "--repeat", 2)
     return {
         **found,
-        "check": printed("check", model, file, *quick),
+        "check": printed("check", model, file, *quick, "--json", place / "before.json"),
         "check-several": printed("check", model, file, wrong, "torch:fp16", *quick, *looks),
-        "check-warn-only": printed("check", model, wrong, "--warn-only", *quick),
+        "check-warn-only": printed("check", model, wrong, "--warn-only", *quick, "--json", place / "after.json"),
+        "compare": printed("compare", place / "before.json", place / "after.json"),
         "record": printed("record", model, "-o", place / "set", "--precisions", "fp32", *quick),
         "analyze": printed("analyze", model, "--data", data, "--n", "2,3"),
         "run": printed("run", file, "--data", data, "--time", 3, "-o", place / "outputs.npz"),
+        "calibrate": printed("calibrate", file, "--data", data, "-o", place / "ranges.json"),
+        "quantize": printed("quantize", file, "--to", "int8", "--data", data, "-o", place / "quantized.onnx"),
         "inspect": printed("inspect", file),
         "targets": printed("targets"),
         "variants": printed("variants"),
@@ -94,8 +97,8 @@ def commands(place: Path, printed: Callable[..., Printed]) -> dict[str, Printed]
 
 
 NAMES = (
-    *("convert", "check", "check-several", "check-warn-only", "record", "analyze", "run", "inspect", "targets"),
-    "variants",
+    *("convert", "check", "check-several", "check-warn-only", "compare", "record", "analyze", "run", "calibrate"),
+    *("quantize", "inspect", "targets", "variants"),
 )
 
 
