@@ -63,9 +63,9 @@ def test_a_blank_line_is_before_a_table_and_the_first_verdict():
 
 
 def test_a_verdict_is_one_line_whatever_it_holds():
-    said = Verdict(Outcome.FAILED, "a\nb", "31 130 times its budget, first in\tblocks.1.mlp.2 " + "word " * 40)
+    said = Verdict(Outcome.FAILED, "a\nb", "31,130 times its budget, first in\tblocks.1.mlp.2 " + "word " * 40)
     (line,) = written(said, width=60).splitlines()
-    assert line.startswith("FAILED a b: 31 130 times its budget, first in blocks.1.mlp.2 word word")
+    assert line.startswith("FAILED a b: 31,130 times its budget, first in blocks.1.mlp.2 word word")
 
 
 def test_who_stops_reading_does_not_stop_the_command():

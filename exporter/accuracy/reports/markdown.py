@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from attnexport.accuracy.check.findings import Bisection, Hazard, LayerError
+from attnexport.accuracy.check.findings import Bisection, Hazard
 from attnexport.accuracy.check.results import FAILED, NOT_JUDGED, PASSED, YARDSTICK, CheckReport, ContenderResult
 from attnexport.accuracy.contenders.facts import Failure
 from attnexport.accuracy.errors.measures import KindErrors, OutputErrors
 from attnexport.accuracy.reports.markdown_text import cell, code, folded, plain, table
 from attnexport.accuracy.reports.wording import (
+    around,
     contender_facts,
     headline,
     layer_name,
@@ -148,7 +149,7 @@ def _bisection(bisection: Bisection) -> list[str]:
         return [found, "", *_notes(bisection.notes)]
     lines = [f"**First layer outside its budget**: {plain(str(guilty))}.", ""]
     lines += _notes(bisection.notes)
-    shown = _around(bisection.layers, guilty)
+    shown = around(bisection.layers, guilty, LONGEST)
     headings = ("", "layer", "operator", "largest error:", "allowed:", "relative L2:")
     rows = [
         (
@@ -163,13 +164,6 @@ def _bisection(bisection: Bisection) -> list[str]:
     ]
     title = f"Errors of {len(shown)} of {count(len(bisection.layers), 'layer')}"
     return [*lines, *folded(title, table(headings, rows))]
-
-
-def _around(layers: Sequence[LayerError], guilty: LayerError) -> Sequence[LayerError]:
-    """As many layers as a table holds, with the guilty one in their middle."""
-    centre = layers.index(guilty) if guilty in layers else 0
-    start = max(0, min(centre - LONGEST // 2, len(layers) - LONGEST))
-    return layers[start : start + LONGEST]
 
 
 def _hazards(hazards: Sequence[Hazard]) -> list[str]:

@@ -9,10 +9,14 @@ from attnexport.accuracy.check.findings import Bisection, Repeatability
 from attnexport.accuracy.check.results import YARDSTICK, CheckReport, ContenderResult
 from attnexport.accuracy.errors.measures import OutputErrors
 from attnexport.accuracy.errors.scores import Predictions
-from attnexport.accuracy.reports.wording import angle, layer_name, used
+from attnexport.accuracy.reports.wording import angle, around, layer_name, used
 from attnexport.display.columns import Cell, Column, Importance, Kind
 from attnexport.display.tables import Table
 from attnexport.display.terminal import Style
+from attnexport.messages import count
+
+LONGEST = 30
+"""Tensors inside a file that a terminal shows; reports in HTML and JSON have all of them."""
 
 _OUTPUTS = (
     Column("output", Kind.NAME, Importance.NAMES_THE_ROW),
@@ -58,7 +62,7 @@ def _verdict(output: OutputErrors) -> Cell:
 
 def _row(output: OutputErrors) -> list[str]:
     worst = output.worst_kind
-    row, share = [output.name, output.dtype, worst.kind], used(worst).replace("%", " %").replace(",", " ")
+    row, share = [output.name, output.dtype, worst.kind], used(worst).replace("%", " %")
     if worst.budget is None:
         return [*row, f"{worst.mismatches} differ", f"{worst.allowed_mismatches} differ", share, "", "", ""]
     error = f"{worst.not_finite} not finite" if worst.not_finite else f"{worst.largest_error:.2e}"
@@ -94,9 +98,11 @@ def result_lines(result: ContenderResult) -> Iterator[str]:
 
 
 def layers_table(found: Bisection) -> Table:
-    """Errors of the layers that were compared, up to the guilty one and what follows it."""
-    shown = Table("Errors inside the file, in its order", _LAYERS)
-    for layer in found.layers:
+    """Errors of the layers that were compared, those around the guilty one where they are many."""
+    layers = around(found.layers, found.guilty, LONGEST)
+    some = f", {len(layers)} of {count(len(found.layers), 'tensor')}" if len(layers) < len(found.layers) else ""
+    shown = Table(f"Errors inside the file, in its order{some}", _LAYERS)
+    for layer in layers:
         error = f"{layer.not_finite} not finite" if layer.not_finite else f"{layer.largest_error:.2e}"
         torch = allowed = ""
         if layer.budget is not None:

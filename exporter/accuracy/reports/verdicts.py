@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from attnexport.accuracy.check.results import FAILED, NOT_JUDGED, PASSED, YARDSTICK, CheckReport, ContenderResult
-from attnexport.accuracy.reports.wording import headline, layer_name
+from attnexport.accuracy.reports.wording import headline, layer_name, number
 from attnexport.display.verdicts import Outcome, Verdict
 
 _WORDS = {
@@ -51,12 +51,7 @@ def _size(result: ContenderResult) -> str:
 
 
 def share_of_budget(share: float) -> str:
-    """A share in words, as ``38 % of its budget`` or ``31 130 times its budget``; what is above 1 never reads 1."""
+    """A share in words, as ``38 % of its budget`` or ``31,130 times its budget``; what is above 1 never reads 1."""
     if share <= 1:
         return f"{100 * share:.0f} % of its budget" if share == 0 or share >= 0.01 else "less than 1 % of its budget"
-    if share < 1.01:
-        return f"{share:.12g} times its budget"
-    if share < 999.5:
-        return f"{share:.3g} times its budget"
-    digits = f"{float(f'{share:.4g}'):,.0f}".replace(",", " ") if share < 1e6 else f"{share:.3g}"
-    return f"{digits} times its budget"
+    return f"{number(share, 3 if share >= 1.01 else 12)} times its budget"

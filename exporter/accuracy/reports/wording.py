@@ -124,6 +124,13 @@ def layer_name(layer: LayerError) -> str:
     return layer.layer or "the model itself"
 
 
+def around(layers: Sequence[LayerError], guilty: LayerError | None, longest: int) -> Sequence[LayerError]:
+    """So many layers at most, with the guilty one in their middle, or the last where none is guilty."""
+    centre = layers.index(guilty) if guilty in layers else len(layers)
+    start = max(0, min(centre - longest // 2, len(layers) - longest))
+    return layers[start : start + longest]
+
+
 def headline(report: CheckReport) -> str:
     """What came out, in one sentence without a full stop."""
     judged = [contender for contender in report.contenders if contender.judged]
