@@ -83,14 +83,18 @@ def _of_python() -> Iterator[Path]:
     for name in ("attnexport", "attnexport.plugins", "attnexport.calibration"):
         found = importlib.util.find_spec(name)
         for folder in map(Path, (found and found.submodule_search_locations) or ()):
-            # A package may be a folder of links into a checkout.
-            yield from (folder, *(path.resolve() for path in folder.iterdir() if path.is_symlink()))
+            yield from (folder, *_linked(folder))
     # The current folder, which ``python -m`` puts there, holds the user's own files.
     for path in (Path(entry) for entry in sys.path if entry not in ("", os.getcwd())):
         if path.is_dir():
-            yield from visible(path)
+            yield from (*visible(path), *_linked(path))
         elif path.is_file():
             yield path
+
+
+def _linked(folder: Path) -> Iterator[Path]:
+    """Where links in it lead: packages may lie in a checkout or in an installer's store."""
+    yield from (path.resolve() for path in folder.iterdir() if path.is_symlink())
 
 
 def _of_variables() -> Iterator[Path]:
