@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attnexport.accuracy.inputs.data_files import data_files
 from attnexport.errors import InputError, did_you_mean
+from attnexport.files.dtype_names import precision_called
 from attnexport.graph.onnx_file import check_onnx_file
 from attnexport.messages import option
 
@@ -33,7 +34,7 @@ def refuse_unfit_calibration(
         InputError: naming the argument or the file.
     """
     check_onnx_file(model)
-    _check_name("--method", method, METHODS)
+    _check_name(option("--method"), method, METHODS)
     if samples is not None and samples < 1:
         raise InputError(f"{option('--samples')}: expected at least 1, given {samples}")
     if data is not None:
@@ -56,21 +57,26 @@ def refuse_unfit_options(
         InputError: naming the argument or the file.
     """
     refuse_unfit_calibration(model, data=data, method=method, samples=samples)
-    _check_name("--to", to, SCHEME_NAMES)
+    _check_name(option("--to"), to, SCHEME_NAMES)
     for pattern, precision in keep.items():
         if precision:
-            _check_name(f"--keep {pattern}", precision, KEPT_NAMES)
+            _check_name(f"{option('--keep')} {pattern}", precision, KEPT_NAMES)
     needed = not to.endswith(WEIGHTS_ALONE)
-    given = [name for name, value in (("--data", data), ("--ranges", ranges)) if value is not None]
+    given = [name for name, value in ((option("--data"), data), (option("--ranges"), ranges)) if value is not None]
     if needed and len(given) != 1:
         raise InputError(
             f"{option('--to', to)}: expected {option('--data')} or {option('--ranges')}, given "
             f"{'both' if given else 'neither'}"
         )
     if given and not needed:
-        raise InputError(f"{option(given[0])}: {to} rounds weights alone and needs no data")
+        raise InputError(f"{given[0]}: {to} rounds weights alone and needs no data")
     if isinstance(ranges, (str, os.PathLike)) and not Path(ranges).is_file():
         raise InputError(f"{ranges}: no such file")
+
+
+def named_types(keep: Mapping[str, str]) -> dict[str, str]:
+    """The types by their names here, as fp16 for half; others as they are."""
+    return {pattern: precision_called(written) or written for pattern, written in keep.items()}
 
 
 def keep_option(texts: Sequence[str]) -> dict[str, str]:
@@ -85,9 +91,9 @@ def keep_option(texts: Sequence[str]) -> dict[str, str]:
         if not pattern:
             raise InputError(f"{option('--keep')} {text}: expected PATTERN or PATTERN=TYPE, as blocks.0.*=fp16")
         kept[pattern] = precision
-    return kept
+    return named_types(kept)
 
 
 def _check_name(name: str, given: str, known: Sequence[str]) -> None:
     if given not in known:
-        raise InputError(f"{option(name)}: expected {', '.join(known)}, given {given}{did_you_mean(given, known)}")
+        raise InputError(f"{name}: expected {', '.join(known)}, given {given}{did_you_mean(given, known)}")

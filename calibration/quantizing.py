@@ -13,12 +13,13 @@ import onnx_ir as ir
 from attnexport.calibration.floating import floating_model
 from attnexport.calibration.layers import Layer, layers_of
 from attnexport.calibration.observing import calibrate
-from attnexport.calibration.options import refuse_unfit_options
+from attnexport.calibration.options import named_types, refuse_unfit_options
 from attnexport.calibration.ranges import Ranges, read_ranges
 from attnexport.calibration.rewriting import cast_layers, quantize_activations, quantize_weights
 from attnexport.calibration.schemes import SCHEMES, Plan, Scheme, plan_for
 from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
+from attnexport.files.kinds import ONNX
 from attnexport.files.outputs import check_not_same, check_output, replacing, sha256
 from attnexport.graph.metadata import PREFIX
 from attnexport.graph.quantization import quantized_precision, quantized_weights
@@ -84,9 +85,9 @@ def quantize(
             fit, or an output that cannot be written.
         BackendError: the file does not run.
     """
-    path, output, keep = Path(path), Path(output), keep or {}
+    path, output, keep = Path(path), Path(output), named_types(keep or {})
     refuse_unfit_options(path, to=to, method=method, samples=samples, data=data, ranges=ranges, keep=keep)
-    check_output(output)
+    check_output(output, ONNX)
     check_not_same(output, path)
     scheme = SCHEMES[to]
     model = floating_model(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attnexport.errors import InputError
+from attnexport.files.kinds import JSON, check_kind
 from attnexport.files.outputs import write_json
 from attnexport.files.schemas import entries_of
 from attnexport.files.typed_json import read_json, typed
@@ -58,8 +59,9 @@ class Ranges:
         """Writes them as JSON.
 
         Raises:
-            InputError: the file cannot be written.
+            InputError: the file cannot be written, or its name is that of another kind of file.
         """
+        check_kind(path, JSON)
         write_json(Path(path), _as_json(self))
 
 

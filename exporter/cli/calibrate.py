@@ -8,9 +8,10 @@ import click
 
 from attnexport.calibration.options import METHODS, refuse_unfit_calibration
 from attnexport.cli.console import debug_option, out, report_errors
-from attnexport.cli.options import PATH, Choice
+from attnexport.cli.options import PATH, Choice, OutputPath
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.files.kinds import JSON
 from attnexport.files.outputs import check_not_same, check_output
 from attnexport.messages import count
 
@@ -18,7 +19,7 @@ from attnexport.messages import count
 @click.command(name="calibrate")
 @click.argument("model", metavar="MODEL.onnx", type=PATH)
 @click.option("--data", required=True, type=PATH, help="An .npz or a folder of them: arrays by input name.")
-@click.option("-o", "--output", required=True, type=PATH, help="The JSON to write.")
+@click.option("-o", "--output", required=True, type=OutputPath(JSON), help="The JSON to write.")
 @click.option("--method", type=Choice(METHODS), default="minmax", show_default=True, help="How ranges are chosen.")
 @click.option("--samples", type=int, metavar="N", help="Run N rows of the data. Default: all.")
 @debug_option

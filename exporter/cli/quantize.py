@@ -10,10 +10,11 @@ import click
 
 from attnexport.calibration.options import METHODS, SCHEME_NAMES, keep_option, refuse_unfit_options
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH, Choice
+from attnexport.cli.options import PATH, Choice, OutputPath
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
+from attnexport.files.kinds import ONNX
 from attnexport.files.outputs import check_not_same, check_output
 from attnexport.messages import count
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command(name="quantize")
 @click.argument("model", metavar="MODEL.onnx", type=PATH)
-@click.option("-o", "--output", required=True, type=PATH, help="The ONNX file to write.")
+@click.option("-o", "--output", required=True, type=OutputPath(ONNX), help="The ONNX file to write.")
 @click.option("--to", required=True, type=Choice(SCHEME_NAMES), help="What layers are quantized to.")
 @click.option("--data", type=PATH, help="An .npz or a folder of them: arrays by input name.")
 @click.option("--ranges", type=PATH, metavar="FILE", help="What calibrate wrote, in place of data.")

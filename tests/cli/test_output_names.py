@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from attnexport.cli import main
+from attnexport.cli.options import OutputPath
 from tests.cli.commands import Refuse
 
 DENIED = [
@@ -32,6 +36,11 @@ DENIED = [
         "Markdown, as r.md, given that of JUnit XML",
     ),
     (("analyze", "absent.pt2", "--data", "x.npz", "--png", "heads.json"), "a PNG picture, as heads.png, given that of"),
+    (("quantize", "absent.onnx", "--to", "int8", "-o", "x.json"), "an ONNX file, as x.onnx, given that of JSON"),
+    (
+        ("calibrate", "absent.onnx", "--data", "x.npz", "-o", "r.npz"),
+        "JSON, as r.json, given that of an .npz of arrays",
+    ),
     (("plugins", "build", "-o", "kernels.so"), "a folder, given that of a shared library (.so)"),
     (("runtime", "build", "-o", "libattnrt.so"), "a folder, given that of a shared library (.so)"),
 ]
@@ -59,3 +68,25 @@ def test_what_is_no_text_does_not_go_to_standard_output(refuse: Refuse, argument
 @pytest.mark.parametrize("name", ["model", "model.bin", "model.onnx.part", "MODEL.ONNX"])
 def test_other_names_may_be_anything(refuse: Refuse, tmp_path: Path, name: str):
     assert refuse("convert", tmp_path / "absent.pt2", "-o", tmp_path / name).endswith("absent.pt2: no such file")
+
+
+def test_every_option_that_names_an_output_knows_its_kind():
+    written = {"-o", "--keep-failed", "--json", "--junit", "--markdown", "--html", "--png"}
+    options = [
+        option
+        for command in _commands(main)
+        for option in command.params
+        if isinstance(option, click.Option) and written & set(option.opts)
+    ]
+    assert len(options) > 12
+    assert not [option.opts for option in options if not option.is_flag and not isinstance(option.type, OutputPath)]
+
+
+def _commands(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from _commands(found)
