@@ -121,7 +121,7 @@ def _by_file_name(contenders: Iterable[ReadContender]) -> dict[str, ReadContende
 
 
 def _contender(before: ReadContender, after: ReadContender) -> ComparedContender:
-    known = {_without_name(failure.line, before) for failure in before.failures}
+    known = {failure.place for failure in before.failures}
     looked_into = before.bisection is not None and after.bisection is not None
     return ComparedContender(
         name=after.facts.name,
@@ -133,12 +133,8 @@ def _contender(before: ReadContender, after: ReadContender) -> ComparedContender
         layers=_beside(_layers(before), _layers(after)) if looked_into else (),
         guilty_before=_guilty(before),
         guilty_after=_guilty(after),
-        failures=tuple(failure.line for failure in after.failures if _without_name(failure.line, after) not in known),
+        failures=tuple(failure.line for failure in after.failures if failure.place not in known),
     )
-
-
-def _without_name(line: str, contender: ReadContender) -> str:
-    return line.removeprefix(f"{contender.facts.name}: ")
 
 
 def _outcome(contender: ReadContender) -> str:

@@ -82,7 +82,7 @@ class ComparedContender:
         metrics: each metric.
         layers: tensors inside the file, where both runs looked for the layer that goes wrong first.
         guilty_before, guilty_after: that layer, empty where there is none or none was looked for.
-        failures: what is wrong in the later run and was not in the earlier one, a line each.
+        failures: what is wrong in the later run where nothing was in the earlier one, a line each.
     """
 
     name: str

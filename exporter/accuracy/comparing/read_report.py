@@ -92,7 +92,14 @@ class ReadBisection(Part):
 class ReadFailure(Part):
     """As Failure."""
 
+    where: str
+    output: str
     line: str
+
+    @property
+    def place(self) -> str:
+        """What is wrong: the output on whatever inputs, else the layer, batch or metric."""
+        return self.output or self.where
 
 
 @dataclass(frozen=True)

@@ -217,3 +217,13 @@ def test_hostile_names_stay_text_in_markdown():
         for part in (token, *(token.children or ())):
             assert part.type not in ("link_open", "image")
             assert "script" not in part.content or part.type not in ("html_block", "html_inline")
+
+
+def test_a_place_that_was_wrong_before_is_not_newly_wrong():
+    """Whatever the amount; another output, layer or metric is."""
+    before = failing_report()
+    single, half = before.contenders
+    changed = [dataclasses.replace(failure, amount="is 7 times as much") for failure in half.failures]
+    other = dataclasses.replace(half.failures[0], output="features", where="output features, normal inputs")
+    after = dataclasses.replace(before, contenders=(single, dataclasses.replace(half, failures=(*changed, other))))
+    assert attnexport.compare(before, after).contenders[1].failures == (str(other),)

@@ -9,7 +9,7 @@ import pytest
 
 from attnexport.accuracy.check.budget import Budget
 from attnexport.accuracy.check.findings import Bisection, LayerError
-from attnexport.accuracy.reports.html.model_picture import NARROW, WIDE, model_picture
+from attnexport.accuracy.reports.html.model_picture import NARROW, WIDE, Cell, Sliver, model_picture
 from attnexport.accuracy.reports.html.model_tree import Node, model_tree
 from tests.accuracy.reports.made_reports import deep_report
 
@@ -66,8 +66,8 @@ def test_picture_shows_every_layer_without_overlaps(blocks: int, guilty: int, wi
     compared = [cell for cell in picture.cells if cell.state != "not-compared"]
     assert len(compared) + slivers == len(found.layers)
     assert [cell.state for cell in picture.cells].count("guilty") == (found.guilty is not None)
-    shapes = [*picture.cells, *picture.slivers]
-    for shape in [*shapes, *picture.boxes]:
+    shapes: list[Cell | Sliver] = [*picture.cells, *picture.slivers]
+    for shape in (*shapes, *picture.boxes):
         assert 0 <= shape.x <= shape.x + shape.width <= width + 1e-6
         assert 0 <= shape.y <= shape.y + shape.height <= picture.height + 1e-6
     for one, other in itertools.combinations(shapes, 2):
