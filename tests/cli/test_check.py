@@ -322,3 +322,11 @@ def test_compare_tells_what_became_worse(run: Run, saved: Path, converted: Path,
     refused = run("compare", before, converted)
     assert (refused.code, len(refused.err.splitlines())) == (2, 1)
     assert refused.err.startswith(f"attnexport: {converted}: ")
+
+
+def test_pytorch_alone_is_the_yardstick_and_not_judged(run: Run, saved: Path):
+    result = run("check", saved, "torch:fp16", "--kinds", "normal")
+    assert (result.code, result.err) == (0, "")
+    (last,) = result.out.splitlines()[-1:]
+    assert last.startswith("UNJUDGED torch:fp16: nothing was judged: these are PyTorch's own errors")
+    assert "within" not in result.out

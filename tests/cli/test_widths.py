@@ -151,7 +151,7 @@ def test_a_check_has_a_verdict_for_each_contender(commands: dict[str, Printed], 
     assert passed.startswith(f"PASSED {place / 'größe.onnx'}: ")
     assert failed.startswith(f"FAILED {place / 'wrong.onnx'}: ")
     assert failed.endswith(f" times its budget, first in {LONG_LAYER}.q_proj")
-    assert unjudged.startswith("UNJUDGED torch:fp16: the yardstick of fp16")
+    assert unjudged.startswith("UNJUDGED torch:fp16: nothing was judged: ")
     assert all_of_them.startswith(f"FAILED {place / 'größe.pt2'}: 1 of 2 contenders failed")
     (warned,) = commands["check-warn-only"].verdicts
     assert str(warned).startswith(f"WARNED {place / 'wrong.onnx'}: ")

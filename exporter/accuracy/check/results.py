@@ -89,7 +89,7 @@ class ContenderResult:
     def verdict(self) -> str:
         """What came out in one line: whether it passed, and on which inputs that was not judged or excused."""
         if self.outcome == YARDSTICK:
-            return f"the yardstick of {self.facts.precision}: PyTorch's own errors, which nothing here judges"
+            return f"nothing was judged: these are PyTorch's own errors, the yardstick of {self.facts.precision}"
         return "; ".join((f"{'within' if self.passed else 'outside'} its budget", *self.reservations))
 
     @property
