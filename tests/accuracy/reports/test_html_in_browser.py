@@ -249,3 +249,12 @@ def test_hostile_names_stay_text_in_a_comparison(chromium: Chromium):
     page = chromium.open(comparison_page.render(attnexport.compare(hostile_report(), hostile_report()))).page
     assert page.locator("script, img, iframe, object, a").count() == 0
     assert page.locator("header .path").inner_text().startswith("<script>alert(1)</script>")
+
+
+def test_histograms_have_a_frame_and_the_model_has_none(chromium: Chromium):
+    page = chromium.open(render(failing_report)).page
+    widths = {
+        place: page.locator(place).first.evaluate("figure => getComputedStyle(figure).borderTopWidth")
+        for place in (".histograms figure", "figure.model.wide")
+    }
+    assert widths == {".histograms figure": "1px", "figure.model.wide": "0px"}
