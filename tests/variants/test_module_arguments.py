@@ -36,7 +36,7 @@ OPTIONS: dict[type[nn.Module], tuple[dict[str, Any], ...]] = {
     AffineScaledAttention: ({"scale": 0.3, "denominator": "total", "rho": 0.5},),
     TopNAttention: ({"n": 3, "scale": 0.3, "renormalize": False},),
 }
-SHARED = ({}, {"kv_heads": 2, "causal": True})
+SHARED: tuple[dict[str, Any], ...] = ({}, {"kv_heads": 2, "causal": True})
 
 BUILT = [
     pytest.param(kind, {**own, **shared}, id=f"{kind.__name__}-{index}-{len(shared)}")

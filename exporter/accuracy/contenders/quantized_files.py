@@ -3,7 +3,7 @@
 Rounding to 8 bits errs by far more than PyTorch in float32, so that its budget says little about the graph around it.
 Therefore two files are made from a quantized one:
 
-- the plain one, without Q/DQ nodes, with the model's own weights, and with no layer that computes in half between casts:
+- the plain one, without Q/DQ nodes, with the model's own weights, and no layer that computes in half between casts:
   it must compute the model within the budget of its floating precision, which proves that the graph is the model's;
 - the yardstick, with Q/DQ nodes and with the model's own weights rounded to the file's grids: that graph, so proven,
   with the file's rounding in it is PyTorch with the same fake quantization. Its error is what the budget of the file,
