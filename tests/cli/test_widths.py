@@ -56,10 +56,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def printed(run: Run) -> Callable[..., Printed]:
     def of(*args: object) -> Printed:
         shown: list[object] = []
+
+        def keeping(method: Callable[..., None]) -> Callable[..., None]:
+            def kept(display: Display, part: object) -> None:
+                shown.append(part)
+                method(display, part)
+
+            return kept
+
         with pytest.MonkeyPatch.context() as patch:
-            for method in ("print", "conclude"):
-                whole = getattr(Display, method)
-                patch.setattr(Display, method, lambda self, part, whole=whole: (shown.append(part), whole(self, part)))
+            patch.setattr(Display, "print", keeping(Display.print))
+            patch.setattr(Display, "conclude", keeping(Display.conclude))
             result = run(*args)
         return Printed(result, shown)
 
@@ -116,8 +123,10 @@ def check(part: object, terminal: Terminal) -> None:
         check_facts(part, terminal)
     elif isinstance(part, str):
         check_sentence(wrapped(terminal.text(part), terminal.width, indent=2), part, terminal)
-    else:
+    elif isinstance(part, Verdict):
         assert "\n" not in part.line(terminal)
+    else:
+        raise TypeError(part)
 
 
 @pytest.mark.parametrize("terminal", TERMINALS, ids=str)
