@@ -44,10 +44,10 @@ def stoppable() -> Iterator[None]:
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
     ours = {number: old for number, old in handlers.items() if old in (signal.SIG_DFL, signal.default_int_handler)}
-    raise_once, hook = _RaiseOnce(), sys.unraisablehook
+    raise_once, ask_again, hook = _RaiseOnce(), _AskAgain(sys.unraisablehook), sys.unraisablehook
     for number in ours:
         signal.signal(number, raise_once)
-    sys.unraisablehook = _AskAgain(hook)
+    sys.unraisablehook = ask_again
     try:
         yield
     finally:
@@ -55,6 +55,7 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         remove_open()
         sys.unraisablehook = hook
+        ask_again.cancel()
         for number, old in ours.items():
             signal.signal(number, old)
 
@@ -79,6 +80,7 @@ class _AskAgain:
 
     def __init__(self, shown: Callable[[Any], Any]) -> None:
         self._shown = shown
+        self._later: threading.Timer | None = None
 
     def __call__(self, dropped: Any) -> None:
         if isinstance(dropped.exc_value, KeyboardInterrupt):
@@ -88,6 +90,11 @@ class _AskAgain:
         else:
             self._shown(dropped)
             return
-        later = threading.Timer(2 * _SAME_REQUEST_S, os.kill, (os.getpid(), number))
-        later.daemon = True
-        later.start()
+        self._later = threading.Timer(2 * _SAME_REQUEST_S, os.kill, (os.getpid(), number))
+        self._later.daemon = True
+        self._later.start()
+
+    def cancel(self) -> None:
+        """Sends no more."""
+        if self._later is not None:
+            self._later.cancel()

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -36,7 +37,8 @@ def staging_folder(folder: Path, name: str) -> Iterator[Path]:
         yield made.path
     finally:
         made.remove()
-        _open.remove(made)
+        with suppress(ValueError):
+            _open.remove(made)
 
 
 @contextmanager
@@ -51,11 +53,10 @@ def work_folder() -> Iterator[Path]:
 
 
 def remove_open() -> None:
-    """Deletes the folders that this process made and did not delete, as where a signal interrupted that."""
-    for made in _open:
-        if made.owner == os.getpid():
-            made.remove()
-    _open.clear()
+    """Deletes the folders that this thread made and did not delete, as where a signal interrupted that."""
+    for made in [made for made in _open if made.owner == _here()]:
+        made.remove()
+        _open.remove(made)
 
 
 def sweep(folder: Path) -> None:
@@ -74,13 +75,18 @@ def sweep(folder: Path) -> None:
 _sweep_once = functools.cache(sweep)
 
 
+def _here() -> tuple[int, int]:
+    """This thread of this process."""
+    return os.getpid(), threading.get_ident()
+
+
 @dataclass(frozen=True)
 class _Made:
-    """A folder of a process, and its lock, which is None where there are no locks: nobody sweeps there."""
+    """A folder of a thread, and its lock, which is None where there are no locks: nobody sweeps there."""
 
     path: Path
     lock: int | None
-    owner: int = field(default_factory=os.getpid)
+    owner: tuple[int, int] = field(default_factory=_here)
 
     def remove(self) -> None:
         """Deletes what is in it, and gives the lock back."""

@@ -52,7 +52,7 @@ class Compiler:
     progress: Progress
     jobs: int
     _log: list[str] = field(default_factory=list)
-    _running: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    _running: dict[subprocess.Popen[str], str] = field(default_factory=dict)
     _given: int = 0
     _done: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -71,8 +71,8 @@ class Compiler:
         """
         self._given, self._done = len(steps), 0
         with ThreadPoolExecutor(max_workers=self.jobs) as pool:
-            futures = [pool.submit(self._run, step) for step in steps]
             try:
+                futures = [pool.submit(self._run, step) for step in steps]
                 for future in as_completed(futures):
                     future.result()
             except BaseException:
@@ -94,11 +94,11 @@ class Compiler:
                 errors="replace",
                 start_new_session=True,
             )
-            self._running[step.name] = process
+            self._running[process] = step.name
             self._tell()
         output, _ = process.communicate()
         with self._lock:
-            del self._running[step.name]
+            del self._running[process]
             self._log.append(f"$ {shlex.join(step.command)}\n{output}")
             if self._stopped:
                 return
@@ -110,12 +110,12 @@ class Compiler:
 
     def _tell(self) -> None:
         """Says what runs and how far that is."""
-        self.progress(f"compiling {', '.join(self._running)}".rstrip(), self._done / self._given)
+        self.progress(f"compiling {', '.join(self._running.values())}".rstrip(), self._done / self._given)
 
     def _stop(self) -> None:
         with self._lock:
             self._stopped = True
-            for process in self._running.values():
+            for process in self._running:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
 

@@ -15,8 +15,14 @@ import pytest
 from tests.cli.commands import without_progress
 
 COMPILER = """#!/bin/sh
-echo $$ > "{folder}/started"
-exec sleep 60
+case "$1" in
+--version) echo "Cuda compilation tools, release 13.0, V13.0.48" ;;
+--list-gpu-arch) echo compute_87 ;;
+*)
+    echo $$ >> "{folder}/started"
+    exec sleep 60
+    ;;
+esac
 """
 
 
@@ -60,8 +66,8 @@ def test_a_build_that_is_asked_to_end_says_so_in_one_line_and_stops_its_compiler
     assert (process.returncode, without_progress(said).strip().splitlines()) == (code, [line])
     assert not (tmp_path / "built").exists()
     assert not list((tmp_path / "temporary").iterdir())
-    compiler = int(started.read_text())
-    wait_for(lambda: not Path(f"/proc/{compiler}").exists())
+    for compiler in started.read_text().split():
+        wait_for(lambda compiler=compiler: not Path(f"/proc/{compiler}").exists())
 
 
 STAGE = """
