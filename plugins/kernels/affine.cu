@@ -16,31 +16,34 @@ constexpr attnexport_attribute kAttributes[] = {{"scale", ATTNEXPORT_NUMBER}, {"
 // A block adds kSumColumns columns of a pair's values, a thread one of them in one of kSumParts parts of the keys.
 constexpr int kSumColumns = 16, kSumParts = 32, kSumThreads = kSumColumns * kSumParts;
 
-// sums[pair][c][column] = sum of the first c values, c = 0 .. keys.
+// sums[pair][chunk][column] = sum of the values before the chunk. A part is some whole chunks.
 template <class T>
 __global__ void __launch_bounds__(kSumThreads)
-    write_prefixes(const T *__restrict__ values, float *__restrict__ sums, int keys, int width) {
+    write_sums_before(const T *__restrict__ values, float *__restrict__ sums, int keys, int width) {
     __shared__ float parts[kSumParts][kSumColumns];
     wait_for_previous();
     let_next_begin();
     const int own = threadIdx.x % kSumColumns, part = threadIdx.x / kSumColumns;
-    const int column = blockIdx.x * kSumColumns + own, length = (keys + kSumParts - 1) / kSumParts;
-    const int first = min(part * length, keys), end = column < width ? min(first + length, keys) : first;
+    const int column = blockIdx.x * kSumColumns + own, chunks = keys / kSumChunk + 1;
+    const int of_part = (chunks + kSumParts - 1) / kSumParts, first = part * of_part;
+    const int end = column < width ? min(first + of_part, chunks) : first;
     const T *source = values + static_cast<int64_t>(blockIdx.y) * keys * width + column;
+    float *target = sums + static_cast<int64_t>(blockIdx.y) * chunks * width + column;
+    // The sums are those of the part until those of the parts before are known.
     float sum = 0.f;
+    for (int chunk = first; chunk < end; ++chunk) {
+        target[static_cast<int64_t>(chunk) * width] = sum;
+        const int begin = chunk * kSumChunk, count = min(kSumChunk, keys - begin);
+        float own_sum = 0.f;
 #pragma unroll 16
-    for (int key = first; key < end; ++key) sum += widen(source[static_cast<int64_t>(key) * width]);
+        for (int key = 0; key < count; ++key) own_sum += widen(source[static_cast<int64_t>(begin + key) * width]);
+        sum += own_sum;
+    }
     parts[part][own] = sum;
     __syncthreads();
     float before = 0.f;
     for (int other = 0; other < part; ++other) before += parts[other][own];
-    float *target = sums + static_cast<int64_t>(blockIdx.y) * (keys + 1) * width + column;
-    if (part == 0 && column < width) *target = 0.f;
-#pragma unroll 16
-    for (int key = first; key < end; ++key) {
-        before += widen(source[static_cast<int64_t>(key) * width]);
-        target[static_cast<int64_t>(key + 1) * width] = before;
-    }
+    for (int chunk = first; chunk < end; ++chunk) target[static_cast<int64_t>(chunk) * width] += before;
 }
 
 // totals[pair][column] = sum of the values that row 0 sees.
@@ -73,7 +76,7 @@ bool fuses_value_sums(const Shape &s, int splits) {
 
 template <class T>
 struct AffinePlan : ForwardPlan<T, Affine<T>> {
-    float *sums = nullptr, *value_sums = nullptr;
+    float *sums = nullptr, *parts = nullptr;
 
     int prepare(const attnexport_call &raw, void *base) {
         const Call call(raw);
@@ -84,18 +87,19 @@ struct AffinePlan : ForwardPlan<T, Affine<T>> {
             return ATTNEXPORT_INVALID;
         const size_t pairs = static_cast<size_t>(s.pairs());
         Workspace workspace(base);
-        sums = workspace.take<float>(pairs * (sum_per_row(s) ? s.keys + 1 : 1) * s.value_width);
-        value_sums = workspace.take<float>(most_split_pairs(s) * s.value_width);
+        sums = workspace.take<float>(pairs * sum_chunks(s) * s.value_width);
+        parts = workspace.take<float>(most_split_pairs(s) * s.value_width);
         // Hidden scores are -INFINITY, which a scale of zero would turn into NaN.
         const float scale = call.number(kScale) == 0.f ? 1e-30f : call.number(kScale) * kLog2E;
-        this->forward.row_params = {call.data<T>(kAlpha), call.data<T>(kBeta), sums, scale};
+        this->forward.row_params = {call.data<T>(kAlpha), call.data<T>(kBeta), scale};
         return this->take_workspace(workspace);
     }
 
     int launch(const Device &device, cudaStream_t stream) {
         const int splits = choose_splits<T>(this->forward.shape, 0, device);
         const bool fused = fuses_value_sums<T>(this->forward.shape, splits);
-        this->forward.value_sums = fused ? value_sums : nullptr;
+        this->forward.values_before = fused ? nullptr : sums;
+        this->forward.value_parts = parts;
         if (!fused && launch_sums(stream) != cudaSuccess) return ATTNEXPORT_CUDA_ERROR;
         return ForwardPlan<T, Affine<T>>::launch(device, stream);
     }
@@ -106,8 +110,9 @@ struct AffinePlan : ForwardPlan<T, Affine<T>> {
         if (s.pairs() == 0) return cudaSuccess;
         const T *v = this->forward.v;
         const dim3 grid((s.value_width + kSumColumns - 1) / kSumColumns, s.pairs()), block(kSumThreads);
-        return sum_per_row(s) ? launch_kernel(write_prefixes<T>, grid, block, 0, stream, v, sums, s.keys, s.value_width)
-                              : launch_kernel(write_totals<T>, grid, block, 0, stream, v, sums, s);
+        if (s.rows_differ())
+            return launch_kernel(write_sums_before<T>, grid, block, 0, stream, v, sums, s.keys, s.value_width);
+        return launch_kernel(write_totals<T>, grid, block, 0, stream, v, sums, s);
     }
 };
 

@@ -26,7 +26,7 @@ LIMIT = 96
 
 _ENTRY = re.compile(r"Compiling entry function '(\w+)' for 'sm_(\d+)(a?)'")
 # Registers are not shared out between warpgroups; products wait for one another.
-_LOST_OVERLAP = re.compile(r"\(C75(?:08|10)\)")
+_LOST_OVERLAP = re.compile(r"\(C75(?:08|10|15|20)\)")
 _STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _REGISTERS = re.compile(r"Used (\d+) registers")
 

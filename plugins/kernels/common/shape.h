@@ -21,6 +21,9 @@ struct Shape {
     // A pair is a sample and one of its key heads; its rows are those of the group of query heads that share it.
     __host__ __device__ int pairs() const { return batch * kv_heads; }
     __host__ __device__ int group_rows() const { return rows * (heads / kv_heads); }
+
+    // Whether the rows of a sample see different keys.
+    __host__ __device__ bool rows_differ() const { return causal && rows > 1; }
 };
 
 // Which of the visible keys a row attends to. window: |position - key| < window. Grid: prefix tokens see all and are

@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(Config::kThreads) attention_forward(const Para
     }
     wait_for_copies<0>();
     __syncthreads();
-    finish_rows(p, rows, sums, out, tiles.memory());
+    finish_rows(p, rows, bounds, sums, out, tiles);
 }
 
 }  // namespace attnexport

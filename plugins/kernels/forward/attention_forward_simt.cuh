@@ -3,6 +3,7 @@
 #pragma once
 
 #include <forward/simt_tile.cuh>
+#include <forward/value_sums.cuh>
 #include <selection/select_rows.cuh>
 
 namespace attnexport {
@@ -106,7 +107,8 @@ __device__ __forceinline__ void write_row(const SimtBlock<Variant, T, Config> &b
             p.partial_sums[at * width + column] = value;
             continue;
         }
-        if (Variant::kAdds) value += Variant::addend(block.rows[r], Variant::value_sum(block.rows[r], column));
+        if (Variant::kAdds)
+            value += Variant::added(block.rows[r]) * value_sum<Variant, T>(p, block.pair, block.seen[r].high, column);
         p.out[at * width + column] = narrow<T>(value);
     }
 }

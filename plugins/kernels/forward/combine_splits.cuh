@@ -2,7 +2,7 @@
 #pragma once
 
 #include <forward/mma.cuh>
-#include <forward/params.cuh>
+#include <forward/value_sums.cuh>
 
 namespace attnexport {
 
@@ -49,8 +49,8 @@ __global__ void combine_splits(const ParamsOf<Variant, T> p) {
 
     const int known = min(column, shape.value_width - 1);
     const float *sums = p.partial_sums + at * shape.value_width + known;
-    const bool gathers = Variant::kAdds && p.value_sums != nullptr;
-    const float *more = gathers ? p.value_sums + static_cast<int64_t>(pair) * shape.value_width + known : nullptr;
+    const bool gathers = Variant::kAdds && p.values_before == nullptr;
+    const float *more = gathers ? p.value_parts + static_cast<int64_t>(pair) * shape.value_width + known : nullptr;
     float value = 0.f, values = 0.f;
 #pragma unroll
     for (int own = 0; own < kOwn; ++own)
@@ -61,7 +61,9 @@ __global__ void combine_splits(const ParamsOf<Variant, T> p) {
         }
     if (column >= shape.value_width) return;
     value *= Variant::normalise(sum, state);
-    if (Variant::kAdds) value += Variant::addend(state, gathers ? values : Variant::value_sum(state, column));
+    if (Variant::kAdds && !gathers)
+        values = value_sum<Variant, T>(p, pair, visible_count(shape, pair / shape.kv_heads, row % shape.rows), column);
+    if (Variant::kAdds) value += Variant::added(state) * values;
     p.out[at * shape.value_width + column] = narrow<T>(value);
 }
 

@@ -4,6 +4,7 @@
 
 #include <forward/params.cuh>
 #include <forward/softmax.cuh>
+#include <forward/value_sums.cuh>
 
 namespace attnexport {
 
@@ -13,7 +14,8 @@ __device__ __forceinline__ int column_at(int n) { return n * 8 + (threadIdx.x % 
 // The free last row of a tile of few rows gathers the sum of the visible values.
 template <class Variant, class T, class Config>
 __device__ __forceinline__ bool gathers_values(const ParamsOf<Variant, T> &p) {
-    return Config::kOneWarp && Variant::kAdds && p.value_sums != nullptr && threadIdx.x % 32 / 4 == 7;
+    return Config::kOneWarp && Variant::kAdds && p.splits > 1 && p.values_before == nullptr &&
+           threadIdx.x % 32 / 4 == 7;
 }
 
 // Weights of one for that row.
@@ -31,7 +33,7 @@ __device__ __forceinline__ void weigh_values(typename Config::Scores &weights, c
 template <class Variant, class T, class Config>
 __device__ __forceinline__ void write_value_sums(const ParamsOf<Variant, T> &p, const typename Config::Output &out) {
     const int width = p.shape.value_width;
-    float *sums = p.value_sums + (static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y) * width;
+    float *sums = p.value_parts + (static_cast<int64_t>(blockIdx.z) * gridDim.y + blockIdx.y) * width;
 #pragma unroll
     for (int n = 0; n < Config::kWidth / 8; ++n)
 #pragma unroll
@@ -63,28 +65,43 @@ __device__ __forceinline__ void write_parts(const ParamsOf<Variant, T> &p, const
         }
 }
 
-// Normalised rows into the place of the block's queries.
+// From sums of weighted values to results, but for the values of the last keys.
 template <class Variant, class T, class Config>
-__device__ __forceinline__ void stage_rows(const ParamsOf<Variant, T> &p, const BlockRows<Variant, T, Config> &rows,
-                                           const RunningSums<Variant, Config> &sums, const typename Config::Output &out,
-                                           T *staged) {
+__device__ __forceinline__ void normalise_rows(const ParamsOf<Variant, T> &p, const BlockRows<Variant, T, Config> &rows,
+                                               const RunningSums<Variant, Config> &sums, typename Config::Output &out) {
 #pragma unroll
     for (int m = 0; m < Config::kRowTiles; ++m)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             const typename Variant::Row state = rows.state_of(p, m, half);
             const float factor = Variant::normalise(sums.sum[m][half], state);
+            const float *before =
+                Variant::kAdds ? values_before<Variant, T>(p, blockIdx.y, rows.seen[m][half].high) : nullptr;
+#pragma unroll
+            for (int n = 0; n < Config::kWidth / 8; ++n)
+#pragma unroll
+                for (int e = half * 2; e < half * 2 + 2; ++e) {
+                    const int column = column_at(n) + e % 2;
+                    out[m][n].x[e] *= factor;
+                    if (Variant::kAdds && rows.exists(m, half) && column < p.shape.value_width)
+                        out[m][n].x[e] += Variant::added(state) * before[column];
+                }
+        }
+}
+
+// A warp's rows into the place of its queries.
+template <class Variant, class T, class Config>
+__device__ __forceinline__ void stage_rows(const BlockRows<Variant, T, Config> &rows,
+                                           const typename Config::Output &out, T *staged) {
+#pragma unroll
+    for (int m = 0; m < Config::kRowTiles; ++m)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
             T *row = staged + rows.local_row(m, half) * Tile<T, Config::kRows, Config::kWidth>::kStride;
 #pragma unroll
-            for (int n = 0; n < Config::kWidth / 8; ++n) {
-                const int column = column_at(n);
-                float2 value = make_float2(out[m][n].x[half * 2] * factor, out[m][n].x[half * 2 + 1] * factor);
-                if (Variant::kAdds && rows.exists(m, half) && column < p.shape.value_width) {
-                    value.x += Variant::addend(state, Variant::value_sum(state, column));
-                    value.y += Variant::addend(state, Variant::value_sum(state, column + 1));
-                }
-                *reinterpret_cast<uint32_t *>(row + column) = Mma<T>::pack(value.x, value.y);
-            }
+            for (int n = 0; n < Config::kWidth / 8; ++n)
+                *reinterpret_cast<uint32_t *>(row + column_at(n)) =
+                    Mma<T>::pack(out[m][n].x[half * 2], out[m][n].x[half * 2 + 1]);
         }
 }
 
@@ -105,15 +122,18 @@ __device__ __forceinline__ void copy_rows_out(const ParamsOf<Variant, T> &p, con
 
 template <class Variant, class T, class Config>
 __device__ __forceinline__ void finish_rows(const ParamsOf<Variant, T> &p, const BlockRows<Variant, T, Config> &rows,
-                                            RunningSums<Variant, Config> &sums, const typename Config::Output &out,
-                                            unsigned char *queries) {
+                                            const BlockBounds &bounds, RunningSums<Variant, Config> &sums,
+                                            typename Config::Output &out,
+                                            const ForwardTiles<Variant, T, Config> &tiles) {
 #pragma unroll
     for (int m = 0; m < Config::kRowTiles; ++m)
 #pragma unroll
         for (int half = 0; half < 2; ++half) sums.sum[m][half] = quad_sum(sums.sum[m][half]);
     if (p.splits > 1) return write_parts(p, rows, sums, out);
-    T *staged = reinterpret_cast<T *>(queries);
-    stage_rows(p, rows, sums, out, staged);
+    normalise_rows(p, rows, sums, out);
+    if constexpr (Variant::kAdds) LastValues<Variant, T, Config>::add(out, p, tiles, rows, bounds);
+    T *staged = reinterpret_cast<T *>(tiles.memory());
+    stage_rows(rows, out, staged);
     __syncwarp();
     copy_rows_out(p, rows, staged);
 }

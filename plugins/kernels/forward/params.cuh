@@ -14,6 +14,11 @@ struct Threshold {
     int room;
 };
 
+// Keys whose values have a sum in memory before them; what a row sees of them it adds itself.
+constexpr int kSumChunk = 64;
+
+__host__ __device__ inline int sum_chunks(const Shape &s) { return s.rows_differ() ? s.keys / kSumChunk + 1 : 1; }
+
 // Rows are counted over the group of query heads that share a key head.
 template <class RowParams, class T>
 struct ForwardParams {
@@ -28,7 +33,11 @@ struct ForwardParams {
     int splits;
     float *partial_sums;     // (splits, batch, kv_heads, group rows, value_width)
     float2 *partial_states;  // (splits, batch, kv_heads, group rows): exponent of the maximum, and sum
-    float *value_sums;       // (splits, batch, kv_heads, value_width), written on the way; null: value_sum() knows
+    // Where the variant adds the sum of the values that a row sees. Of the values before every kSumChunk-th key
+    // (batch, kv_heads, keys / kSumChunk + 1, value_width); of what all rows see (batch, kv_heads, value_width), where
+    // they do not differ; or null: then the parts (splits, batch, kv_heads, value_width) are written on the way.
+    const float *values_before;
+    float *value_parts;
 };
 
 // The neighbourhood as a variant sees it: constants where it knows none.

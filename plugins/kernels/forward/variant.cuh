@@ -5,8 +5,8 @@
 //
 //   kSoftmax       weights are exp2 of exponent(score), normalised with a running maximum; else score is the weight
 //   kKeyNorms      initial() gets minus half the squared norm of the key
-//   kAdds          addend(row, value_sum) is added to the normalised result; value_sum(row, column) is the sum of the
-//                  visible values, unless p.value_sums gathers it
+//   kAdds          added(row), a number of the inputs' type, times the sum of the values that the row sees is added to
+//                  the normalised result
 //   kNear          knows neighbourhoods: p.neighbourhood's window, and its grid where kGeneral
 //   kGeneral       knows selections (p.thresholds), and grids where kNear
 //   kHidden        score of a key that a row does not see: -INFINITY or 0
@@ -65,12 +65,7 @@ struct SoftmaxHooks {
     }
 
     template <class Row>
-    static __device__ __forceinline__ float addend(const Row &, float) {
-        return 0.f;
-    }
-
-    template <class Row>
-    static __device__ __forceinline__ float value_sum(const Row &, int) {
+    static __device__ __forceinline__ float added(const Row &) {
         return 0.f;
     }
 };

@@ -16,6 +16,7 @@ __global__ void __launch_bounds__(C::kThreads, 1)
                       const __grid_constant__ CUtensorMap v, const __grid_constant__ CUtensorMap o,
                       const __grid_constant__ Params<Variant, T> p) {
     static_assert(!Variant::kGeneral && C::kBiases == Variant::kKeyNorms);
+    static_assert(!(Variant::kAdds && C::kBiases), "last values would need the place of biases, too");
     unsigned char *memory = dynamic_shared();
     memory += -shared_address(memory) & 1023;
     const Barriers<C> barriers{shared_address(memory) + C::kBarriers};
@@ -27,7 +28,9 @@ __global__ void __launch_bounds__(C::kThreads, 1)
     if (threadIdx.x < 128) {
         give_registers<C::kProducerRegisters>();
         if (threadIdx.x < 32) {
-            produce_tiles<C>(shape, near, p.tiles, Sources{q, k, v}, memory, barriers);
+            const Sources sources{q, k, v};
+            Producer<C, Variant::kAdds> producer(shape, sources, memory, barriers);
+            for_row_tiles<C>(shape, near, p.tiles, [&](const RowTile &tile) { producer.take(tile); });
         } else if (C::kBiases && threadIdx.x < 64) {
             produce_biases<C>(shape, near, p.tiles, p.forward.key_norms, memory, barriers);
         }

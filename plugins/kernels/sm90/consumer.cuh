@@ -4,6 +4,7 @@
 // warpgroups of a block issue their products in turn, so that one weighs while another multiplies.
 #pragma once
 
+#include <forward/value_sums.cuh>
 #include <sm90/tiles.cuh>
 
 namespace attnexport::sm90 {
@@ -78,7 +79,7 @@ class Consumer {
         begin_products();
         multiply_values<T, C>(out, weights, values(at_));
         commit_products();
-        finish(tile, sums, out);
+        finish(tile, rows, sums, out);
     }
 
     // Before the block ends: the copy unit still reads its shared memory.
@@ -119,32 +120,35 @@ class Consumer {
     }
 
     // What the rows' ends need is read while the last product runs.
-    __device__ __forceinline__ void finish(const RowTile &tile, Sums<Variant> &sums, float (&out)[C::kWidth / 2]) {
+    __device__ __forceinline__ void finish(const RowTile &tile, const Rows<Variant, T, C> &rows, Sums<Variant> &sums,
+                                           float (&out)[C::kWidth / 2]) {
+        float factor[2], added[C::kWidth / 2];
         if (Variant::kAdds && !waited_) wait_for_previous();
         waited_ = true;
-        float factor[2], added[C::kWidth / 2];
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const typename Variant::Row state = Rows<Variant, T, C>::state_of(p_, tile, half);
-            factor[half] = Variant::normalise(quad_sum(sums.sum[half]), state);
-#pragma unroll
-            for (int at = half * 2; at < C::kWidth / 2; at += 4) {
-                const int column = at / 4 * 8 + threadIdx.x % 4 * 2;
-                const bool exists = Variant::kAdds && column < p_.shape.value_width;
-                added[at] = exists ? Variant::addend(state, Variant::value_sum(state, column)) : 0.f;
-                added[at + 1] = exists ? Variant::addend(state, Variant::value_sum(state, column + 1)) : 0.f;
-            }
-        }
+        for (int half = 0; half < 2; ++half)
+            factor[half] = Variant::normalise(quad_sum(sums.sum[half]), Rows<Variant, T, C>::state_of(p_, tile, half));
         if (leads()) wait_for_store_reads();
         sync_warpgroup();
+        if (Variant::kAdds) read_values_before(tile, added);
+        const Place last = at_;
+        at_.advance();
+        if (Variant::kAdds && p_.shape.rows_differ()) {
+            add_last_values(tile, rows, added);
+            release(barriers_.values_empty(at_.stage));
+            release(barriers_.keys_empty(at_.stage));
+            at_.advance();
+        }
         wait_for_products<0>();
         pin(out);
-        release(barriers_.values_empty(at_.stage));
-        at_.advance();
+        release(barriers_.values_empty(last.stage));
 #pragma unroll
-        for (int i = 0; i < C::kWidth / 2; ++i) {
-            out[i] *= factor[i / 2 % 2];
-            if (Variant::kAdds) out[i] += added[i];
+        for (int i = 0; i < C::kWidth / 2; ++i) out[i] *= factor[i / 2 % 2];
+        if (Variant::kAdds) {
+            const typename Variant::Row states[2] = {Rows<Variant, T, C>::state_of(p_, tile, 0),
+                                                     Rows<Variant, T, C>::state_of(p_, tile, 1)};
+#pragma unroll
+            for (int i = 0; i < C::kWidth / 2; ++i) out[i] += Variant::added(states[i / 2 % 2]) * added[i];
         }
         stage_rows(out);
         fence_async();
@@ -154,6 +158,52 @@ class Consumer {
         for (int half = 0; half < C::kHalves; ++half)
             store_box(o_, outputs() + half * 64 * 128, half * 64, tile.first + consumer_ * 64, tile.pair);
         commit_stores();
+    }
+
+    // Number of keys that the first of the warpgroup's rows sees, or the last.
+    __device__ __forceinline__ int seen_by(const RowTile &tile, int row) const {
+        const int own = min(tile.first + consumer_ * 64 + row, p_.shape.rows - 1);
+        return visible_count(p_.shape, tile.batch, own);
+    }
+
+    // First key of the chunk in which the last key of the warpgroup's first row lies.
+    __device__ __forceinline__ int counted(const RowTile &tile) const {
+        return seen_by(tile, 0) / kSumChunk * kSumChunk;
+    }
+
+    // The values from there on, as far as the rows see them.
+    __device__ __forceinline__ void add_last_values(const RowTile &tile, const Rows<Variant, T, C> &rows,
+                                                    float (&added)[C::kWidth / 2]) {
+        const int first = counted(tile), end = seen_by(tile, 63);
+        wait(barriers_.values_full(at_.stage), at_.parity);
+        wait(barriers_.keys_full(at_.stage), at_.parity);
+        uint32_t ones[C::kCols / 16][4];
+        rows.weigh_seen(ones, first);
+        pin(ones);
+        pin(added);
+        begin_products();
+#pragma unroll
+        for (int chunk = 0; chunk < 2; ++chunk) {
+            // A chunk that no row sees has weights of zero, and values that are sure to be there.
+            const int begin = first + chunk * kSumChunk, row = begin < end ? begin - tile.counted : 0;
+            const uint32_t place = row < C::kCols ? values(at_) : shared_ + C::kKeys + at_.stage * C::kTileBytes;
+#pragma unroll
+            for (int depth = 0; depth < kSumChunk / 16; ++depth)
+                Wgmma<T>::multiply_registers(added, ones[chunk * kSumChunk / 16 + depth],
+                                             matrix(place + (row % C::kCols + depth * 16) * 128, C::kCols * 128), true);
+        }
+        commit_products();
+        wait_for_products<0>();
+        pin(added);
+    }
+
+    __device__ __forceinline__ void read_values_before(const RowTile &tile, float (&added)[C::kWidth / 2]) const {
+        const float *before = values_before<Variant, T>(p_, tile.kv_pair, counted(tile));
+#pragma unroll
+        for (int i = 0; i < C::kWidth / 2; ++i) {
+            const int column = i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2;
+            added[i] = column < p_.shape.value_width ? before[column] : 0.f;
+        }
     }
 
     // Swizzled as the copy unit wants it.

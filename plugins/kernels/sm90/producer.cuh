@@ -32,45 +32,74 @@ __device__ __forceinline__ void clear_rows(unsigned char *values, int first) {
     __syncwarp();
 }
 
-// By one warp, whose first lane asks for the copies.
-template <class C>
-__device__ __forceinline__ void produce_tiles(const Shape &s, const Neighbourhood &near, const Tiles &tiles,
-                                              const Sources &from, unsigned char *memory, const Barriers<C> &barriers) {
-    const uint32_t shared = shared_address(memory);
-    const bool leads = threadIdx.x % 32 == 0;
-    Ring<C::kStages> ring;
-    int query_parity = 1, landed_parity = 0;
-    for_row_tiles<C>(s, near, tiles, [&](const RowTile &tile) {
+// Fills the ring; by one warp, whose first lane asks for the copies. kSums: where rows differ, the values of their last
+// keys follow the tiles of keys.
+template <class C, bool kSums>
+class Producer {
+  public:
+    __device__ __forceinline__ Producer(const Shape &s, const Sources &from, unsigned char *memory,
+                                        const Barriers<C> &barriers)
+        : s_(s), from_(from), memory_(memory), shared_(shared_address(memory)), barriers_(barriers) {}
+
+    __device__ __forceinline__ void take(const RowTile &tile) {
         for (int consumer = 0; consumer < C::kConsumers; ++consumer) {
-            wait(barriers.queries_empty(consumer), query_parity);
-            if (leads)
-                copy_tile<C>(from.q, shared + C::kQueries + consumer * C::kRowsBytes, 64,
-                             barriers.queries_full(consumer), tile.first + consumer * 64, tile.pair);
+            wait(barriers_.queries_empty(consumer), query_parity_);
+            if (leads())
+                copy_tile<C>(from_.q, shared_ + C::kQueries + consumer * C::kRowsBytes, 64,
+                             barriers_.queries_full(consumer), tile.first + consumer * 64, tile.pair);
         }
-        query_parity ^= 1;
-        const int present = present_keys(s, tile.batch);
-        for (int step = tile.end - 1; step >= tile.begin; --step, ring.advance()) {
-            const uint32_t place = ring.stage * C::kTileBytes;
-            const int key = step * C::kCols;
-            wait(barriers.keys_empty(ring.stage), ring.parity ^ 1);
-            if (leads)
-                copy_tile<C>(from.k, shared + C::kKeys + place, C::kCols, barriers.keys_full(ring.stage), key,
-                             tile.kv_pair);
-            wait(barriers.values_empty(ring.stage), ring.parity ^ 1);
-            const bool cut = present < s.keys && key + C::kCols > present;
-            if (leads)
-                copy_tile<C>(from.v, shared + C::kValues + place, C::kCols,
-                             cut ? barriers.values_landed() : barriers.values_full(ring.stage), key, tile.kv_pair);
-            if (cut) {
-                wait(barriers.values_landed(), landed_parity);
-                landed_parity ^= 1;
-                clear_rows<C>(memory + C::kValues + place, max(0, present - key));
-                if (leads) arrive(barriers.values_full(ring.stage));
-            }
+        query_parity_ ^= 1;
+        for (int step = tile.end - 1; step >= tile.begin; --step, ring_.advance()) {
+            wait(barriers_.keys_empty(ring_.stage), ring_.parity ^ 1);
+            if (leads())
+                copy_tile<C>(from_.k, shared_ + C::kKeys + place(), C::kCols, barriers_.keys_full(ring_.stage),
+                             step * C::kCols, tile.kv_pair);
+            wait(barriers_.values_empty(ring_.stage), ring_.parity ^ 1);
+            give_values(C::kValues + place(), barriers_.values_full(ring_.stage), step * C::kCols, tile);
             __syncwarp();
         }
-    });
-}
+        if (kSums && s_.rows_differ()) give_last_values(tile);
+    }
+
+  private:
+    static __device__ __forceinline__ bool leads() { return threadIdx.x % 32 == 0; }
+    __device__ __forceinline__ uint32_t place() const { return ring_.stage * C::kTileBytes; }
+
+    // kCols values from `key` on, zeros beyond the length.
+    __device__ __forceinline__ void give_values(uint32_t to, uint32_t full, int key, const RowTile &tile) {
+        const int present = present_keys(s_, tile.batch);
+        const bool cut = present < s_.keys && key + C::kCols > present;
+        if (leads())
+            copy_tile<C>(from_.v, shared_ + to, C::kCols, cut ? barriers_.values_landed() : full, key, tile.kv_pair);
+        if (!cut) return;
+        wait(barriers_.values_landed(), landed_parity_);
+        landed_parity_ ^= 1;
+        clear_rows<C>(memory_ + to, max(0, present - key));
+        if (leads()) arrive(full);
+    }
+
+    // Values from tile.counted on, as far as rows see them: in the place of values, then in that of keys.
+    __device__ __forceinline__ void give_last_values(const RowTile &tile) {
+        const int more = tile.counted + C::kCols, keys_full = barriers_.keys_full(ring_.stage);
+        wait(barriers_.values_empty(ring_.stage), ring_.parity ^ 1);
+        give_values(C::kValues + place(), barriers_.values_full(ring_.stage), min(tile.counted, s_.keys - 1), tile);
+        wait(barriers_.keys_empty(ring_.stage), ring_.parity ^ 1);
+        if (more < tile.seen)
+            give_values(C::kKeys + place(), keys_full, more, tile);
+        else if (leads())
+            arrive(keys_full);
+        __syncwarp();
+        ring_.advance();
+    }
+
+    const Shape &s_;
+    const Sources &from_;
+    unsigned char *const memory_;
+    const uint32_t shared_;
+    const Barriers<C> &barriers_;
+    Ring<C::kStages> ring_;
+    int query_parity_ = 1, landed_parity_ = 0;
+};
 
 // Pieces of bf16 whose sum is a float to the last bit or two.
 struct Pieces {

@@ -10,6 +10,7 @@ struct RowTile {
     int pair, kv_pair, batch, head;  // pair: of a sample and a query head
     int first;                       // row
     int begin, end;                  // steps, at least one
+    int counted, seen;               // the first row sees all keys before the one, the last none from the other on
 
     template <class C>
     static __device__ __forceinline__ RowTile of(const Shape &s, const Neighbourhood &near, const Tiles &tiles,
@@ -24,9 +25,10 @@ struct RowTile {
         // Later rows see later keys.
         const int last = min(tile.first + C::kRows, s.rows) - 1;
         const int low = visible_keys(s, near, tile.batch, tile.first).low;
-        const int high = visible_keys(s, near, tile.batch, last).high;
+        tile.seen = visible_keys(s, near, tile.batch, last).high;
+        tile.counted = visible_count(s, tile.batch, tile.first) / kSumChunk * kSumChunk;
         tile.begin = min(low, s.keys - 1) / C::kCols;
-        tile.end = max(tile.begin + 1, (high + C::kCols - 1) / C::kCols);
+        tile.end = max(tile.begin + 1, (tile.seen + C::kCols - 1) / C::kCols);
         return tile;
     }
 };

@@ -77,6 +77,17 @@ struct Rows {
         hide_unseen(scores, step);
     }
 
+    // Ones, as weights of kCols keys from `first` on, for those that the rows see.
+    __device__ __forceinline__ void weigh_seen(uint32_t (&weights)[C::kCols / 16][4], int first) const {
+#pragma unroll
+        for (int depth = 0; depth < C::kCols / 16; ++depth)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                const int key = first + depth * 16 + e / 2 * 8 + threadIdx.x % 4 * 2, end = seen[e % 2].high;
+                weights[depth][e] = Mma<T>::pack(key < end ? 1.f : 0.f, key + 1 < end ? 1.f : 0.f);
+            }
+    }
+
   private:
     __device__ __forceinline__ void hide_unseen(float (&scores)[C::kCols / 2], int step) const {
         if (step * C::kCols >= whole.low && (step + 1) * C::kCols <= whole.high) return;
