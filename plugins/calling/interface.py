@@ -30,6 +30,7 @@ class Status(enum.IntEnum):
     INVALID = 2
     WORKSPACE_TOO_SMALL = 3
     CUDA_ERROR = 4
+    UNALIGNED = 5
 
 
 class AttributeKind(enum.IntEnum):

@@ -16,6 +16,7 @@ _MEANINGS = {
     Status.INVALID: "shapes or attributes do not fit each other",
     Status.WORKSPACE_TOO_SMALL: "the workspace is too small",
     Status.CUDA_ERROR: "CUDA reported an error",
+    Status.UNALIGNED: "a tensor, the output or the workspace does not begin at a multiple of 16",
 }
 
 

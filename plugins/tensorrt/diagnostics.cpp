@@ -17,6 +17,7 @@ const char *status_name(int status) noexcept {
         case ATTNEXPORT_INVALID: return "invalid";
         case ATTNEXPORT_WORKSPACE_TOO_SMALL: return "workspace too small";
         case ATTNEXPORT_CUDA_ERROR: return "CUDA error";
+        case ATTNEXPORT_UNALIGNED: return "an address that is no multiple of 16";
     }
     return "unknown status";
 }

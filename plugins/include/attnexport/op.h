@@ -29,7 +29,8 @@ enum attnexport_status {
     ATTNEXPORT_UNSUPPORTED = 1, /* a size, type or option that no kernel in this library covers */
     ATTNEXPORT_INVALID = 2,     /* shapes or attributes that do not fit each other */
     ATTNEXPORT_WORKSPACE_TOO_SMALL = 3,
-    ATTNEXPORT_CUDA_ERROR = 4
+    ATTNEXPORT_CUDA_ERROR = 4,
+    ATTNEXPORT_UNALIGNED = 5 /* a tensor of rank 4, the output or the workspace does not begin at a multiple of 16 */
 };
 
 typedef struct {

@@ -35,15 +35,16 @@ struct Device {
     // Whether a kernel may begin before the one launched before it has ended: only code for SM 90 waits where it must.
     bool overlaps_launches() const { return major == 9 && compiled_for(900); }
 
-    static Device current() {
-        Device device{1, 48 * 1024, 49 * 1024};
+    // Asks the current device; false where it cannot be asked.
+    static bool current(Device *device) {
         int id = 0;
-        if (cudaGetDevice(&id) != cudaSuccess) return device;
-        cudaDeviceGetAttribute(&device.multiprocessors, cudaDevAttrMultiProcessorCount, id);
-        cudaDeviceGetAttribute(&device.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, id);
-        cudaDeviceGetAttribute(&device.major, cudaDevAttrComputeCapabilityMajor, id);
-        cudaDeviceGetAttribute(&device.shared_bytes_of_multiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor, id);
-        return device;
+        const auto ask = [&](int *value, cudaDeviceAttr attribute) {
+            return cudaDeviceGetAttribute(value, attribute, id) == cudaSuccess;
+        };
+        return cudaGetDevice(&id) == cudaSuccess && ask(&device->multiprocessors, cudaDevAttrMultiProcessorCount) &&
+               ask(&device->shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin) &&
+               ask(&device->major, cudaDevAttrComputeCapabilityMajor) &&
+               ask(&device->shared_bytes_of_multiprocessor, cudaDevAttrMaxSharedMemoryPerMultiprocessor);
     }
 };
 

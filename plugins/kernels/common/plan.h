@@ -9,6 +9,14 @@
 
 namespace attnexport {
 
+// Whether everything begins where pieces of 16 bytes can be copied.
+inline bool is_aligned(const attnexport_call &call, const void *workspace) {
+    const auto fits = [](const void *data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
+    for (int input = 0; input < call.num_inputs; ++input)
+        if (call.inputs[input].rank == 4 && !fits(call.inputs[input].data)) return false;
+    return fits(call.output) && fits(workspace);
+}
+
 // A Plan<T> has prepare(call, base), which lays out the workspace at `base` (null: only to ask its size, `bytes`), and
 // launch(device, stream). Every file's Plan has a name of its own: g++ does not tell templates of unnamed namespaces
 // apart.
@@ -31,7 +39,10 @@ int plan_and_launch(const attnexport_call *call, void *workspace, size_t availab
         const int status = plan.prepare(*call, workspace);
         if (status != ATTNEXPORT_OK) return status;
         if (plan.bytes > available) return ATTNEXPORT_WORKSPACE_TOO_SMALL;
-        return plan.launch(Device::current(), static_cast<cudaStream_t>(stream));
+        if (!is_aligned(*call, workspace)) return ATTNEXPORT_UNALIGNED;
+        Device device{};
+        if (!Device::current(&device)) return ATTNEXPORT_CUDA_ERROR;
+        return plan.launch(device, static_cast<cudaStream_t>(stream));
     });
 }
 

@@ -112,6 +112,18 @@ def test_a_workspace_one_byte_too_small_is_refused_before_anything_is_written(op
     assert untouched.raw == b"\x5a" * needed
 
 
+@pytest.mark.parametrize("op_type", OP_TYPES)
+def test_addresses_that_are_no_multiple_of_16_are_refused(op_type: str, emulated_library: Library):
+    op = emulated_library.ops[op_type]
+    shapes = call_of(op, Sizes())
+    aligned = replace(shapes, inputs=[replace(array, pointer=4096) for array in shapes.inputs], output=4096)
+    first, output = changed(aligned, 0, replace(aligned.inputs[0], pointer=4104)), replace(aligned, output=4098)
+    size = 1 << 30
+    assert status_of(lambda: op.launch(first, 4096, size)) is Status.UNALIGNED
+    assert status_of(lambda: op.launch(output, 4096, size)) is Status.UNALIGNED
+    assert status_of(lambda: op.launch(aligned, 4100, size)) is Status.UNALIGNED
+
+
 TOKENS = st.one_of(st.integers(0, 40), st.integers(41, 5000), st.integers(5001, 100_000))
 WIDTHS = st.sampled_from([8, 12, 20, 64, 128, 256])
 DYNAMIC = {"batch": st.integers(0, 40), "group": st.integers(1, 4), "rows": TOKENS, "keys": TOKENS}
