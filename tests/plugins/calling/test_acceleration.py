@@ -181,7 +181,7 @@ def test_what_a_kernel_gives_is_what_the_operator_gives(plain_library: Library, 
 
 WAYS = {
     "a loaded model": "import attnexport; run = attnexport.load_model(model).program.module()",
-    "torch.export.load": "import attnexport.variants; run = torch.export.load(model).module()",
+    "torch.export.load": "import attnexport.variants.registry; run = torch.export.load(model).module()",
     "its folder": "from attnexport.variants.affine.module import AffineScaledAttention as Made; run = Made(16, 2)",
 }
 FRESH = """
