@@ -78,6 +78,22 @@ __device__ __forceinline__ void mma_bfloat16(float (&c)[4], const uint32_t (&a)[
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// Where x is at least `limit`, stores x and `tag` at `to` and moves it on by kStep pairs, within an aligned 4 GiB.
+template <int kStep>
+__device__ __forceinline__ void append_from(float limit, float x, int tag, float2 *&to) {
+    // One addition of 32 bits, since a walk over scores does this for each of them.
+    asm volatile(
+        "{\n.reg .pred reaches;\n.reg .b32 low, high;\n"
+        "setp.ge.f32 reaches, %1, %3;\n"
+        "@reaches st.global.v2.b32 [%0], {%1, %2};\n"
+        "mov.b64 {low, high}, %0;\n"
+        "@reaches add.u32 low, low, %4;\n"
+        "mov.b64 %0, {low, high};\n}\n"
+        : "+l"(to)
+        : "f"(x), "r"(tag), "f"(limit), "n"(kStep * static_cast<int>(sizeof(float2)))
+        : "memory");
+}
+
 // Copies the first `bytes` (0 to 16) of 16 bytes and fills the rest with zeros, asynchronously.
 __device__ __forceinline__ void copy_async_16(uint32_t to, const void *from, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes));

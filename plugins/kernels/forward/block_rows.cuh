@@ -14,16 +14,20 @@ struct BlockRows {
     const Neighbourhood near;
     const int total;  // rows of the pair
     const int first;  // of the block
-    const int batch;
+    const int pair, batch;
     typename Variant::Row state[kRowTiles][2];
     KeyRange seen[kRowTiles][2];
     RangeBounds warp_range;
 
     __device__ __forceinline__ explicit BlockRows(const ParamsOf<Variant, T> &p)
+        : BlockRows(p, (gridDim.x - 1 - blockIdx.x) * Config::kRows, blockIdx.y) {}
+
+    __device__ __forceinline__ BlockRows(const ParamsOf<Variant, T> &p, int first_row, int pair_of_rows)
         : near(neighbourhood_of<Variant>(p)),
           total(p.shape.group_rows()),
-          first((gridDim.x - 1 - blockIdx.x) * Config::kRows),
-          batch(blockIdx.y / p.shape.kv_heads),
+          first(first_row),
+          pair(pair_of_rows),
+          batch(pair_of_rows / p.shape.kv_heads),
           rows_(p.shape.rows) {}
 
     // Reads the rows; before this only the numbers above are there.
@@ -43,7 +47,7 @@ struct BlockRows {
     // What a row's hooks need. Asked for again at the end, so that what only the end needs holds no registers before.
     __device__ __forceinline__ typename Variant::Row state_of(const ParamsOf<Variant, T> &p, int m, int half) const {
         const int group = p.shape.heads / p.shape.kv_heads, known = min(row(m, half), total - 1);
-        const int head = blockIdx.y % p.shape.kv_heads * group + known / rows_;
+        const int head = pair % p.shape.kv_heads * group + known / rows_;
         return Variant::row(p.row_params, p.shape, batch, head, known % rows_);
     }
 

@@ -3,6 +3,7 @@
 
 #include <common/plan.h>
 #include <common/row_norms.cuh>
+#include <selection/launch_gather.cuh>
 #include <selection/launch_select.cuh>
 
 namespace attnexport {
@@ -33,6 +34,7 @@ template <class T, class Variant, class General = Variant>
 struct ForwardPlan {
     ForwardParams<typename Variant::RowParams, T> forward{};
     SelectParams select{};
+    void *gather_memory = nullptr;
     float *key_norms = nullptr;
     size_t bytes = 0;
 
@@ -56,7 +58,10 @@ struct ForwardPlan {
         if (Variant::kKeyNorms) key_norms = workspace.take<float>(static_cast<size_t>(s.pairs()) * s.keys);
         forward.partial_sums = workspace.take<float>(most_split_parts(s) * s.value_width);
         forward.partial_states = workspace.take<float2>(most_split_parts(s));
-        if (selects) take_select_workspace(workspace, static_cast<int>(kept));
+        if (selects) {
+            take_select_workspace(workspace, static_cast<int>(kept));
+            gather_memory = workspace.take<unsigned char>(gather_bytes<T>(s, select.wanted));
+        }
         bytes = workspace.used();
         return ATTNEXPORT_OK;
     }
@@ -88,9 +93,12 @@ struct ForwardPlan {
         forward.thresholds = select.thresholds;
     }
 
+    SelectionWay way() const { return way_of_selection<T>(forward.shape, select.wanted); }
+
     int write_key_norms(cudaStream_t stream) {
         if constexpr (Variant::kKeyNorms) {
-            if (select.wanted == 0 && fuses_norms<T>(forward.shape)) return ATTNEXPORT_OK;
+            const bool fused = select.wanted > 0 ? way() == SelectionWay::kScores : fuses_norms<T>(forward.shape);
+            if (fused) return ATTNEXPORT_OK;
             forward.key_norms = key_norms;
             const int64_t keys = static_cast<int64_t>(forward.shape.pairs()) * forward.shape.keys;
             return launch_row_norms(forward.k, key_norms, keys, forward.shape.width, -0.5f, stream);
@@ -98,9 +106,17 @@ struct ForwardPlan {
         return ATTNEXPORT_OK;
     }
 
+    int gather(const Device &device, cudaStream_t stream) {
+        auto whole = forward;
+        whole.splits = 1;
+        return launch_gather<General>(whole, way(), select.wanted, gather_memory, device, stream);
+    }
+
     int launch_general(const Device &device, cudaStream_t stream) {
         if constexpr (General::kGeneral && kTopK)
             if (select.wanted > 0) {
+                if constexpr (sizeof(T) == 2)
+                    if (way() != SelectionWay::kThresholds) return gather(device, stream);
                 const int status = launch_select<General>(forward, select, device, stream);
                 return status == ATTNEXPORT_OK ? launch_forward<General>(forward, device, stream) : status;
             }

@@ -20,13 +20,16 @@ class SelectBlock : public BlockRows<Variant, T, Config> {
         kQueryBytes + 2 * kTileBytes + 2 * kCols * sizeof(float) + kBoundsScratch * sizeof(int);
 
     // Loads the queries; every thread of the block makes one.
-    __device__ __forceinline__ explicit SelectBlock(const ParamsOf<Variant, T> &p)
-        : Rows(p),
-          first_row(static_cast<int64_t>(blockIdx.y) * Rows::total + Rows::first),
+    __device__ __forceinline__ explicit SelectBlock(const ParamsOf<Variant, T> &p) : SelectBlock(p, Rows(p)) {}
+
+    // The same for these rows.
+    __device__ __forceinline__ SelectBlock(const ParamsOf<Variant, T> &p, const Rows &rows)
+        : Rows(rows),
+          first_row(static_cast<int64_t>(Rows::pair) * Rows::total + Rows::first),
           walk(p.shape, Rows::near, load_queries(p), Rows::first, kRows, kCols, p.splits),
-          norms_(Variant::kKeyNorms ? p.key_norms + static_cast<int64_t>(blockIdx.y) * p.shape.keys : nullptr),
+          norms_(Variant::kKeyNorms && p.key_norms != nullptr ? p.key_norms + pair_keys(p) : nullptr),
           present_(present_keys(p.shape, Rows::batch)),
-          keys_(p.k + static_cast<int64_t>(blockIdx.y) * p.shape.keys * p.shape.width, p.shape.width) {
+          keys_(p.k + pair_keys(p) * p.shape.width, p.shape.width) {
         Rows::read(p);
     }
 
@@ -36,9 +39,63 @@ class SelectBlock : public BlockRows<Variant, T, Config> {
     __device__ __forceinline__ void load_tile(int tile, int stage) const {
         const int begin = tile * kCols;
         keys_.load(tiles() + stage * kTileBytes, begin, present_);
-        if (Variant::kKeyNorms)
+        if (Variant::kKeyNorms && norms_ != nullptr)
             load_norms<kCols, Config::kThreads>(tile_norms() + stage * kCols, norms_, begin, present_);
         commit_copies();
+    }
+
+    // By the block's one warp, where nobody wrote them before.
+    __device__ __forceinline__ void compute_norms(int stage) const {
+        static_assert(Config::kOneWarp, "written without a barrier");
+        if (!Variant::kKeyNorms || norms_ != nullptr) return;
+        attnexport::tile_norms<T, kCols, kWidth>(tile_norms() + stage * kCols,
+                                                 dynamic_shared() + kQueryBytes + stage * kTileBytes);
+        __syncwarp();
+    }
+
+    // Calls f(tile, stage) for every tile that a row of the warp sees. All threads of the block call this; it ends with
+    // a barrier.
+    template <class F>
+    __device__ __forceinline__ void for_each_tile(F f) const {
+        int tile = walk.first();
+        if (tile < walk.end()) load_tile(tile, 0);
+        for (int stage = 0, next; tile < walk.end(); tile = next, stage ^= 1) {
+            wait_for_copies<0>();
+            __syncthreads();
+            next = walk.after(tile);
+            if (next < walk.end()) load_tile(next, stage ^ 1);
+            if (!Rows::excludes(tile)) f(tile, stage);
+        }
+        wait_for_copies<0>();
+        __syncthreads();
+    }
+
+    // The same with one tile of keys, for weigh(scores, tile), and one of values, for multiply(scores, values).
+    template <class Weigh, class Multiply>
+    __device__ __forceinline__ void for_each_key_and_value(const ParamsOf<Variant, T> &p, Weigh weigh,
+                                                           Multiply multiply) const {
+        const uint32_t values = tiles() + kTileBytes;
+        const TileLoader<T, kCols, kWidth, Config::kThreads> value_loader(p.v + pair_keys(p) * p.shape.value_width,
+                                                                          p.shape.value_width);
+        int tile = walk.first();
+        if (tile < walk.end()) load_tile(tile, 0);
+        for (int next; tile < walk.end(); tile = next) {
+            // Publishes the keys and frees the place of the values; the other way round below.
+            wait_for_copies<0>();
+            __syncthreads();
+            next = walk.after(tile);
+            value_loader.load(values, tile * kCols, present_);
+            commit_copies();
+            const bool excluded = Rows::excludes(tile);
+            typename Config::Scores scores;
+            if (!excluded) weigh(scores, tile);
+            wait_for_copies<0>();
+            __syncthreads();
+            if (next < walk.end()) load_tile(next, 0);
+            if (!excluded) multiply(scores, values);
+        }
+        wait_for_copies<0>();
+        __syncthreads();
     }
 
     __device__ __forceinline__ void scores(typename Config::Scores &out, int stage) const {
@@ -51,6 +108,10 @@ class SelectBlock : public BlockRows<Variant, T, Config> {
     const TileWalk<Variant::kNear> walk;
 
   private:
+    __device__ __forceinline__ int64_t pair_keys(const ParamsOf<Variant, T> &p) const {
+        return static_cast<int64_t>(Rows::pair) * p.shape.keys;
+    }
+
     static __device__ __forceinline__ uint32_t tiles() { return shared_address(dynamic_shared()) + kQueryBytes; }
 
     static __device__ __forceinline__ float *tile_norms() {
@@ -58,7 +119,7 @@ class SelectBlock : public BlockRows<Variant, T, Config> {
     }
 
     __device__ __forceinline__ BlockBounds load_queries(const ParamsOf<Variant, T> &p) const {
-        const T *q = p.q + static_cast<int64_t>(blockIdx.y) * Rows::total * p.shape.width;
+        const T *q = p.q + static_cast<int64_t>(Rows::pair) * Rows::total * p.shape.width;
         TileLoader<T, kRows, kWidth, Config::kThreads>(q, p.shape.width)
             .load(shared_address(dynamic_shared()), Rows::first, Rows::total);
         commit_copies();

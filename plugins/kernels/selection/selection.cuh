@@ -27,9 +27,9 @@ __device__ __forceinline__ float from_ordered(uint32_t order) {
     return __uint_as_float(order & 0x80000000u ? order & 0x7fffffffu : ~order);
 }
 
-// Leaves the room for ties out of account.
+// Leaves the room for ties out of account. NaN is selected: a row that sees it is NaN.
 __device__ __forceinline__ bool is_selected(float score, int key, const Threshold &threshold) {
-    return score > threshold.score || (score == threshold.score && key <= threshold.last);
+    return score == threshold.score ? key <= threshold.last : !(score < threshold.score);
 }
 
 // What is known of a row's k-th largest after some digits.

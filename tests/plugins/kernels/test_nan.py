@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
@@ -16,14 +14,7 @@ pytestmark = pytest.mark.slow
 CASES = list(nan_cases())
 
 
-def call(broken: NanCase, dtype: torch.dtype) -> Any:
-    """A parameter of the test below."""
-    lost = is_selection(broken.case) and broken.name != "v"
-    marks = [pytest.mark.xfail(strict=True, reason="the kernels of selections drop NaN scores")] if lost else []
-    return pytest.param(broken, dtype, id=str(broken), marks=marks)
-
-
-CALLS = [call(broken, FLOAT_TYPES[at % 2]) for at, broken in enumerate(CASES)]
+CALLS = [pytest.param(broken, FLOAT_TYPES[at % 2], id=str(broken)) for at, broken in enumerate(CASES)]
 HOPPER = [
     broken
     for broken in CASES

@@ -51,6 +51,13 @@ inline void mma_bfloat16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (
     cpu::multiply(cpu::Collective::kMmaBfloat16, c, a, b);
 }
 
+template <int kStep>
+void append_from(float limit, float x, int tag, float2 *&to) {
+    if (!(x >= limit)) return;
+    *to = make_float2(x, __int_as_float(tag));
+    to += kStep;
+}
+
 inline void copy_async_16(uint32_t to, const void *from, int bytes) { cpu::queue_copy(to, from, bytes, 16); }
 
 inline void copy_async_4(uint32_t to, const void *from, int bytes) { cpu::queue_copy(to, from, bytes, 4); }
