@@ -33,17 +33,18 @@ def large_cases() -> list[Case]:
     decode = Sizes(8, 2, rows=1, keys=8192, width=128, value_width=128, kv_lengths=(8192, 5000), causal=True,
                    q_start=(8191, 4999))  # fmt: skip
     wide = Sizes(2, 1, rows=300, keys=700, width=128, value_width=128, kv_lengths=(700, 130))
+    long = Sizes(8, 4, rows=600, keys=2500, width=64, value_width=64, causal=True, kv_lengths=(2500, 1700))
     options = {
         "KrauseAttention": ({}, {"window": 256}, {"window": 256, "top_k": 64}, {"top_k": 100}),
         "AffineScaledAttention": ({}, {"scale": -0.7}),
         "SelectiveSynchronizationAttention": ({}, {"top_k": 64}),
-        "TopNAttention": ({"n": 64}, {"n": 700}, {"n": 64, "renormalize": False}),
+        "TopNAttention": ({"n": 64}, {"n": 128}, {"n": 192}, {"n": 700}, {"n": 64, "renormalize": False}),
         "HadamardLinearAttention": ({"features": (32, 32)}, {"features": (16, 16)}),
     }
     return [
         Case(op_type, sizes, chosen)
         for op_type in options
-        for sizes in (full, causal, wide, decode)
+        for sizes in (full, causal, wide, decode, long)
         for chosen in options[op_type]
     ]
 
