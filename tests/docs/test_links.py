@@ -6,7 +6,6 @@ Those of the site are Sphinx's, whose warnings are errors of ``make docs``.
 from __future__ import annotations
 
 import re
-import subprocess
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,13 +15,11 @@ from markdown_it import MarkdownIt
 
 from tests.docs.pages import ROOT
 
-FILES = subprocess.run(
-    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=True,
-).stdout.split()
+FOLDERS = ("benchmarks", "calibration", "docs", "exporter", "plugins", "samples", "tests")
+FILES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md")))
+)
 
 
 @cache
