@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from attnexport.graph.half_rules import constant_of
 
-_FLOATING = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+_FLOATING = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+"""What QuantizeLinear takes."""
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _OUTPUT_AXES = {"MatMul": -1, "Gemm": 1, "Conv": 0}
 

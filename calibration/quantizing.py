@@ -26,6 +26,9 @@ from attnexport.graph.quantization import quantized_precision, quantized_weights
 from attnexport.graph.writing import write_model
 from attnexport.messages import count, option
 
+_OPSET_OF_HALF_SCALES = 19
+"""The first whose Q/DQ nodes take float16 and bfloat16."""
+
 
 @dataclass(frozen=True)
 class Quantization:
@@ -94,7 +97,7 @@ def quantize(
     layers = list(layers_of(model))
     if not layers:
         raise InputError(f"{path}: expected MatMul, Gemm or Conv nodes with constant weights to quantize, given none")
-    check_opset(path, model, scheme)
+    check_opset(path, model, scheme, layers)
     plan = plan_for(layers, scheme, keep)
     if not plan.schemes:
         raise InputError(f"{option('--keep')}: expected a layer to be left to quantize, given patterns of all")
@@ -120,17 +123,19 @@ def quantize(
     )
 
 
-def check_opset(path: Path, model: ir.Model, scheme: Scheme) -> None:
-    """Refuses a file whose opset lacks the types.
+def check_opset(path: Path, model: ir.Model, scheme: Scheme, layers: Iterable[Layer]) -> None:
+    """Refuses a file whose opset lacks the scheme's types, or scales of the type that its layers have.
 
     Raises:
         InputError: naming both opsets.
     """
     opset = model.opset_imports.get("", 0)
-    if opset < scheme.opset:
+    half = next((layer for layer in layers if layer.weight.dtype != ir.DataType.FLOAT), None)
+    least = scheme.opset if half is None else max(scheme.opset, _OPSET_OF_HALF_SCALES)
+    if opset < least:
+        of = "" if half is None else f" of a file whose layer {half.name} is {half.weight.dtype}"
         raise InputError(
-            f"{path}: {scheme.name} needs opset {scheme.opset}, given {opset}: "
-            f"convert with {option('--opset', scheme.opset)}"
+            f"{path}: {scheme.name}{of} needs opset {least}, given {opset}: convert with {option('--opset', least)}"
         )
 
 

@@ -36,7 +36,7 @@ def quantize_activations(
         source = layer.activation
         name = source.name or ""
         if name not in pairs:
-            scale = _scale_of(np.asarray(ranges[name].magnitude), dtype)
+            scale = _scale_of(np.asarray(ranges[name].magnitude), dtype, _float_of(source))
             pairs[name] = _pair(model, layer.node, source, scale, dtype)
         layer.node.replace_input_with(0, pairs[name])
 
@@ -106,7 +106,7 @@ def _cast(model: ir.Model, before: ir.Node, value: ir.Value, dtype: ir.DataType)
 
 def _pair(model: ir.Model, before: ir.Node, source: ir.Value, scale: NDArray[Any], dtype: ir.DataType) -> ir.Value:
     name = source.name
-    scale_value = _initializer(model, f"{name}_scale", scale.astype(_float_of(source)))
+    scale_value = _initializer(model, f"{name}_scale", scale)
     zero = _initializer(model, f"{name}_zero_point", np.zeros((), dtype.numpy()), dtype)
     quantized = ir.val(f"{name}_quantized", dtype=dtype, shape=source.shape)
     result = ir.val(f"{name}_dequantized", dtype=source.dtype, shape=source.shape)
@@ -123,10 +123,10 @@ def _dequantized(model: ir.Model, layer: Layer, dtype: ir.DataType, block: int |
     assert held is not None
     weight, name = held.astype(np.float64), layer.weight.name
     axis = layer.output_axis if block is None else layer.input_axis
-    scale = _scale_of(_magnitudes(weight, axis, block), dtype)
+    scale = _scale_of(_magnitudes(weight, axis, block), dtype, _float_of(layer.weight))
     stored = _stored(weight, scale, axis, block, dtype)
     values = _initializer(model, f"{name}_quantized", stored, dtype)
-    scales = _initializer(model, f"{name}_scale", scale.astype(_float_of(layer.weight)))
+    scales = _initializer(model, f"{name}_scale", scale)
     zero = _initializer(model, f"{name}_zero_point", np.zeros(scale.shape, dtype.numpy()), dtype)
     result = ir.val(f"{name}_dequantized", dtype=layer.weight.dtype, shape=layer.weight.shape)
     attributes: dict[str, Any] = {"axis": axis} if block is None else {"axis": axis, "block_size": block}
@@ -155,18 +155,16 @@ def _stored(
     else:
         spread = np.take(np.repeat(scale, block, axis=axis), range(weight.shape[axis]), axis=axis)
     limit = _LARGEST[dtype]
-    values = np.clip(weight / spread, -limit, limit)
+    values = np.clip(weight / spread.astype(np.float64), -limit, limit)
     if dtype == FP8:
         return np.asarray(values.astype(np.float32).astype(ml_dtypes.float8_e4m3fn))
     return np.asarray(np.rint(values).astype(np.int8).astype(dtype.numpy()))
 
 
-def _scale_of(magnitude: NDArray[Any], dtype: ir.DataType) -> NDArray[np.float64]:
-    return (
-        np.maximum(np.asarray(magnitude, np.float64) / _LARGEST[dtype], _SMALLEST_SCALE)
-        .astype(np.float32)
-        .astype(np.float64)
-    )
+def _scale_of(magnitude: NDArray[Any], dtype: ir.DataType, floating: np.dtype[Any]) -> NDArray[Any]:
+    """Scales as the file holds them, none of which is 0 or rounds to it."""
+    least = max(_SMALLEST_SCALE, float(ml_dtypes.finfo(floating).smallest_subnormal))
+    return np.maximum(np.asarray(magnitude, np.float64) / _LARGEST[dtype], least).astype(floating)
 
 
 def _float_of(value: ir.Value) -> np.dtype[Any]:

@@ -19,8 +19,9 @@ def weights() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.floa
     return first.astype(np.float32), second.astype(np.float32), random.normal(size=OUT).astype(np.float32)
 
 
-def save_layers(path: Path, *, opset: int = 21) -> Path:
-    """x (batch, WIDTH) · first, tanh, and a Gemm whose weight lies by outputs, to y (batch, OUT)."""
+def save_layers(path: Path, *, opset: int = 21, element: int = TensorProto.FLOAT) -> Path:
+    """x (batch, WIDTH) · first, tanh, and a Gemm whose weight lies by outputs, to y (batch, OUT), all of one type."""
+    dtype = helper.tensor_dtype_to_np_dtype(element)
     nodes = [
         helper.make_node("MatMul", ["x", "first"], ["product"], name="one"),
         helper.make_node("Tanh", ["product"], ["bent"], name="bend"),
@@ -29,15 +30,15 @@ def save_layers(path: Path, *, opset: int = 21) -> Path:
     graph = helper.make_graph(
         nodes,
         "layers",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", WIDTH])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", OUT])],
+        [helper.make_tensor_value_info("x", element, ["batch", WIDTH])],
+        [helper.make_tensor_value_info("y", element, ["batch", OUT])],
         [
-            numpy_helper.from_array(array, name)
+            numpy_helper.from_array(array.astype(dtype), name)
             for name, array in zip(("first", "second", "bias"), weights(), strict=True)
         ],
         value_info=[
-            helper.make_tensor_value_info("product", TensorProto.FLOAT, ["batch", HIDDEN]),
-            helper.make_tensor_value_info("bent", TensorProto.FLOAT, ["batch", HIDDEN]),
+            helper.make_tensor_value_info("product", element, ["batch", HIDDEN]),
+            helper.make_tensor_value_info("bent", element, ["batch", HIDDEN]),
         ],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), path)

@@ -160,6 +160,25 @@ def test_kept_layers_compute_in_the_type_that_is_asked_for(file: Path, data: Pat
     assert {held[name] for name in gemm.input[1:]} == {onnx.TensorProto.FLOAT16}
 
 
+def test_weights_of_a_bfloat16_file_are_the_nearest_of_the_scales_that_it_holds(tmp_path: Path):
+    file = save_layers(tmp_path / "half.onnx", element=onnx.TensorProto.BFLOAT16)
+    attnexport.quantize(file, tmp_path / "q.onnx", to="int8-weights")
+    held = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(tmp_path / "q.onnx").graph.initializer}
+    scale, given = held["first_scale"].astype(np.float64), held["first_quantized"].astype(np.float64)
+    wanted = weights()[0].astype(ml_dtypes.bfloat16).astype(np.float64)
+    assert (np.abs(given * scale - wanted) <= 0.5001 * scale).all()
+
+
+def test_files_whose_types_q_dq_nodes_do_not_take_are_refused(tmp_path: Path):
+    half = save_layers(tmp_path / "half.onnx", opset=17, element=onnx.TensorProto.FLOAT16)
+    with pytest.raises(InputError, match="layer one is FLOAT16 needs opset 19, given 17: convert with opset=19"):
+        attnexport.quantize(half, tmp_path / "q.onnx", to="int8-weights")
+    double = save_layers(tmp_path / "double.onnx", element=onnx.TensorProto.DOUBLE)
+    with pytest.raises(InputError, match="expected MatMul, Gemm or Conv nodes with constant weights"):
+        attnexport.quantize(double, tmp_path / "q.onnx", to="int8-weights")
+    assert not (tmp_path / "q.onnx").exists()
+
+
 @pytest.mark.parametrize(
     ("opset", "to", "said"),
     [(17, "fp8", "fp8 needs opset 19, given 17"), (20, "int4-weights", "int4-weights needs opset 21, given 20")],
