@@ -8,7 +8,14 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from attnexport.accuracy.comparing.comparison import Compared, ComparedContender, ComparedRun, Comparison, Figure
+from attnexport.accuracy.comparing.comparison import (
+    Compared,
+    ComparedContender,
+    ComparedRun,
+    Comparison,
+    Figure,
+    Measured,
+)
 from attnexport.accuracy.comparing.read_report import (
     ReadContender,
     ReadHazard,
@@ -171,7 +178,7 @@ def _outputs(contender: ReadContender) -> dict[Hashable, Figure]:
 
 def _metrics(contender: ReadContender) -> dict[Hashable, Figure]:
     return {
-        metric.name: Figure(metric.drop, metric.passed, metric.max_drop is not None) for metric in contender.metrics
+        metric.name: Measured(metric.drop, metric.passed, metric.max_drop is not None) for metric in contender.metrics
     }
 
 
@@ -192,7 +199,7 @@ def _layer_name(layer: ReadLayer) -> str:
 
 def _hazards(hazards: Iterable[ReadHazard]) -> dict[Hashable, Figure]:
     return {
-        f"{hazard.layer}{'' if hazard.head is None else f', head {hazard.head}'}: {hazard.name}": Figure(
+        f"{hazard.layer}{'' if hazard.head is None else f', head {hazard.head}'}: {hazard.name}": Measured(
             hazard.value, not hazard.reached
         )
         for hazard in hazards

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from typing import ClassVar
 
 BETTER, WORSE, SAME, NEW, GONE = "better", "worse", "the same", "new", "gone"
 """What became of a figure; of the last two one run has none."""
@@ -24,11 +25,19 @@ class Figure:
         value: a share of the budget, the drop of a metric, or what a hazard measured; larger is worse.
         passed: whether it was within its budget or limit.
         judged: whether it could fail. Default: True.
+        least: below this, figures of its sort are all the same.
     """
 
     value: float
     passed: bool
     judged: bool = True
+    least: ClassVar[float] = LEAST
+
+
+class Measured(Figure):
+    """A figure that is no share of the budget: the drop of a metric, or what a hazard measured."""
+
+    least = 1e-4
 
 
 @dataclass(frozen=True)
@@ -58,16 +67,16 @@ class Compared:
             return GONE
         if self.before.passed != self.after.passed:
             return BETTER if self.after.passed else WORSE
-        return _change(self.before.value, self.after.value)
+        return _change(self.before.value, self.after.value, self.after.least)
 
 
-def _change(before: float, after: float) -> str:
-    if before == after or (math.isnan(before) and math.isnan(after)):
-        return SAME
+def _change(before: float, after: float, least: float) -> str:
+    if math.isnan(before) or math.isnan(after):
+        return SAME if math.isnan(before) and math.isnan(after) else WORSE if math.isnan(after) else BETTER
     larger = max(abs(before), abs(after))
-    if larger < LEAST or (math.isfinite(larger) and abs(after - before) <= NOTICED * larger):
+    if before == after or larger < least or (math.isfinite(larger) and abs(after - before) <= NOTICED * larger):
         return SAME
-    return WORSE if math.isnan(after) or after > before else BETTER
+    return WORSE if after > before else BETTER
 
 
 @dataclass(frozen=True)

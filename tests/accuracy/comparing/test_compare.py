@@ -12,7 +12,17 @@ from markdown_it import MarkdownIt
 
 import attnexport
 from attnexport.accuracy.check.results import CheckReport, ContenderResult
-from attnexport.accuracy.comparing.comparison import BETTER, GONE, NEW, SAME, WORSE, Compared, Comparison, Figure
+from attnexport.accuracy.comparing.comparison import (
+    BETTER,
+    GONE,
+    NEW,
+    SAME,
+    WORSE,
+    Compared,
+    Comparison,
+    Figure,
+    Measured,
+)
 from attnexport.accuracy.reports.comparison.json_report import as_json
 from attnexport.accuracy.reports.comparison.markdown import render
 from attnexport.accuracy.reports.comparison.terminal import shown, verdict
@@ -114,6 +124,13 @@ def test_contenders_are_matched_by_name_then_by_file_name_and_one_by_position():
         ("new.onnx",),
         ("vit.onnx", "vit.fp16.onnx"),
     )
+    assert str(verdict(found)).startswith("UNJUDGED ")
+
+
+def test_a_percent_of_accuracy_is_no_rounding_and_nan_is_worse_than_any():
+    small, larger, nan = (Measured(drop, True, judged=False) for drop in (0.001, 0.009, math.nan))
+    assert Compared("accuracy", small, larger).change == WORSE
+    assert Compared("accuracy", small, nan).change == WORSE
 
 
 def test_layers_and_hazards_are_compared():

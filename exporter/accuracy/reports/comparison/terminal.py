@@ -61,6 +61,8 @@ def _group(group: Group) -> Iterator[Table | str]:
 
 def verdict(comparison: Comparison) -> Verdict:
     """The last line."""
+    if not comparison.contenders:
+        return Verdict(Outcome.UNJUDGED, comparison.after.source, headline(comparison))
     if comparison.passed:
         said = f"nothing that passed now fails; {headline(comparison)}"
         return Verdict(Outcome.PASSED, comparison.after.source, said)
