@@ -11,6 +11,7 @@ import click
 from attnexport.calibration.options import METHODS, SCHEME_NAMES, keep_option, refuse_unfit_options
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.options import PATH, Choice, OutputPath
+from attnexport.display.amounts import percent
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
@@ -70,7 +71,7 @@ def command(
     out().print(_facts(made))
     show_notes(made.notes)
     share = made.parameters[0] / made.parameters[1]
-    said = f"{made.precision}, {count(len(made.layers), 'layer')} with {share:.0%} of the weights"
+    said = f"{made.precision}, {count(len(made.layers), 'layer')} with {percent(share)} of the weights"
     out().conclude(Verdict(Outcome.WROTE, str(output), said))
 
 

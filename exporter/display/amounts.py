@@ -19,3 +19,15 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s" if minutes else f"{rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def times(factor: float) -> str:
+    """How many times as large: three digits, all of the whole ones up to a million; what is above 1 never reads 1."""
+    if 100 <= factor < 1e6:
+        return f"{factor:,.0f}"
+    return f"{factor:.12g}" if 1 < factor < 1.005 else f"{factor:.3g}"
+
+
+def percent(value: float) -> str:
+    """A share up to 1."""
+    return f"{100 * value:.0f} %" if value >= 0.01 or value == 0 else "< 1 %"

@@ -130,7 +130,7 @@ def test_commands_write_ranges_and_files(run, file: Path, tmp_path: Path):
     options = ("--to", "int8", "--ranges", tmp_path / "r.json", "--keep", "two")
     result = run("quantize", file, "-o", tmp_path / "q.onnx", *options)
     assert (result.code, result.err) == (0, "")
-    assert result.out.splitlines()[-1] == f"WROTE {tmp_path / 'q.onnx'}: int8, 1 layer with 93% of the weights"
+    assert result.out.splitlines()[-1] == f"WROTE {tmp_path / 'q.onnx'}: int8, 1 layer with 93 % of the weights"
     result = run("quantize", file, "-o", tmp_path / "p.onnx", "--to", "int8", "--keep", "=fp16", "--data", data)
     assert result.code == 2
     assert result.err == "attnexport: --keep =fp16: expected PATTERN or PATTERN=TYPE, as blocks.0.*=fp16\n"

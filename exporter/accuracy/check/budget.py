@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import torch
 
 from attnexport.accuracy.check.override import Override
+from attnexport.display.amounts import times
 from attnexport.variants.spec import ErrorFloor, Variant
 
 TORCH_ERROR_FACTOR = 2.0
@@ -106,11 +107,6 @@ def beyond(budget: Budget, largest_error: float, relative_l2: float) -> tuple[st
     if not budget.limit:
         return size, "is more than none allowed"
     return size, f"is {times(largest_error / budget.limit)} times the allowed {budget.limit:.3g}"
-
-
-def times(factor: float) -> str:
-    """How many times as large, with three digits and without an exponent up to a million."""
-    return f"{float(f'{factor:.3g}'):,.0f}" if 1000 <= factor < 1e6 else f"{factor:.3g}"
 
 
 def relative_floor(variants: Iterable[Variant], dtype: torch.dtype) -> float:

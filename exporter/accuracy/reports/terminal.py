@@ -62,7 +62,7 @@ def _verdict(output: OutputErrors) -> Cell:
 
 def _row(output: OutputErrors) -> list[str]:
     worst = output.worst_kind
-    row, share = [output.name, output.dtype, worst.kind], used(worst).replace("%", " %")
+    row, share = [output.name, output.dtype, worst.kind], used(worst)
     if worst.budget is None:
         return [*row, f"{worst.mismatches} differ", f"{worst.allowed_mismatches} differ", share, "", "", ""]
     error = f"{worst.not_finite} not finite" if worst.not_finite else f"{worst.largest_error:.2e}"

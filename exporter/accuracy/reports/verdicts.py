@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 
 from attnexport.accuracy.check.results import FAILED, NOT_JUDGED, PASSED, YARDSTICK, CheckReport, ContenderResult
-from attnexport.accuracy.reports.wording import headline, layer_name, number
+from attnexport.accuracy.reports.wording import headline, layer_name
+from attnexport.display.amounts import percent, times
 from attnexport.display.verdicts import Outcome, Verdict
 
 _WORDS = {
@@ -52,6 +53,6 @@ def _size(result: ContenderResult) -> str:
 
 def share_of_budget(share: float) -> str:
     """A share in words, as ``38 % of its budget`` or ``31,130 times its budget``; what is above 1 never reads 1."""
-    if share <= 1:
-        return f"{100 * share:.0f} % of its budget" if share == 0 or share >= 0.01 else "less than 1 % of its budget"
-    return f"{number(share, 3 if share >= 1.01 else 12)} times its budget"
+    if share > 1:
+        return f"{times(share)} times its budget"
+    return f"{percent(share).replace('<', 'less than')} of its budget"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from attnexport.display.amounts import percent, times
 from attnexport.messages import count
 
 if TYPE_CHECKING:
@@ -31,30 +32,21 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def share(value: float) -> str:
-    """A share of the error budget: percent, or times it from ten on."""
+    """A share of the error budget: percent within, times outside."""
     if not math.isfinite(value):
         return number(value)
-    if value >= 10:
-        return f"{number(value)} times"
-    return f"{value:.0%}" if value >= 0.01 or value == 0 else "< 1%"
+    return f"{times(value)} times" if value > 1 else percent(value)
 
 
 def budgets(value: float) -> str:
-    """A share of the error budget with its unit behind it: percent within, × outside, which never reads 1.00 ×."""
+    """A share of the error budget as columns have it: percent within, × outside with zeros that align it."""
     if not math.isfinite(value):
         return number(value)
-    if value > 1:
-        return f"{_times(max(value, 1.01))} ×"
-    percent = f"{value:.0%}".removesuffix("%") if value >= 0.01 or value == 0 else "< 1"
-    return f"{percent} %"
-
-
-def _times(value: float) -> str:
-    """A number above 1 with three digits."""
-    if value >= 1e7:
-        return f"{value:.2e}"
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.{2 if rounded < 10 else 1 if rounded < 100 else 0}f}"
+    if value <= 1:
+        return percent(value)
+    if 1.005 <= value < 99.95:
+        return f"{value:.{2 if value < 9.995 else 1}f} ×"
+    return f"{times(value)} ×"
 
 
 def scientific(value: float) -> str:
