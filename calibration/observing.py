@@ -58,7 +58,7 @@ def calibrate(
         path: the ONNX file, not quantized.
         data: an .npz or a folder of them, with an array for each input.
         method: one of options.METHODS. Default: minmax.
-        samples: how many rows to run. Default: None, all.
+        samples: how many rows to run; a static batch is never cut. Default: None, all.
         progress: told the share that is done. Default: nobody.
 
     Raises:
@@ -101,14 +101,16 @@ def _batches(backend: OnnxRuntimeBackend, data: Sequence[Path], samples: int | N
     for position, file in enumerate(data):
         with open_arrays(file) as stored:
             fitted = fit_inputs(backend.inputs, stored, file)
-        rows = len(next(iter(fitted.values())))
-        rows = rows if left is None else min(rows, left)
-        step = BATCH if _batch_is_dynamic(backend) else rows
-        for start in range(0, rows, step):
-            stop = min(start + step, rows)
-            arrays = {name: array[start:stop] for name, array in fitted.items()}
-            done = (position + stop / rows) / len(data)
-            yield Samples(f"{file}, rows {start} to {stop - 1}", arrays, stop - start, done)
+        rows = next((len(array) for array in fitted.values() if array.ndim), 1)
+        if not _batch_is_dynamic(backend):
+            yield Samples(str(file), fitted, rows, (position + 1) / len(data))
+        else:
+            rows = rows if left is None else min(rows, left)
+            for start in range(0, rows, BATCH):
+                stop = min(start + BATCH, rows)
+                arrays = {name: array[start:stop] for name, array in fitted.items()}
+                done = (position + stop / rows) / len(data)
+                yield Samples(f"{file}, rows {start} to {stop - 1}", arrays, stop - start, done)
         if left is not None:
             left -= rows
             if left <= 0:

@@ -19,7 +19,7 @@ def weights() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.floa
     return first.astype(np.float32), second.astype(np.float32), random.normal(size=OUT).astype(np.float32)
 
 
-def save_layers(path: Path, *, opset: int = 21, element: int = TensorProto.FLOAT) -> Path:
+def save_layers(path: Path, *, opset: int = 21, element: int = TensorProto.FLOAT, batch: int | str = "batch") -> Path:
     """x (batch, WIDTH) · first, tanh, and a Gemm whose weight lies by outputs, to y (batch, OUT), all of one type."""
     dtype = helper.tensor_dtype_to_np_dtype(element)
     nodes = [
@@ -30,15 +30,15 @@ def save_layers(path: Path, *, opset: int = 21, element: int = TensorProto.FLOAT
     graph = helper.make_graph(
         nodes,
         "layers",
-        [helper.make_tensor_value_info("x", element, ["batch", WIDTH])],
-        [helper.make_tensor_value_info("y", element, ["batch", OUT])],
+        [helper.make_tensor_value_info("x", element, [batch, WIDTH])],
+        [helper.make_tensor_value_info("y", element, [batch, OUT])],
         [
             numpy_helper.from_array(array.astype(dtype), name)
             for name, array in zip(("first", "second", "bias"), weights(), strict=True)
         ],
         value_info=[
-            helper.make_tensor_value_info("product", element, ["batch", HIDDEN]),
-            helper.make_tensor_value_info("bent", element, ["batch", HIDDEN]),
+            helper.make_tensor_value_info("product", element, [batch, HIDDEN]),
+            helper.make_tensor_value_info("bent", element, [batch, HIDDEN]),
         ],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), path)

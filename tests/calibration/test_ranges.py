@@ -61,6 +61,14 @@ def test_the_least_squared_error_is_the_least(file: Path, tmp_path: Path):
     assert error(chosen) < 1.02 * min(error(chosen * factor) for factor in (0.7, 0.85, 1.15, 1.3))
 
 
+def test_a_static_batch_is_never_cut(tmp_path: Path):
+    static = save_layers(tmp_path / "static.onnx", batch=8)
+    x = heavy_tailed(8)
+    found = attnexport.calibrate(static, saved(tmp_path / "x.npz", x=x), samples=5)
+    assert found.samples == 8
+    assert found.tensors["x"].seen_highest == x.max()
+
+
 def test_ranges_are_read_as_they_were_written(file: Path, tmp_path: Path):
     ranges = attnexport.calibrate(file, saved(tmp_path / "x.npz", x=heavy_tailed(20)), samples=10)
     ranges.save(tmp_path / "ranges.json")
