@@ -61,8 +61,8 @@ def test_a_log_gets_a_line_with_what_how_far_and_how_long(every_moment):
         follow("checking krause.onnx on normal-0", 0.43)
         wait_for(lambda: "43 %" in log.getvalue())
     lines = log.getvalue().splitlines()
-    assert "attnexport: loading, 0 s" in lines
-    assert "attnexport: checking krause.onnx on normal-0, 43 %, 0 s" in lines
+    assert re.fullmatch(r"attnexport: loading, \d+ s", lines[0])
+    assert re.fullmatch(r"attnexport: checking krause.onnx on normal-0, 43 %, \d+ s", lines[-1])
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
@@ -136,8 +136,7 @@ def test_a_dumb_terminal_gets_lines(every_moment, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TERM", "dumb")
     with os.fdopen(follower, "w") as stream:
         with progress("checking", stream):
-            time.sleep(0.1)
-        assert b"attnexport: checking, 0 s\r\n" in os.read(leader, 4096)
+            assert b"attnexport: checking, 0 s\r\n" in os.read(leader, 4096)
     os.close(leader)
 
 
