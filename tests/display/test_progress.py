@@ -134,9 +134,8 @@ def test_what_is_said_meanwhile_has_its_own_line(every_moment):
 def test_a_dumb_terminal_gets_lines(every_moment, monkeypatch: pytest.MonkeyPatch):
     leader, follower = pty.openpty()
     monkeypatch.setenv("TERM", "dumb")
-    with os.fdopen(follower, "w") as stream:
-        with progress("checking", stream):
-            assert b"attnexport: checking, 0 s\r\n" in os.read(leader, 4096)
+    with os.fdopen(follower, "w") as stream, progress("checking", stream):
+        assert b"attnexport: checking, 0 s\r\n" in os.read(leader, 4096)
     os.close(leader)
 
 
