@@ -24,6 +24,7 @@ COMMANDS = (
     "quantize",
     "record",
     "run",
+    "runtime",
     "targets",
     "variants",
 )
