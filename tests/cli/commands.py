@@ -59,6 +59,8 @@ def run() -> Run:
         # A machine that is busy must not make a quick command say how far it is.
         patch = pytest.MonkeyPatch()
         patch.setattr(attnexport.display.progress, "EVERY_S", 1e6)
+        # The workers of pytest-xdist set it.
+        patch.delenv("COLUMNS", raising=False)
         logging.getLogger().addHandler(log)
         try:
             with warnings.catch_warnings(record=True) as caught:

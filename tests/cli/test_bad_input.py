@@ -320,7 +320,7 @@ def test_data_that_is_no_npz(refuse: Refuse, saved: Path, converted: Path, tmp_p
         (("check", "a.pt2", "a.onnx", "--rebuild", 2), "--rebuild: expected together with --target"),
         (("check", "a.pt2", "a.onnx", "--shapes", "x=1:2:3"), "--shapes: expected beside --rebuild"),
         (("check", "a.pt2", "a.onnx", "--kinds", "normal", "--data", "a.npz"), "--kinds: expected without --data"),
-        (("check", "a.pt2", "torch:int8"), "torch:int8: expected torch: and one of fp64, fp32, fp16, bf16"),
+        (("check", "a.pt2", "torch:int8"), "torch:int8: expected one of fp64, fp32, fp16, bf16, given 'int8'"),
         (("record", "a.pt2"), "--output"),
         (("chekc",), "chekc"),
     ],

@@ -61,7 +61,8 @@ def of_file(path: Path, verified: tuple[str, ...], said: str) -> Outcome:
 def converted_by_command(folder: Path, *args: object) -> Outcome:
     path = folder / "m.onnx"
     said = " ".join(command("convert", *args, "-o", path).split())
-    verified = tuple((part.rpartition(" SHA-256")[0] or part).strip() for part in said.split(" ran ")[1:])
+    facts = said.partition(" WROTE ")[0]
+    verified = tuple((part.rpartition(" SHA-256")[0] or part).strip() for part in facts.split(" ran ")[1:])
     return of_file(path, verified, said)
 
 
