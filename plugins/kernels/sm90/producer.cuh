@@ -49,28 +49,28 @@ class Producer {
                              barriers_.queries_full(consumer), tile.first + consumer * 64, tile.pair);
         }
         query_parity_ ^= 1;
+        const int present = present_keys(s_, tile.batch);
         for (int step = tile.end - 1; step >= tile.begin; --step, ring_.advance()) {
             wait(barriers_.keys_empty(ring_.stage), ring_.parity ^ 1);
             if (leads())
                 copy_tile<C>(from_.k, shared_ + C::kKeys + place(), C::kCols, barriers_.keys_full(ring_.stage),
                              step * C::kCols, tile.kv_pair);
             wait(barriers_.values_empty(ring_.stage), ring_.parity ^ 1);
-            give_values(C::kValues + place(), barriers_.values_full(ring_.stage), step * C::kCols, tile);
+            give_values(C::kValues + place(), barriers_.values_full(ring_.stage), step * C::kCols, tile.kv_pair, present);
             __syncwarp();
         }
-        if (kSums && s_.rows_differ()) give_last_values(tile);
+        if (kSums && s_.rows_differ()) give_last_values(tile, present);
     }
 
   private:
     static __device__ __forceinline__ bool leads() { return threadIdx.x % 32 == 0; }
     __device__ __forceinline__ uint32_t place() const { return ring_.stage * C::kTileBytes; }
 
-    // kCols values from `key` on, zeros beyond the length.
-    __device__ __forceinline__ void give_values(uint32_t to, uint32_t full, int key, const RowTile &tile) {
-        const int present = present_keys(s_, tile.batch);
+    // kCols values from `key` on, zeros from `present` on.
+    __device__ __forceinline__ void give_values(uint32_t to, uint32_t full, int key, int kv_pair, int present) {
         const bool cut = present < s_.keys && key + C::kCols > present;
         if (leads())
-            copy_tile<C>(from_.v, shared_ + to, C::kCols, cut ? barriers_.values_landed() : full, key, tile.kv_pair);
+            copy_tile<C>(from_.v, shared_ + to, C::kCols, cut ? barriers_.values_landed() : full, key, kv_pair);
         if (!cut) return;
         wait(barriers_.values_landed(), landed_parity_);
         landed_parity_ ^= 1;
@@ -79,13 +79,14 @@ class Producer {
     }
 
     // Values from tile.counted on, as far as rows see them: in the place of values, then in that of keys.
-    __device__ __forceinline__ void give_last_values(const RowTile &tile) {
+    __device__ __forceinline__ void give_last_values(const RowTile &tile, int present) {
         const int more = tile.counted + C::kCols, keys_full = barriers_.keys_full(ring_.stage);
         wait(barriers_.values_empty(ring_.stage), ring_.parity ^ 1);
-        give_values(C::kValues + place(), barriers_.values_full(ring_.stage), min(tile.counted, s_.keys - 1), tile);
+        give_values(C::kValues + place(), barriers_.values_full(ring_.stage), min(tile.counted, s_.keys - 1),
+                    tile.kv_pair, present);
         wait(barriers_.keys_empty(ring_.stage), ring_.parity ^ 1);
         if (more < tile.seen)
-            give_values(C::kKeys + place(), keys_full, more, tile);
+            give_values(C::kKeys + place(), keys_full, more, tile.kv_pair, present);
         else if (leads())
             arrive(keys_full);
         __syncwarp();
