@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from attnexport.files.staging import work_folder
 
 _ERROR = r"\berror\b|undefined reference|no such file"
 """The last is what nvcc says of the host's compiler when there is none."""
+
+_WAIT_S = 0.5
+"""A signal that comes just before a wait is seen when the wait is over."""
 
 
 class CompileError(AttnexportError):
@@ -72,9 +75,11 @@ class Compiler:
         self._given, self._done = len(steps), 0
         with ThreadPoolExecutor(max_workers=self.jobs) as pool:
             try:
-                futures = [pool.submit(self._run, step) for step in steps]
-                for future in as_completed(futures):
-                    future.result()
+                pending = {pool.submit(self._run, step) for step in steps}
+                while pending:
+                    done, pending = wait(pending, _WAIT_S, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
             except BaseException:
                 self._stop()
                 pool.shutdown(cancel_futures=True)
