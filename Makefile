@@ -52,7 +52,7 @@ plugins: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.cu' '*.cuh' '*.h')
+	find plugins samples -regex '.*\.\(c\|cpp\|cu\|cuh\|h\)' -exec $(BIN)/clang-format --dry-run --Werror {} +
 
 types: $(VENV)/dev.stamp
 	$(BIN)/mypy -p attnexport -p tests -p samples -p benchmarks

@@ -56,7 +56,8 @@ class Producer {
                 copy_tile<C>(from_.k, shared_ + C::kKeys + place(), C::kCols, barriers_.keys_full(ring_.stage),
                              step * C::kCols, tile.kv_pair);
             wait(barriers_.values_empty(ring_.stage), ring_.parity ^ 1);
-            give_values(C::kValues + place(), barriers_.values_full(ring_.stage), step * C::kCols, tile.kv_pair, present);
+            give_values(C::kValues + place(), barriers_.values_full(ring_.stage), step * C::kCols, tile.kv_pair,
+                        present);
             __syncwarp();
         }
         if (kSums && s_.rows_differ()) give_last_values(tile, present);
