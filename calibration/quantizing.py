@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import onnx_ir as ir
@@ -16,13 +15,13 @@ from attnexport.calibration.observing import calibrate
 from attnexport.calibration.options import named_types, refuse_unfit_options
 from attnexport.calibration.ranges import Ranges, read_ranges
 from attnexport.calibration.rewriting import cast_layers, quantize_activations, quantize_weights
-from attnexport.calibration.schemes import SCHEMES, Plan, Scheme, plan_for
+from attnexport.calibration.schemes import SCHEMES, Scheme, kept_types
 from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
 from attnexport.files.kinds import ONNX
 from attnexport.files.outputs import check_not_same, check_output, replacing, sha256
 from attnexport.graph.metadata import PREFIX
-from attnexport.graph.quantization import quantized_precision, quantized_weights
+from attnexport.graph.quantization import quantized_precision
 from attnexport.graph.writing import write_model
 from attnexport.messages import count, option
 
@@ -42,7 +41,6 @@ class Quantization:
         kept: names of the layers that are not quantized.
         parameters: how many numbers the quantized weights hold, and how many all layers' weights do.
         ranges: what the scales of activations are from; None where only weights are quantized.
-        notes: what a user should know, one sentence each.
     """
 
     path: Path
@@ -52,7 +50,6 @@ class Quantization:
     kept: tuple[str, ...]
     parameters: tuple[int, int]
     ranges: Ranges | None
-    notes: tuple[str, ...]
 
 
 def quantize(
@@ -98,28 +95,32 @@ def quantize(
     if not layers:
         raise InputError(f"{path}: expected MatMul, Gemm or Conv nodes with constant weights to quantize, given none")
     check_opset(path, model, scheme, layers)
-    plan = plan_for(layers, scheme, keep)
-    if not plan.schemes:
+    kept = kept_types(layers, keep)
+    chosen = [layer for layer in layers if layer.name not in kept]
+    if not chosen:
         raise InputError(f"{option('--keep')}: expected a layer to be left to quantize, given patterns of all")
     found = None
     if scheme.activations is not None:
         found = ranges_for(path, data, ranges, method=method, samples=samples, progress=progress)
-    apply(model, layers, plan, found)
-    check_quantized(path, model, plan)
+        quantize_activations(model, chosen, found.tensors, scheme.activations)
+    quantize_weights(model, chosen, scheme.weights, block=scheme.block)
+    for layer in layers:
+        dtype = kept.get(layer.name)
+        if dtype is not None:
+            cast_layers(model, [layer], dtype)
+    check_quantized(path, chosen, scheme)
     if found is not None:
         model.metadata_props[f"{PREFIX}calibration"] = f"{found.method} of {count(found.samples, 'sample')}"
     with replacing(output) as staging:
         write_model(model, staging / output.name)
-    quantized = sum(layer.parameters for layer in layers if layer.name in plan.schemes)
     return Quantization(
         path=output,
         sha256=sha256(output),
         precision=quantized_precision(model) or "",
-        layers={name: scheme.name for name, scheme in plan.schemes.items()},
-        kept=tuple(plan.kept),
-        parameters=(quantized, sum(layer.parameters for layer in layers)),
+        layers={layer.name: scheme.name for layer in chosen},
+        kept=tuple(kept),
+        parameters=(sum(layer.parameters for layer in chosen), sum(layer.parameters for layer in layers)),
         ranges=found,
-        notes=(),
     )
 
 
@@ -163,33 +164,21 @@ def ranges_for(
     return found
 
 
-def apply(model: ir.Model, layers: Sequence[Layer], plan: Plan, ranges: Ranges | None) -> None:
-    """Carries a plan out, in place."""
-    for scheme, group in _by_scheme(layers, plan):
-        if scheme.activations is not None:
-            assert ranges is not None
-            quantize_activations(model, group, ranges.tensors, scheme.activations)
-        quantize_weights(model, group, scheme.weights, block=scheme.block)
-    for layer in layers:
-        kept = plan.kept.get(layer.name)
-        if kept is not None:
-            cast_layers(model, [layer], kept)
-
-
-def check_quantized(path: Path, model: ir.Model, plan: Plan) -> None:
-    """Holds the rewritten model to its plan.
+def check_quantized(path: Path, layers: Iterable[Layer], scheme: Scheme) -> None:
+    """Holds rewritten layers to their scheme.
 
     Raises:
-        InputError: weights that stayed as they were.
+        InputError: a layer whose weight, or whose activation where the scheme rounds it, stayed as it was.
     """
-    weights = {value.name for value in quantized_weights(model)}
-    if not weights:
-        raise InputError(f"{path}: expected {count(len(plan.schemes), 'quantized layer')}, made none")
+    operands = 1 if scheme.activations is None else 2
+    for layer in layers:
+        rounded = [value for value in layer.node.inputs[:2] if value is not None and _is_dequantized(value)]
+        if len(rounded) != operands:
+            raise InputError(
+                f"{path}: layer {layer.name}: expected {count(operands, 'quantized operand')}, made {len(rounded)}"
+            )
 
 
-def _by_scheme(layers: Sequence[Layer], plan: Plan) -> Iterable[tuple[Scheme, list[Layer]]]:
-    chosen = [layer for layer in layers if layer.name in plan.schemes]
-    chosen.sort(key=lambda layer: plan.schemes[layer.name].name)
-    for _, group in groupby(chosen, key=lambda layer: plan.schemes[layer.name].name):
-        of_one = list(group)
-        yield plan.schemes[of_one[0].name], of_one
+def _is_dequantized(value: ir.Value) -> bool:
+    producer = value.producer()
+    return producer is not None and producer.op_type == "DequantizeLinear"

@@ -1,4 +1,4 @@
-"""What a layer can be computed in, and which layer of a file gets which."""
+"""What a layer can be computed in."""
 
 from __future__ import annotations
 
@@ -46,25 +46,11 @@ KEPT = {"fp32": ir.DataType.FLOAT, "fp16": ir.DataType.FLOAT16, "bf16": ir.DataT
 """What a layer that is not quantized can be computed in."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Which layer is computed in what.
-
-    Attributes:
-        schemes: of the layers that are quantized, by name.
-        kept: types of those that are not, by name; None for the type that they have.
-    """
-
-    schemes: Mapping[str, Scheme]
-    kept: Mapping[str, ir.DataType | None]
-
-
-def plan_for(layers: Sequence[Layer], scheme: Scheme, keep: Mapping[str, str]) -> Plan:
-    """The scheme for every layer but those that a pattern keeps.
+def kept_types(layers: Sequence[Layer], keep: Mapping[str, str]) -> dict[str, ir.DataType | None]:
+    """What the layers that are not quantized compute in, by name; None for the type that they have.
 
     Args:
         layers: of a file.
-        scheme: of those that no pattern names.
         keep: types by pattern, ``blocks.0.*`` to ``fp16``; an empty type keeps what the layer has.
 
     Raises:
@@ -79,4 +65,4 @@ def plan_for(layers: Sequence[Layer], scheme: Scheme, keep: Mapping[str, str]) -
                 f"which this names none of {len(layers)}"
             )
         kept |= dict.fromkeys(named, KEPT[precision] if precision else None)
-    return Plan({layer.name: scheme for layer in layers if layer.name not in kept}, kept)
+    return kept

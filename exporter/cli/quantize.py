@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from attnexport.calibration.options import METHODS, SCHEME_NAMES, keep_option, refuse_unfit_options
-from attnexport.cli.console import debug_option, out, report_errors, show_notes
+from attnexport.cli.console import debug_option, out, report_errors
 from attnexport.cli.options import PATH, Choice, OutputPath
 from attnexport.display.amounts import percent
 from attnexport.display.facts import Facts
@@ -69,7 +69,6 @@ def command(
             progress=follow,
         )
     out().print(_facts(made))
-    show_notes(made.notes)
     share = made.parameters[0] / made.parameters[1]
     said = f"{made.precision}, {count(len(made.layers), 'layer')} with {percent(share)} of the weights"
     out().conclude(Verdict(Outcome.WROTE, str(output), said))
