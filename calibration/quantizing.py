@@ -102,6 +102,7 @@ def quantize(
     found = None
     if scheme.activations is not None:
         found = ranges_for(path, data, ranges, method=method, samples=samples, progress=progress)
+        check_ranges(path, chosen, found)
         quantize_activations(model, chosen, found.tensors, scheme.activations)
     quantize_weights(model, chosen, scheme.weights, block=scheme.block)
     for layer in layers:
@@ -162,6 +163,19 @@ def ranges_for(
     if found.model_sha256 != given:
         raise InputError(f"{path}: expected SHA-256 {found.model_sha256}, whose ranges these are, given {given}")
     return found
+
+
+def check_ranges(path: Path, layers: Iterable[Layer], ranges: Ranges) -> None:
+    """Refuses ranges without one for every layer's activation.
+
+    Raises:
+        InputError: naming the tensor.
+    """
+    for layer in layers:
+        if layer.activation.name not in ranges.tensors:
+            raise InputError(
+                f"{path}: layer {layer.name}: expected a range for tensor {layer.activation.name}, given none"
+            )
 
 
 def check_quantized(path: Path, layers: Iterable[Layer], scheme: Scheme) -> None:

@@ -99,6 +99,14 @@ def test_ranges_of_another_model_are_refused(file: Path, tmp_path: Path):
         attnexport.quantize(other, tmp_path / "q.onnx", to="int8", ranges=ranges)
 
 
+def test_ranges_that_lack_a_tensor_are_refused(file: Path, tmp_path: Path):
+    ranges = attnexport.calibrate(file, saved(tmp_path / "x.npz", x=heavy_tailed(20)))
+    ranges = replace(ranges, tensors={"x": ranges.tensors["x"]})
+    with pytest.raises(InputError, match="layer two: expected a range for tensor bent, given none"):
+        attnexport.quantize(file, tmp_path / "q.onnx", to="int8", ranges=ranges)
+    assert not (tmp_path / "q.onnx").exists()
+
+
 @pytest.mark.parametrize(
     "content", ['{"schema": "attnexport.ranges/2"}', "[]", "{", '{"schema": "attnexport.ranges/1"}']
 )
