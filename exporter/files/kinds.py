@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,3 +64,15 @@ def check_kind(path: str | os.PathLike[str], kind: FileKind) -> None:
     if promised != kind:
         usual = f", as {Path(path).with_suffix(kind.suffixes[0]).name}" if kind.suffixes else ""
         raise InputError(f"{path}: expected a name for {kind.what}{usual}, given that of {promised.what} ({suffix})")
+
+
+def format_of(path: Path, kinds: Mapping[str, FileKind]) -> str:
+    """The name among ``kinds`` whose suffix a path has.
+
+    Raises:
+        InputError: another suffix, or none.
+    """
+    for name, kind in kinds.items():
+        if path.suffix.lower() in kind.suffixes:
+            return name
+    raise InputError(f"{path}: expected a name that ends in {', '.join(kind.suffixes[0] for kind in kinds.values())}")

@@ -8,13 +8,11 @@ from pathlib import Path
 from attnexport.accuracy.check.results import CheckReport
 from attnexport.accuracy.reports import html, junit, markdown
 from attnexport.accuracy.reports.json_report import as_json
-from attnexport.errors import InputError
-from attnexport.files.kinds import HTML, JSON, JUNIT, MARKDOWN
+from attnexport.files.kinds import HTML, JSON, JUNIT, MARKDOWN, format_of
 from attnexport.files.outputs import write_json, write_text
 
 _RENDERERS = {"html": html.render, "junit": junit.render, "markdown": markdown.render}
 _KINDS = {"html": HTML, "json": JSON, "markdown": MARKDOWN, "junit": JUNIT}
-_FORMATS = {suffix: name for name, kind in _KINDS.items() for suffix in kind.suffixes}
 
 
 def save_report(report: CheckReport, path: str | os.PathLike[str], file_format: str | None = None) -> None:
@@ -29,11 +27,7 @@ def save_report(report: CheckReport, path: str | os.PathLike[str], file_format: 
         InputError: another ending, or a file that cannot be written.
     """
     target = Path(path)
-    chosen = file_format or _FORMATS.get(target.suffix.lower())
-    if chosen is None:
-        raise InputError(
-            f"{target}: expected a name that ends in {', '.join(kind.suffixes[0] for kind in _KINDS.values())}"
-        )
+    chosen = file_format or format_of(target, _KINDS)
     if chosen == "json":
         write_json(target, as_json(report))
     else:

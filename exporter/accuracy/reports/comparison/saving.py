@@ -6,12 +6,10 @@ import os
 from pathlib import Path
 
 from attnexport.accuracy.comparing.comparison import Comparison
-from attnexport.errors import InputError
-from attnexport.files.kinds import HTML, JSON, MARKDOWN
+from attnexport.files.kinds import HTML, JSON, MARKDOWN, format_of
 from attnexport.files.outputs import write_json, write_text
 
 _KINDS = {"html": HTML, "json": JSON, "markdown": MARKDOWN}
-_FORMATS = {suffix: name for name, kind in _KINDS.items() for suffix in kind.suffixes}
 
 
 def save_comparison(comparison: Comparison, path: str | os.PathLike[str], file_format: str | None = None) -> None:
@@ -26,11 +24,7 @@ def save_comparison(comparison: Comparison, path: str | os.PathLike[str], file_f
         InputError: another ending, or a file that cannot be written.
     """
     target = Path(path)
-    chosen = file_format or _FORMATS.get(target.suffix.lower())
-    if chosen is None:
-        raise InputError(
-            f"{target}: expected a name that ends in {', '.join(kind.suffixes[0] for kind in _KINDS.values())}"
-        )
+    chosen = file_format or format_of(target, _KINDS)
     if chosen == "json":
         from attnexport.accuracy.reports.comparison.json_report import as_json
 
