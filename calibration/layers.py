@@ -6,9 +6,11 @@ import ast
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx_ir as ir
 
+from attnexport.errors import InputError
 from attnexport.graph.half_rules import constant_of
 
 _FLOATING = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
@@ -65,6 +67,18 @@ def layers_of(model: ir.Model) -> Iterator[Layer]:
         if activation.producer() is None and activation.is_initializer():
             continue
         yield Layer(_name_of(node), node, activation, weight, _output_axis(node, weight))
+
+
+def all_layers(path: Path, model: ir.Model) -> list[Layer]:
+    """The layers of a file that has some.
+
+    Raises:
+        InputError: a file without.
+    """
+    layers = list(layers_of(model))
+    if not layers:
+        raise InputError(f"{path}: expected MatMul, Gemm or Conv nodes with constant weights to quantize, given none")
+    return layers
 
 
 def _name_of(node: ir.Node) -> str:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx_ir as ir
-
+from attnexport.calibration.applying import apply, check_opset
 from attnexport.calibration.floating import floating_model
-from attnexport.calibration.layers import Layer, layers_of
+from attnexport.calibration.layers import all_layers
 from attnexport.calibration.observing import calibrate
 from attnexport.calibration.options import named_types, refuse_unfit_options
+from attnexport.calibration.plans import plan_for
 from attnexport.calibration.ranges import Ranges, read_ranges
-from attnexport.calibration.rewriting import cast_layers, quantize_activations, quantize_weights
-from attnexport.calibration.schemes import SCHEMES, Scheme, kept_types
+from attnexport.calibration.schemes import SCHEMES
 from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
 from attnexport.files.kinds import ONNX
 from attnexport.files.outputs import check_not_same, check_output, replacing, sha256
-from attnexport.graph.metadata import PREFIX
 from attnexport.graph.quantization import quantized_precision
 from attnexport.graph.writing import write_model
-from attnexport.messages import count, option
-
-_OPSET_OF_HALF_SCALES = 19
-"""The first whose Q/DQ nodes take float16 and bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -91,54 +85,25 @@ def quantize(
     check_not_same(output, path)
     scheme = SCHEMES[to]
     model = floating_model(path)
-    layers = list(layers_of(model))
-    if not layers:
-        raise InputError(f"{path}: expected MatMul, Gemm or Conv nodes with constant weights to quantize, given none")
+    layers = all_layers(path, model)
     check_opset(path, model, scheme, layers)
-    kept = kept_types(layers, keep)
-    chosen = [layer for layer in layers if layer.name not in kept]
-    if not chosen:
-        raise InputError(f"{option('--keep')}: expected a layer to be left to quantize, given patterns of all")
+    plan = plan_for(layers, scheme, keep)
     found = None
-    if scheme.activations is not None:
+    if plan.rounds_activations:
         found = ranges_for(path, data, ranges, method=method, samples=samples, progress=progress)
-        check_ranges(path, chosen, found)
-        quantize_activations(model, chosen, found.tensors, scheme.activations)
-    quantize_weights(model, chosen, scheme.weights, block=scheme.block)
-    for layer in layers:
-        dtype = kept.get(layer.name)
-        if dtype is not None:
-            cast_layers(model, [layer], dtype)
-    check_quantized(path, chosen, scheme)
-    if found is not None:
-        model.metadata_props[f"{PREFIX}calibration"] = f"{found.method} of {count(found.samples, 'sample')}"
+    apply(path, model, layers, plan, found)
     with replacing(output) as staging:
         write_model(model, staging / output.name)
+    quantized = sum(layer.parameters for layer in layers if layer.name in plan.schemes)
     return Quantization(
         path=output,
         sha256=sha256(output),
         precision=quantized_precision(model) or "",
-        layers={layer.name: scheme.name for layer in chosen},
-        kept=tuple(kept),
-        parameters=(sum(layer.parameters for layer in chosen), sum(layer.parameters for layer in layers)),
+        layers={name: scheme.name for name, scheme in plan.schemes.items()},
+        kept=tuple(plan.kept),
+        parameters=(quantized, sum(layer.parameters for layer in layers)),
         ranges=found,
     )
-
-
-def check_opset(path: Path, model: ir.Model, scheme: Scheme, layers: Iterable[Layer]) -> None:
-    """Refuses a file whose opset lacks the scheme's types, or scales of the type that its layers have.
-
-    Raises:
-        InputError: naming both opsets.
-    """
-    opset = model.opset_imports.get("", 0)
-    half = next((layer for layer in layers if layer.weight.dtype != ir.DataType.FLOAT), None)
-    least = scheme.opset if half is None else max(scheme.opset, _OPSET_OF_HALF_SCALES)
-    if opset < least:
-        of = "" if half is None else f" of a file whose layer {half.name} is {half.weight.dtype}"
-        raise InputError(
-            f"{path}: {scheme.name}{of} needs opset {least}, given {opset}: convert with {option('--opset', least)}"
-        )
 
 
 def ranges_for(
@@ -163,36 +128,3 @@ def ranges_for(
     if found.model_sha256 != given:
         raise InputError(f"{path}: expected SHA-256 {found.model_sha256}, whose ranges these are, given {given}")
     return found
-
-
-def check_ranges(path: Path, layers: Iterable[Layer], ranges: Ranges) -> None:
-    """Refuses ranges without one for every layer's activation.
-
-    Raises:
-        InputError: naming the tensor.
-    """
-    for layer in layers:
-        if layer.activation.name not in ranges.tensors:
-            raise InputError(
-                f"{path}: layer {layer.name}: expected a range for tensor {layer.activation.name}, given none"
-            )
-
-
-def check_quantized(path: Path, layers: Iterable[Layer], scheme: Scheme) -> None:
-    """Holds rewritten layers to their scheme.
-
-    Raises:
-        InputError: a layer whose weight, or whose activation where the scheme rounds it, stayed as it was.
-    """
-    operands = 1 if scheme.activations is None else 2
-    for layer in layers:
-        rounded = [value for value in layer.node.inputs[:2] if value is not None and _is_dequantized(value)]
-        if len(rounded) != operands:
-            raise InputError(
-                f"{path}: layer {layer.name}: expected {count(operands, 'quantized operand')}, made {len(rounded)}"
-            )
-
-
-def _is_dequantized(value: ir.Value) -> bool:
-    producer = value.producer()
-    return producer is not None and producer.op_type == "DequantizeLinear"

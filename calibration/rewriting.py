@@ -25,6 +25,8 @@ def quantize_activations(
 ) -> None:
     """Puts one Q/DQ pair on each tensor that the layers multiply; what else reads the tensor is left as it is.
 
+    A tensor that layers read in several types gets a pair of each, by a call for each.
+
     Args:
         model: rewritten in place.
         layers: of the model.
@@ -105,7 +107,7 @@ def _cast(model: ir.Model, before: ir.Node, value: ir.Value, dtype: ir.DataType)
 
 
 def _pair(model: ir.Model, before: ir.Node, source: ir.Value, scale: NDArray[Any], dtype: ir.DataType) -> ir.Value:
-    name = source.name
+    name = _free_stem(model, source, dtype)
     scale_value = _initializer(model, f"{name}_scale", scale)
     zero = _initializer(model, f"{name}_zero_point", np.zeros((), dtype.numpy()), dtype)
     quantized = ir.val(f"{name}_quantized", dtype=dtype, shape=source.shape)
@@ -121,7 +123,7 @@ def _pair(model: ir.Model, before: ir.Node, source: ir.Value, scale: NDArray[Any
 def _dequantized(model: ir.Model, layer: Layer, dtype: ir.DataType, block: int | None) -> ir.Value:
     held = constant_of(layer.weight)
     assert held is not None
-    weight, name = held.astype(np.float64), layer.weight.name
+    weight, name = held.astype(np.float64), _free_stem(model, layer.weight, dtype)
     axis = layer.output_axis if block is None else layer.input_axis
     scale = _scale_of(_magnitudes(weight, axis, block), dtype, _float_of(layer.weight))
     stored = _stored(weight, scale, axis, block, dtype)
@@ -135,6 +137,12 @@ def _dequantized(model: ir.Model, layer: Layer, dtype: ir.DataType, block: int |
     )
     model.graph.insert_before(layer.node, node)
     return result
+
+
+def _free_stem(model: ir.Model, value: ir.Value, dtype: ir.DataType) -> str:
+    """What the names of a tensor's pair begin with: its own, with the type behind it where it has a pair of another."""
+    taken = f"{value.name}_scale" in model.graph.initializers
+    return f"{value.name}_{dtype.name.lower()}" if taken else f"{value.name}"
 
 
 def _magnitudes(weight: NDArray[np.float64], axis: int, block: int | None) -> NDArray[np.float64]:

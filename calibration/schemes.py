@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import onnx_ir as ir
-
-from attnexport.calibration.layers import Layer
-from attnexport.errors import InputError
-from attnexport.messages import option
 
 
 @dataclass(frozen=True)
@@ -44,25 +38,3 @@ SCHEMES = {
 
 KEPT = {"fp32": ir.DataType.FLOAT, "fp16": ir.DataType.FLOAT16, "bf16": ir.DataType.BFLOAT16}
 """What a layer that is not quantized can be computed in."""
-
-
-def kept_types(layers: Sequence[Layer], keep: Mapping[str, str]) -> dict[str, ir.DataType | None]:
-    """What the layers that are not quantized compute in, by name; None for the type that they have.
-
-    Args:
-        layers: of a file.
-        keep: types by pattern, ``blocks.0.*`` to ``fp16``; an empty type keeps what the layer has.
-
-    Raises:
-        InputError: a pattern that names no layer.
-    """
-    kept: dict[str, ir.DataType | None] = {}
-    for pattern, precision in keep.items():
-        named = [layer.name for layer in layers if fnmatchcase(layer.name, pattern)]
-        if not named:
-            raise InputError(
-                f"{option('--keep')} {pattern}: expected a pattern of layer names such as {layers[0].name}, "
-                f"which this names none of {len(layers)}"
-            )
-        kept |= dict.fromkeys(named, KEPT[precision] if precision else None)
-    return kept
