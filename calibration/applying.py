@@ -34,6 +34,8 @@ def apply(path: Path, model: ir.Model, layers: Sequence[Layer], plan: Plan, rang
         InputError: ranges without one that is needed, or a layer that did not become what it should.
     """
     chosen = [(layer, plan.schemes[layer.name]) for layer in layers if layer.name in plan.schemes]
+    for layer, scheme in chosen:
+        _check_taken(path, layer, scheme)
     for activations in dict.fromkeys(scheme.activations for _, scheme in chosen):
         if activations is not None:
             assert ranges is not None
@@ -66,6 +68,15 @@ def check_opset(path: Path, model: ir.Model, scheme: Scheme, layers: Iterable[La
         of = "" if half is None else f" of a file whose layer {half.name} is {half.weight.dtype}"
         raise InputError(
             f"{path}: {scheme.name}{of} needs opset {least}, given {opset}: convert with {option('--opset', least)}"
+        )
+
+
+def _check_taken(path: Path, layer: Layer, scheme: Scheme) -> None:
+    """Refuses a plan with a layer in a scheme that does not take it."""
+    if not scheme.takes(layer):
+        raise InputError(
+            f"{path}: layer {layer.name}: {scheme.name} is for {' and '.join(scheme.operators)} that sum two numbers "
+            f"or more, given {layer.node.op_type} with a weight of {layer.weight_shape}"
         )
 
 

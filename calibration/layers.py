@@ -66,6 +66,8 @@ def layers_of(model: ir.Model) -> Iterator[Layer]:
             continue
         if activation.producer() is None and activation.is_initializer():
             continue
+        if weight.shape is None or len(weight.shape) < 2:
+            continue
         yield Layer(_name_of(node), node, activation, weight, _output_axis(node, weight))
 
 

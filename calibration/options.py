@@ -18,6 +18,9 @@ METHODS = ("minmax", "percentile", "entropy", "mse")
 SCHEME_NAMES = ("int8", "fp8", "int8-weights", "int4-weights")
 """What a file can be quantized to."""
 
+BLOCKED = ("int4-weights",)
+"""Schemes whose scales are by blocks."""
+
 WEIGHTS_ALONE = "-weights"
 """Ends the names of schemes that leave activations as they are, and need no data."""
 
@@ -50,6 +53,7 @@ def refuse_unfit_options(
     data: str | os.PathLike[str] | None,
     ranges: object,
     keep: Mapping[str, str],
+    block: int | None = None,
 ) -> None:
     """Refuses arguments of :func:`attnexport.quantize` that cannot be used.
 
@@ -58,6 +62,10 @@ def refuse_unfit_options(
     """
     refuse_unfit_calibration(model, data=data, method=method, samples=samples)
     _check_name(option("--to"), to, SCHEME_NAMES)
+    if block is not None and to not in BLOCKED:
+        raise InputError(f"{option('--block')}: expected {option('--to', BLOCKED[0])}, given {to}")
+    if block is not None and block < 2:
+        raise InputError(f"{option('--block')}: expected at least 2, given {block}")
     for pattern, precision in keep.items():
         if precision:
             _check_name(f"{option('--keep')} {pattern}", precision, KEPT_NAMES)

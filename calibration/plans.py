@@ -33,7 +33,7 @@ class Plan:
 
 
 def plan_for(layers: Sequence[Layer], scheme: Scheme, keep: Mapping[str, str]) -> Plan:
-    """One scheme for every layer but those that a pattern keeps.
+    """One scheme for every layer that it takes but those that a pattern keeps.
 
     Args:
         layers: of a file.
@@ -41,7 +41,7 @@ def plan_for(layers: Sequence[Layer], scheme: Scheme, keep: Mapping[str, str]) -
         keep: types by pattern, ``blocks.0.*`` to ``fp16``; an empty type keeps what the layer has.
 
     Raises:
-        InputError: a pattern that names no layer, or patterns that leave none to quantize.
+        InputError: a pattern that names no layer, a scheme that takes none, or patterns that leave none to quantize.
     """
     kept: dict[str, ir.DataType | None] = {}
     for pattern, precision in keep.items():
@@ -52,6 +52,11 @@ def plan_for(layers: Sequence[Layer], scheme: Scheme, keep: Mapping[str, str]) -
                 f"which this names none of {len(layers)}"
             )
         kept |= dict.fromkeys(named, KEPT[precision] if precision else None)
+    left = [layer.name for layer in layers if not scheme.takes(layer)]
+    if len(left) == len(layers):
+        operators = " or ".join(scheme.operators)
+        raise InputError(f"{option('--to', scheme.name)}: expected a layer of {operators}, given none")
+    kept = dict.fromkeys(left) | kept
     schemes = {layer.name: scheme for layer in layers if layer.name not in kept}
     if not schemes:
         raise InputError(f"{option('--keep')}: expected a layer to be left to quantize, given patterns of all")

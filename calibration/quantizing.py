@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attnexport.calibration.applying import apply, check_opset
@@ -56,9 +56,10 @@ def quantize(
     samples: int | None = None,
     ranges: str | os.PathLike[str] | Ranges | None = None,
     keep: Mapping[str, str] | None = None,
+    block: int | None = None,
     progress: Progress = unheard,
 ) -> Quantization:
-    """Writes a file whose layers are quantized symmetrically, weights by output channel or by blocks of 32.
+    """Writes a file whose layers are quantized symmetrically, weights by output channel or by equal blocks.
 
     Only products with constant weights are quantized. Attention, norms, residual sums and what functions compute stay
     in the types that they have, and every node keeps its body.
@@ -72,6 +73,8 @@ def quantize(
         samples: how many rows of the data to run. Default: None, all.
         ranges: what calibrate found, in place of data. Default: None.
         keep: types by pattern of layer names, as ``{"blocks.0.*": "fp16"}``; such layers are not quantized.
+        block: how many weights share a scale in int4-weights, which is only about it where they cannot be cut into
+            equal blocks of so many. Default: None, 32.
         progress: told the share of the data that has run. Default: nobody.
 
     Raises:
@@ -80,10 +83,10 @@ def quantize(
         BackendError: the file does not run.
     """
     path, output, keep = Path(path), Path(output), named_types(keep or {})
-    refuse_unfit_options(path, to=to, method=method, samples=samples, data=data, ranges=ranges, keep=keep)
+    refuse_unfit_options(path, to=to, method=method, samples=samples, data=data, ranges=ranges, keep=keep, block=block)
     check_output(output, ONNX)
     check_not_same(output, path)
-    scheme = SCHEMES[to]
+    scheme = SCHEMES[to] if block is None else replace(SCHEMES[to], block=block)
     model = floating_model(path)
     layers = all_layers(path, model)
     check_opset(path, model, scheme, layers)

@@ -50,7 +50,8 @@ def quantize_weights(model: ir.Model, layers: Iterable[Layer], dtype: ir.DataTyp
         model: rewritten in place.
         layers: of the model.
         dtype: INT8, FP8 or INT4.
-        block: how many numbers that are summed share a scale. Default: None, a scale for each output.
+        block: how many numbers that are summed share a scale, about: blocks are equal, for TensorRT reads their size
+            off the number of scales. Default: None, a scale for each output.
     """
     done: dict[ir.Value, ir.Value] = {}
     for layer in layers:
@@ -125,6 +126,7 @@ def _dequantized(model: ir.Model, layer: Layer, dtype: ir.DataType, block: int |
     assert held is not None
     weight, name = held.astype(np.float64), _free_stem(model, layer.weight, dtype)
     axis = layer.output_axis if block is None else layer.input_axis
+    block = None if block is None else equal_block(weight.shape[axis], block)
     scale = _scale_of(_magnitudes(weight, axis, block), dtype, _float_of(layer.weight))
     stored = _stored(weight, scale, axis, block, dtype)
     values = _initializer(model, f"{name}_quantized", stored, dtype)
@@ -137,6 +139,12 @@ def _dequantized(model: ir.Model, layer: Layer, dtype: ir.DataType, block: int |
     )
     model.graph.insert_before(layer.node, node)
     return result
+
+
+def equal_block(summed: int, wanted: int) -> int:
+    """The size nearest to the wanted one, by factor, that cuts ``summed`` numbers into equal blocks."""
+    sizes = (size for size in range(1, summed + 1) if summed % size == 0)
+    return min(sizes, key=lambda size: max(size / wanted, wanted / size))
 
 
 def _free_stem(model: ir.Model, value: ir.Value, dtype: ir.DataType) -> str:
@@ -161,7 +169,7 @@ def _stored(
         sizes[axis] = -1
         spread = scale.reshape(sizes)
     else:
-        spread = np.take(np.repeat(scale, block, axis=axis), range(weight.shape[axis]), axis=axis)
+        spread = np.repeat(scale, block, axis=axis)
     limit = _LARGEST[dtype]
     values = np.clip(weight / spread.astype(np.float64), -limit, limit)
     if dtype == FP8:

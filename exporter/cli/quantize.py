@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--method", type=Choice(METHODS), default="minmax", show_default=True, help="How ranges are chosen.")
 @click.option("--samples", type=int, metavar="N", help="Run N rows of the data. Default: all.")
 @click.option("--keep", multiple=True, metavar="PATTERN[=TYPE]", help="Layers that are not quantized, and in what they compute: blocks.0.*=fp16. Repeatable.")  # fmt: skip  # noqa: E501
+@click.option("--block", type=int, metavar="N", help="Weights that share a scale in int4-weights. Default: 32.")
 @debug_option
 @report_errors
 def command(
@@ -43,6 +44,7 @@ def command(
     method: str,
     samples: int | None,
     keep: tuple[str, ...],
+    block: int | None,
 ) -> None:
     """Quantize an ONNX file: Q/DQ nodes around its layers, scales from data, without a GPU.
 
@@ -50,7 +52,7 @@ def command(
     attention nodes their bodies.
     """
     kept = keep_option(keep)
-    refuse_unfit_options(model, to=to, method=method, samples=samples, data=data, ranges=ranges, keep=kept)
+    refuse_unfit_options(model, to=to, method=method, samples=samples, data=data, ranges=ranges, keep=kept, block=block)
     check_output(output)
     check_not_same(output, model, data, ranges)
 
@@ -66,6 +68,7 @@ def command(
             samples=samples,
             ranges=ranges,
             keep=kept,
+            block=block,
             progress=follow,
         )
     out().print(_facts(made))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import attnexport
 from attnexport.accuracy.contenders.quantized_files import take_apart
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.calibration.rewriting import equal_block
 from attnexport.errors import InputError
 from tests.calibration.graphs import HIDDEN, OUT, WIDTH, heavy_tailed, save_layers, weights
 from tests.plugins import libraries
@@ -63,16 +64,56 @@ def test_weights_by_output_and_activations_as_a_whole_are_on_their_grids(
     assert made.layers == {"one": to, "two": to}
 
 
-def test_four_bits_have_a_scale_for_each_32_that_are_summed(file: Path):
-    made = attnexport.quantize(file, file.with_name("q.onnx"), to="int4-weights")
+def test_four_bits_have_a_scale_for_equal_blocks_of_what_is_summed(file: Path):
+    """TensorRT reads the size of a block off the number of scales, so that a last block must be no smaller."""
+    made = attnexport.quantize(file, file.with_name("q.onnx"), to="int4-weights", block=16)
     first, second, bias = (array.astype(np.float64) for array in weights())
-    blocks = [grid(part, np.abs(part).max(axis=0, keepdims=True), 7.0) for part in (first[:32], first[32:])]
+    assert (WIDTH, HIDDEN) == (40, 24)
+    first, second = in_blocks(first, 20), in_blocks(second.T, 12)
     x = np.random.default_rng(2).normal(size=(5, WIDTH)).astype(np.float32)
-    rounded = grid(second, np.abs(second).max(axis=1, keepdims=True), 7.0)
-    assert HIDDEN <= 32
-    expected = np.tanh(x.astype(np.float64) @ np.concatenate(blocks)) @ rounded.T + bias
+    expected = np.tanh(x.astype(np.float64) @ first) @ second + bias
     assert np.abs(OnnxRuntimeBackend(made.path).run({"x": x})["y"] - expected).max() < 1e-5
     assert made.precision == "int4-weights"
+
+
+def in_blocks(weight: NDArray[np.float64], block: int) -> NDArray[np.float64]:
+    """What four bits hold of a weight (summed, outputs)."""
+    parts = np.split(weight, len(weight) // block)
+    return np.concatenate([grid(part, np.abs(part).max(axis=0, keepdims=True), 7.0) for part in parts])
+
+
+@pytest.mark.parametrize(
+    ("summed", "wanted", "block"), [(128, 32, 32), (48, 32, 24), (40, 32, 40), (4, 32, 4), (97, 32, 97), (62, 32, 31)]
+)
+def test_blocks_are_equal_and_about_as_large_as_asked_for(summed: int, wanted: int, block: int):
+    assert equal_block(summed, wanted) == block
+
+
+def test_four_bits_are_for_matrix_products_alone(tmp_path: Path):
+    """TensorRT takes no convolution in blocks."""
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "kernel"], ["through"], name="convolution", group=4),
+        onnx.helper.make_node("MatMul", ["through", "weight"], ["y"], name="product"),
+    ]
+    random = np.random.default_rng(0)
+    kernel, weight = random.normal(size=(4, 1, 3)).astype(np.float32), random.normal(size=(6, 5)).astype(np.float32)
+    graph = onnx.helper.make_graph(
+        nodes,
+        "both",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2, 4, 8])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2, 4, 5])],
+        [onnx.numpy_helper.from_array(kernel, "kernel"), onnx.numpy_helper.from_array(weight, "weight")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
+    onnx.save(model, tmp_path / "both.onnx")
+    made = attnexport.quantize(tmp_path / "both.onnx", tmp_path / "q.onnx", to="int4-weights")
+    assert (dict(made.layers), made.kept) == ({"product": "int4-weights"}, ("convolution",))
+    del model.graph.node[1:], model.graph.initializer[1:]
+    model.graph.output[0].name = "through"
+    model.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 6
+    onnx.save(model, tmp_path / "alone.onnx")
+    with pytest.raises(InputError, match="expected a layer of MatMul or Gemm, given none"):
+        attnexport.quantize(tmp_path / "alone.onnx", tmp_path / "q2.onnx", to="int4-weights")
 
 
 def test_weights_alone_leave_activations_as_they_are(file: Path):
@@ -211,6 +252,8 @@ def test_what_is_quantized_is_not_quantized_again(file: Path, data: Path):
         ({"to": "int8", "data": "data.npz", "keep": {"*": ""}}, "expected a layer to be left to quantize"),
         ({"to": "int8", "data": "data.npz", "keep": {"one": "int8"}}, "expected fp32, fp16, bf16, given int8"),
         ({"to": "int8", "data": "none.npz"}, "none.npz: no such file"),
+        ({"to": "int8-weights", "block": 32}, 'block: expected to="int4-weights", given int8-weights'),
+        ({"to": "int4-weights", "block": 1}, "block: expected at least 2, given 1"),
     ],
 )
 def test_what_cannot_be_used_is_refused_and_nothing_written(file: Path, data: Path, given: dict, said: str):
