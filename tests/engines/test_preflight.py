@@ -255,6 +255,7 @@ def test_fp8_on_orin(tmp_path: Path):
     model = save_graph(tmp_path / "fp8.onnx", nodes, [value("x", [4]), value("zero", [], 17)], constants)
     line = refused(model, "jetson-orin-jp6.2", "10.3.0")
     assert line.startswith(f"{model}: tensor zero is fp8: expected types of fp32, bf16, fp16, int8 for target ")
+    assert line.endswith('(TensorRT 10.3.0): quantize with to="int8"')
 
 
 @pytest.mark.needs("tensorrt-rtx")

@@ -9,6 +9,7 @@ from attnexport.engines.preflight.kernels import check_kernels
 from attnexport.engines.preflight.library import check_library
 from attnexport.engines.preflight.operators import check_operators
 from attnexport.engines.preflight.plugin_nodes import check_plugin_nodes
+from attnexport.engines.preflight.quantizers import check_quantizers
 from attnexport.engines.preflight.top_k import check_top_k
 
 
@@ -22,6 +23,7 @@ def check_files(draft: Draft) -> list[str]:
         InputError: naming the file, tensor or library, what was expected and what was given.
     """
     check_file(draft)
+    check_quantizers(draft)
     check_top_k(draft)
     return check_library(draft)
 

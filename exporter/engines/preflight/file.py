@@ -16,6 +16,7 @@ _PRECISIONS = {
     ir.DataType.FLOAT8E5M2: "fp8",
     ir.DataType.FLOAT4E2M1: "fp4",
 }
+_EIGHT_BIT_FLOATS = "fp8"
 
 
 def check_file(draft: Draft) -> None:
@@ -81,9 +82,10 @@ def _check_types(draft: Draft) -> None:
     for value in values:
         name = _PRECISIONS.get(value.dtype) if value.dtype is not None else None
         if name is not None and name not in allowed:
+            advice = f": quantize with {option('--to', 'int8')}" if name == _EIGHT_BIT_FLOATS else ""
             raise InputError(
                 f"{draft.path}: tensor {value.name} is {name}: expected types of {', '.join(allowed)} for target "
-                f"{draft.target.name} ({draft.limits.product})"
+                f"{draft.target.name} ({draft.limits.product}){advice}"
             )
 
 
