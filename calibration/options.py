@@ -72,7 +72,7 @@ def refuse_unfit_options(
     _check_name(option("--to"), to, SCHEME_NAMES)
     _check_name(option("--backend"), backend, BACKENDS)
     if backend == "modelopt":
-        refuse_unfit_modelopt(to=to, method=method, ranges=ranges)
+        refuse_unfit_modelopt(to=to, method=method, data=data, ranges=ranges)
     elif method == AWQ:
         raise InputError(f"{option('--method', AWQ)}: expected {option('--backend', 'modelopt')}, given {backend}")
     if block is not None and to not in BLOCKED:
@@ -85,10 +85,10 @@ def refuse_unfit_options(
     needed = not to.endswith(WEIGHTS_ALONE) or method == AWQ
     given = [name for name, value in ((option("--data"), data), (option("--ranges"), ranges)) if value is not None]
     if needed and len(given) != 1:
-        wanted = option("--method", AWQ) if method == AWQ else option("--to", to)
-        choice = option("--data") if backend == "modelopt" else f"{option('--data')} or {option('--ranges')}"
-        neither = "none" if backend == "modelopt" else "neither"
-        raise InputError(f"{wanted}: expected {choice}, given {'both' if given else neither}")
+        raise InputError(
+            f"{option('--to', to)}: expected {option('--data')} or {option('--ranges')}, given "
+            f"{'both' if given else 'neither'}"
+        )
     if given and not needed:
         raise InputError(f"{given[0]}: {to} rounds weights alone and needs no data")
     if isinstance(ranges, (str, os.PathLike)) and not Path(ranges).is_file():

@@ -7,10 +7,12 @@ import importlib.util
 from attnexport.errors import InputError
 from attnexport.messages import option
 
-METHODS_BY_SCHEME = {"int8": ("minmax", "entropy"), "fp8": ("minmax", "entropy"), "int4-weights": ("minmax", "awq")}
+NEAREST = "minmax"
+"""The method that rounds weights of four bits by their largest magnitudes, without data."""
+METHODS_BY_SCHEME = {"int8": ("minmax", "entropy"), "fp8": ("minmax", "entropy"), "int4-weights": (NEAREST, "awq")}
 
 
-def refuse_unfit_modelopt(*, to: str, method: str, ranges: object) -> None:
+def refuse_unfit_modelopt(*, to: str, method: str, data: object, ranges: object) -> None:
     """Refuses what ModelOpt cannot make, and a machine without it.
 
     Raises:
@@ -24,5 +26,7 @@ def refuse_unfit_modelopt(*, to: str, method: str, ranges: object) -> None:
         raise InputError(f"{backend}: expected {option('--method')} {' or '.join(methods)} for {to}, given {method}")
     if ranges is not None:
         raise InputError(f"{option('--ranges')}: {backend} finds ranges itself, from {option('--data')}")
+    if data is None and (to, method) != ("int4-weights", NEAREST):
+        raise InputError(f"{backend}: expected {option('--data')} for {to} by {method}, given none")
     if importlib.util.find_spec("modelopt") is None:
         raise InputError(f"{backend}: NVIDIA ModelOpt is not installed; pip install 'attnexport[modelopt]' brings it")

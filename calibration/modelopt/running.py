@@ -109,9 +109,7 @@ def choose(
         tensors = {} if scheme.activations is None else read_activations(outputs, layers, scheme.activations)
     left = list(dict.fromkeys(layer.name for layer in chosen if layer.weight.name not in weights))
     if not weights:
-        raise BackendError(
-            f"ModelOpt {version}: expected {count(len(chosen), 'layer')} of {path} quantized, given none"
-        )
+        raise BackendError(f"ModelOpt {version}: {path}: expected quantized layers, given none")
     ranges = None
     if scheme.activations is not None:
         digests = tuple(sha256(file) for file in files)
