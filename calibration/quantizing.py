@@ -108,7 +108,8 @@ def quantize(
     layers = all_layers(path, model)
     check_opset(path, model, scheme, layers)
     plan = plan_for(layers, scheme, keep)
-    found, weights, notes = None, None, ()
+    found, weights = None, None
+    notes: tuple[str, ...] = ()
     if backend == "modelopt":
         from attnexport.calibration.modelopt.running import choose
 

@@ -6,9 +6,11 @@ FOLDER holds request.json and the file to quantize, and gets answer.json and the
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from attnexport.backends import Arrays
@@ -75,6 +77,7 @@ def _quantize(request: Request, folder: Path) -> int:
     reader = _Reader(folder / request.source, [Path(file) for file in request.data], request.samples)
     if request.data and next(iter(reader), None) is None:
         return 0
+    _leave_out_extension()
     from modelopt.onnx.quantization import quantize
 
     for job in request.jobs:
@@ -91,6 +94,13 @@ def _quantize(request: Request, folder: Path) -> int:
             **_nodes_of(job),
         )
     return reader.samples
+
+
+def _leave_out_extension() -> None:
+    """Keeps ModelOpt from compiling C++ into the folder where it is installed; NumPy does the same."""
+    absent: Any = ModuleType("modelopt.onnx.quantization.extensions")
+    absent.round_and_pack_ext = None
+    sys.modules[absent.__name__] = absent
 
 
 def _nodes_of(job: Job) -> dict[str, Any]:
