@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -10,7 +10,7 @@ import onnx_ir as ir
 from attnexport.calibration.layers import Layer
 from attnexport.calibration.plans import Plan
 from attnexport.calibration.ranges import Ranges
-from attnexport.calibration.rewriting import Rounded, cast_layers, quantize_activations, quantize_weights
+from attnexport.calibration.rewriting import cast_layers, quantize_activations, quantize_weights
 from attnexport.calibration.schemes import Scheme
 from attnexport.errors import InputError
 from attnexport.graph.metadata import PREFIX
@@ -20,14 +20,7 @@ _OPSET_OF_HALF_SCALES = 19
 """The first whose Q/DQ nodes take float16 and bfloat16."""
 
 
-def apply(
-    path: Path,
-    model: ir.Model,
-    layers: Sequence[Layer],
-    plan: Plan,
-    ranges: Ranges | None,
-    rounded: Mapping[str, Rounded] | None = None,
-) -> None:
+def apply(path: Path, model: ir.Model, layers: Sequence[Layer], plan: Plan, ranges: Ranges | None) -> None:
     """Rewrites the model so that its layers compute what the plan says.
 
     Args:
@@ -36,7 +29,6 @@ def apply(
         layers: of the model.
         plan: for them.
         ranges: of the file's activations; None for a plan that rounds none.
-        rounded: weights by name that somebody else rounded as the plan says. Default: None, all are rounded here.
 
     Raises:
         InputError: ranges without one that is needed, or a layer that did not become what it should.
@@ -52,11 +44,10 @@ def apply(
             quantize_activations(model, group, ranges.tensors, activations)
     for weights, block in dict.fromkeys((scheme.weights, scheme.block) for _, scheme in chosen):
         group = [layer for layer, scheme in chosen if (scheme.weights, scheme.block) == (weights, block)]
-        quantize_weights(model, group, weights, block=block, rounded=rounded)
-    for layer in layers:
-        dtype = plan.kept.get(layer.name)
+        quantize_weights(model, group, weights, block=block)
+    for dtype in dict.fromkeys(plan.kept.values()):
         if dtype is not None:
-            cast_layers(model, [layer], dtype)
+            cast_layers(model, [layer for layer in layers if plan.kept.get(layer.name) == dtype], dtype)
     for layer, scheme in chosen:
         _check_quantized(path, layer, scheme)
     if ranges is not None and plan.rounds_activations:

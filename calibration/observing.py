@@ -53,8 +53,8 @@ def calibrate(
     collector = collector_for(method)
     counted = 0
     with work_folder() as folder:
-        tapped, names = _tapped(path, folder)
-        backend = OnnxRuntimeBackend(tapped)
+        copy, names = tapped(path, folder)
+        backend = OnnxRuntimeBackend(copy)
         for batch in batches(backend.inputs, files, size=BATCH, limit=samples):
             outputs = backend.run(batch.arrays)
             seen = {name: finite_values(name, {**batch.arrays, **outputs}[name], batch.source) for name in names}
@@ -67,7 +67,7 @@ def calibrate(
     return Ranges(sha256(path), digests, method, counted, collector.ranges())
 
 
-def _tapped(path: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
+def tapped(path: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
     """A copy of the file whose outputs are what its layers multiply too, and the names of these tensors."""
     model = floating_model(path)
     activations = {layer.activation.name or "": layer.activation for layer in layers_of(model)}

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from attnexport.calibration.quantizing import Quantization as Quantization
     from attnexport.calibration.quantizing import quantize as quantize
     from attnexport.calibration.ranges import Ranges as Ranges
+    from attnexport.calibration.tuning.result import Tuning as Tuning
+    from attnexport.calibration.tuning.tuning import tune as tune
     from attnexport.conversion.converting import Conversion as Conversion
     from attnexport.conversion.converting import convert as convert
     from attnexport.engines.building import build as build
@@ -70,6 +72,7 @@ _HOME = {
     "Ranges": "calibration.ranges",
     "RecordedSet": "accuracy.recorded.recording",
     "Run": "engines.running",
+    "Tuning": "calibration.tuning.result",
     "analyze": "analysis.analyzing",
     "attention_geometry": "variants.geometry",
     "build": "engines.building",
@@ -83,6 +86,7 @@ _HOME = {
     "record": "accuracy.recorded.recording",
     "run": "engines.running",
     "save": "models.saving",
+    "tune": "calibration.tuning.tuning",
 }
 
 

@@ -31,6 +31,7 @@ _COMMANDS = {
     "run": "Run and time an ONNX file or an engine.",
     "runtime": "Compile and inspect attnrt, the C++ runtime for engines of TensorRT.",
     "targets": "Show the devices that --target knows.",
+    "tune": "Find the cheapest mix of schemes that holds bounds on accuracy and outputs.",
     "variants": "Show the attention variants.",
 }
 

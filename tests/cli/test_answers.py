@@ -85,6 +85,10 @@ def quantize(*more: str) -> tuple[str, ...]:
     return ("quantize", "file.onnx", "-o", "q.onnx", *more)
 
 
+def tune(*more: str) -> tuple[str, ...]:
+    return ("tune", "file.onnx", "-o", "t.onnx", "--data", DATA, *more)
+
+
 MISTAKES: dict[tuple[str, ...], str] = {
     # Commands, options and their values
     ("convret", MODEL): "No such command 'convret'; did you mean convert?",
@@ -169,6 +173,14 @@ MISTAKES: dict[tuple[str, ...], str] = {
     quantize("--to", "int8", "--data", "none.npz"): "none.npz: no such file or folder",
     quantize("--to", "int8", "--ranges", "none.json"): "none.json: no such file",
     quantize("--to", "int8-weights", "--keep", "a=fp61"): "expected fp32, fp16, bf16, given fp61",
+    tune("--max-error", "-1"): "--max-error: expected 0 or more, given -1",
+    tune("--metric", "accuracy"): "--max-drop: expected together with --metric, given one of them",
+    tune("--metric", "acuracy", "--max-drop", "0.1"): "did you mean accuracy?",
+    tune("--max-error", "1", "--candidates", "int8,fp61"): "did you mean fp16?",
+    tune("--max-error", "1", "--cost", "siz"): "did you mean size?",
+    tune("--max-error", "1", "--calibration", "none.npz"): "--calibration none.npz: no such file or folder",
+    tune("--max-error", "1", "--target", "rtx-41"): "did you mean rtx-40?",
+    tune("--max-error", "1", "--html", DATA): "--html",
     ("calibrate", "none.onnx", "--data", DATA, "-o", "r.json"): "none.onnx: no such file",
     ("calibrate", "file.onnx", "--data", "none.npz", "-o", "r.json"): "none.npz: no such file or folder",
     ("compare", "none.json", "none.json"): "none.json",

@@ -26,6 +26,7 @@ COMMANDS = (
     "run",
     "runtime",
     "targets",
+    "tune",
     "variants",
 )
 

@@ -41,6 +41,11 @@ DENIED = [
         ("calibrate", "absent.onnx", "--data", "x.npz", "-o", "r.npz"),
         "JSON, as r.json, given that of an .npz of arrays",
     ),
+    (("tune", "absent.onnx", "--data", "x.npz", "-o", "x.html"), "an ONNX file, as x.onnx, given that of an HTML page"),
+    (
+        ("tune", "absent.onnx", "--data", "x.npz", "-o", "x.onnx", "--html", "r.json"),
+        "an HTML page, as r.html, given that of JSON",
+    ),
     (("plugins", "build", "-o", "kernels.so"), "a folder, given that of a shared library (.so)"),
     (("runtime", "build", "-o", "libattnrt.so"), "a folder, given that of a shared library (.so)"),
 ]

@@ -97,6 +97,7 @@ def commands(place: Path, printed: Callable[..., Printed]) -> dict[str, Printed]
         "run": printed("run", file, "--data", data, "--time", 3, "-o", place / "outputs.npz"),
         "calibrate": printed("calibrate", file, "--data", data, "-o", place / "ranges.json"),
         "quantize": printed("quantize", file, "--to", "int8", "--data", data, "-o", place / "quantized.onnx"),
+        "tune": printed("tune", file, "--data", data, "--max-error", 0.1, "-o", place / "tuned.onnx"),
         "inspect": printed("inspect", file),
         "targets": printed("targets"),
         "variants": printed("variants"),
@@ -105,7 +106,7 @@ def commands(place: Path, printed: Callable[..., Printed]) -> dict[str, Printed]
 
 NAMES = (
     *("convert", "check", "check-several", "check-warn-only", "compare", "record", "analyze", "run", "calibrate"),
-    *("quantize", "inspect", "targets", "variants"),
+    *("quantize", "tune", "inspect", "targets", "variants"),
 )
 
 

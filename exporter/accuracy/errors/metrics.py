@@ -176,6 +176,11 @@ class MetricMeans:
             raise InputError(f"{option('--metric')} {self._spec.name}: expected a value a sample, given none")
         return float(values.mean()), float(values.size)
 
+    @property
+    def values(self) -> int:
+        """How many values the means are of."""
+        return round(self._weight)
+
     def result(self) -> Metric:
         """The metric over all batches."""
         spec, weight = self._spec, self._weight or 1.0

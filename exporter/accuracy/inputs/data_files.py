@@ -10,8 +10,12 @@ from attnexport.files.npz_kind import check_is_npz
 from attnexport.messages import option
 
 
-def data_files(path: str | os.PathLike[str]) -> list[Path]:
+def data_files(path: str | os.PathLike[str], given_as: str = "--data") -> list[Path]:
     """The .npz files that a path names: itself, or a folder's in order.
+
+    Args:
+        path: the file or folder.
+        given_as: the option that names it. Default: --data.
 
     Raises:
         InputError: nothing there, no .npz files in the folder, or a file of another kind.
@@ -20,9 +24,9 @@ def data_files(path: str | os.PathLike[str]) -> list[Path]:
     if given.is_dir():
         files = sorted(given.glob("*.npz"))
         if not files:
-            raise InputError(f"{option('--data')} {given}: expected .npz files in the folder, found none")
+            raise InputError(f"{option(given_as)} {given}: expected .npz files in the folder, found none")
         return files
     if not given.is_file():
-        raise InputError(f"{option('--data')} {given}: no such file or folder")
+        raise InputError(f"{option(given_as)} {given}: no such file or folder")
     check_is_npz(given)
     return [given]

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from attnexport.accuracy.reports import wording
@@ -14,16 +14,24 @@ from attnexport.accuracy.reports.html.share_scale import MARK, length
 from attnexport.messages import count
 from attnexport.printable import printable
 
+_OURS = "attnexport.accuracy.reports.html"
 
-def render_page(template: str, **values: Any) -> str:
-    """A page, to be written as UTF-8."""
-    return _environment().get_template(template).render(**values) + "\n"
+
+def render_page(template: str, *, package: str = _OURS, **values: Any) -> str:
+    """A page, to be written as UTF-8.
+
+    Args:
+        template: its name.
+        package: in whose folder ``templates`` it is; what it extends or imports may be in this one's. Default: this.
+        values: of its variables.
+    """
+    return _environment(package).get_template(template).render(**values) + "\n"
 
 
 @cache
-def _environment() -> Environment:
+def _environment(package: str) -> Environment:
     environment = Environment(
-        loader=PackageLoader("attnexport.accuracy.reports.html", "templates"),
+        loader=ChoiceLoader([PackageLoader(name, "templates") for name in dict.fromkeys((package, _OURS))]),
         autoescape=True,
         finalize=_finalized,
         undefined=StrictUndefined,
