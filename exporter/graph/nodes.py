@@ -1,8 +1,8 @@
 """Emits one ONNX node of domain ``attnexport`` per variant call, straight from the torch operator's schema.
 
 Tensors become inputs in the schema's order, static parameters become attributes of the same name, a list of
-tensors becomes that many inputs and an attribute ``num_<name>``. kv_lengths and q_start come last; a node
-with q_start always has kv_lengths too, so that no input is ever skipped.
+tensors becomes that many inputs and an attribute ``num_<name>``. The optional tensors come last; a node with one
+has those before it too, at their defaults, so that no input is ever skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from onnxscript import opset18
 from attnexport.graph import corrections, softmax_attention
 from attnexport.graph.attention_nodes import attention_nodes
 from attnexport.variants.body import CallSite
-from attnexport.variants.descriptions import ONNX_DOMAIN, OPTIONAL_TENSORS, PLUGIN_VERSION
+from attnexport.variants.descriptions import (
+    LATER_TENSORS,
+    MASKED_PLUGIN_VERSION,
+    ONNX_DOMAIN,
+    OPTIONAL_TENSORS,
+    PLUGIN_VERSION,
+)
 from attnexport.variants.registry import all_variants
 from attnexport.variants.spec import Variant
 
@@ -60,19 +66,31 @@ def _schema(variant: Variant, inputs: Sequence[str], attributes: dict[str, int |
     )
 
 
-def _with_lengths(bound: dict[str, Any]) -> dict[str, Any]:
-    """Writes out kv_lengths = M where only q_start was given."""
-    if bound["q_start"] is None or bound["kv_lengths"] is not None:
-        return bound
+def _with_defaults(bound: dict[str, Any]) -> dict[str, Any]:
+    """Writes out the defaults of optional tensors that stand before a given one."""
+    names = [name for name in OPTIONAL_TENSORS if name in bound]
+    given = [position for position, name in enumerate(names) if bound[name] is not None]
+    before = names[: given[-1]] if given else []
+    return {name: _default(name, bound) if name in before and value is None else value for name, value in bound.items()}
+
+
+def _default(name: str, bound: dict[str, Any]) -> Any:
+    """kv_lengths = M, q_start = M - N or kv_start = 0, int32 (B,)."""
+    query = next(iter(bound.values()))
+    query = query[0] if isinstance(query, (list, tuple)) else query
+    value: Any = opset18.Shape(bound["v"], start=2, end=3)
+    if name == "q_start":
+        value = opset18.Sub(value, opset18.Shape(query, start=2, end=3))
+    elif name == "kv_start":
+        value = opset18.Constant(value_ints=[0])
     batch = opset18.Shape(bound["v"], start=0, end=1)
-    tokens: Any = opset18.Cast(opset18.Shape(bound["v"], start=2, end=3), to=int(ir.DataType.INT32))
-    lengths = opset18.Expand(tokens, batch)
-    return {**bound, "kv_lengths": lengths}
+    narrow: Any = opset18.Cast(value, to=int(ir.DataType.INT32))
+    return opset18.Expand(narrow, batch)
 
 
 def _translation(variant: Variant) -> Callable[..., Any]:
     def translate(*args: Any, **kwargs: Any) -> Any:
-        bound = _with_lengths(variant.bind(args, kwargs))
+        bound = _with_defaults(variant.bind(args, kwargs))
         names: list[str] = []
         inputs: list[Any] = []
         attributes: dict[str, int | float | str] = {}
@@ -88,7 +106,8 @@ def _translation(variant: Variant) -> Callable[..., Any]:
             elif value is not None:
                 names.append(name)
                 inputs.append(value)
-        attributes |= {"plugin_namespace": ONNX_DOMAIN, "plugin_version": PLUGIN_VERSION}
+        version = MASKED_PLUGIN_VERSION if set(LATER_TENSORS) & set(names) else PLUGIN_VERSION
+        attributes |= {"plugin_namespace": ONNX_DOMAIN, "plugin_version": version}
         opset = onnxscript.values.Opset(ONNX_DOMAIN, OPSET_VERSION)
         operator = onnxscript.values.Op(opset, variant.op_type, _schema(variant, names, attributes))
         return operator(*inputs, **attributes)

@@ -74,10 +74,10 @@ def checked_qkv(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def checked_lengths(
-    batch: int, kv_lengths: Tensor | None, q_start: Tensor | None
-) -> tuple[Tensor | None, Tensor | None]:
-    """kv_lengths and q_start, int32 or int64 (B,), in the operators' int32."""
-    for name, tensor in (("kv_lengths", kv_lengths), ("q_start", q_start)):
+    batch: int, kv_lengths: Tensor | None, q_start: Tensor | None, kv_start: Tensor | None = None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """kv_lengths, q_start and kv_start, int32 or int64 (B,), in the operators' int32."""
+    for name, tensor in (("kv_lengths", kv_lengths), ("q_start", q_start), ("kv_start", kv_start)):
         if tensor is not None:
             integral = tensor.dtype in (torch.int32, torch.int64)
             check(
@@ -87,7 +87,7 @@ def checked_lengths(
                 "int32 (B={},)",
                 batch,
             )
-    return _as_int32(kv_lengths), _as_int32(q_start)
+    return _as_int32(kv_lengths), _as_int32(q_start), _as_int32(kv_start)
 
 
 def _as_int32(tensor: Tensor | None) -> Tensor | None:

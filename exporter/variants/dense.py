@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attnexport.variants.body import HIDDEN_SCORE
+from attnexport.variants.visibility import Visibility, present_keys
 
 CHUNK_ELEMENTS = {"cpu": 1 << 20}
 """Elements of an intermediate tensor that stay in the cache, per device type."""
@@ -27,12 +28,10 @@ def group_heads(tensor: Tensor, kv_heads: int) -> Tensor:
     return grouped
 
 
-def zero_hidden(keys: Tensor, kv_lengths: Tensor | None) -> Tensor:
-    """(B, Hkv, M, D) with zeros from each sample's length on: a cache may hold NaN there, and 0 NaN is NaN."""
-    if kv_lengths is None:
-        return keys
-    below = torch.arange(keys.shape[2], device=keys.device) < kv_lengths.to(keys.device)[:, None]
-    return keys.masked_fill(~below[:, None, :, None], 0.0)
+def zero_hidden(keys: Tensor, visibility: Visibility[Tensor]) -> Tensor:
+    """(B, Hkv, M, D) with zeros outside kv_start .. kv_lengths: a cache may hold NaN there, and 0 NaN is NaN."""
+    present = present_keys(keys.shape[2], visibility, keys.device)
+    return keys if present is None else keys.masked_fill(~present[:, None, :, None], 0.0)
 
 
 def per_head(values: Tensor, heads: int, kv_heads: int) -> Tensor:

@@ -13,9 +13,18 @@ ONNX_DOMAIN = "attnexport"
 """Domain of the ONNX nodes and namespace of the TensorRT plugins."""
 
 PLUGIN_VERSION = "1"
+"""Of nodes without the operands that plugins of this version know nothing of."""
 
-OPTIONAL_TENSORS = ("kv_lengths", "q_start")
-"""Optional inputs every variant has, int32 (B,), last in this order."""
+MASKED_PLUGIN_VERSION = "2"
+"""Of nodes with one of them. No kernel takes them yet, so that TensorRT finds no plugin and runs the body: a plugin
+that passes over a mask would compute something else."""
+
+LATER_TENSORS = ("kv_start",)
+"""The operands that only plugins of the later version know."""
+
+OPTIONAL_TENSORS = ("kv_lengths", "q_start", "kv_start")
+"""Optional inputs every variant has, int32 (B,), last in this order. A node with one has those before it too, at their
+defaults: M, M - N and 0. New ones come behind, so that the inputs of files written before mean what they meant."""
 
 
 @dataclass(frozen=True, kw_only=True)

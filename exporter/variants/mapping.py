@@ -33,7 +33,7 @@ def map_call(call: Callable[..., Tensor], size: int, in_dims: Any, args: Sequenc
 
 
 def _has_batch(tensor: Tensor, dim: int | None) -> bool:
-    """Integers are kv_lengths and q_start, one per sample; of the floating ones the parameters have no batch axis."""
+    """Integers are bounds of the keys, one per sample; of the floating ones the parameters have no batch axis."""
     rank = tensor.dim() - (dim is not None)
     return rank >= 3 or not tensor.is_floating_point()
 

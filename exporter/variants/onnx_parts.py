@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
 
 from attnexport.variants.body import HIDDEN_SCORE, Body, CallSite, Operand
-from attnexport.variants.visibility import onnx_visible_counts, onnx_visible_mask
+from attnexport.variants.visibility import (
+    OnnxKeyRuns,
+    Visibility,
+    onnx_key_runs,
+    onnx_present_keys,
+    onnx_visible_mask,
+)
 
 
 def size(body: Body, site: CallSite, name: str, axis: int) -> Operand:
@@ -33,19 +36,25 @@ def repeat_heads(body: Body, value: ir.Value, heads: Operand, kv_heads: Operand)
     return body.reshape(wide, 0, heads, tokens, width)
 
 
-def zero_hidden(body: Body, keys: ir.Value, kv_lengths: ir.Value | None) -> ir.Value:
-    """(B, Hkv, M, D) with zeros from each sample's length on: a cache may hold NaN there, and 0 NaN is NaN."""
-    if kv_lengths is None:
+def visibility_of(body: Body, site: CallSite) -> Visibility[ir.Value]:
+    """What a node says of which keys its rows see."""
+    names = ("kv_lengths", "q_start", "kv_start")
+    return Visibility(site.flag("causal"), *(body.optional(name) for name in names))
+
+
+def zero_hidden(body: Body, keys: ir.Value, visibility: Visibility[ir.Value]) -> ir.Value:
+    """(B, Hkv, M, D) with zeros outside kv_start .. kv_lengths: a cache may hold NaN there, and 0 NaN is NaN."""
+    if not visibility.bounded:
         return keys
-    lengths = body.unsqueeze(body.cast(kv_lengths, ir.DataType.INT64), 1, 2, 3)
-    columns = body.unsqueeze(body.arange(body.dim(keys, 2)), 1)
-    return body.hide(keys, body.op("Less", columns, lengths), 0.0)
+    present = onnx_present_keys(body, body.dim(keys, 2), visibility)
+    return keys if present is None else body.hide(keys, body.unsqueeze(present, 1, 3), 0.0)
 
 
-def key_operand(body: Body, value: ir.Value, heads: Operand, kv_heads: Operand) -> ir.Value:
-    """A key-side input (B, Hkv, M, D) in the compute type, zero beyond the lengths, repeated to (B, H, M, D)."""
-    keys = zero_hidden(body, body.compute(value), body.optional("kv_lengths"))
-    return repeat_heads(body, keys, heads, kv_heads)
+def key_operand(
+    body: Body, value: ir.Value, visibility: Visibility[ir.Value], heads: Operand, kv_heads: Operand
+) -> ir.Value:
+    """A key-side input (B, Hkv, M, D) in the compute type, zero outside kv_start .. kv_lengths, as (B, H, M, D)."""
+    return repeat_heads(body, zero_hidden(body, body.compute(value), visibility), heads, kv_heads)
 
 
 class Operands:
@@ -59,39 +68,30 @@ class Operands:
     Attributes:
         heads, kv_heads: H and Hkv.
         q: (B, H, N, D).
-        k: (B, H, M, D), zero beyond kv_lengths, every key head repeated for its query heads.
+        k: (B, H, M, D), zero outside kv_start .. kv_lengths, every key head repeated for its query heads.
         v: (B, H, M, Dv), the same.
-        narrow_v: (B, Hkv, M, Dv), zero beyond kv_lengths.
+        narrow_v: (B, Hkv, M, Dv), zero there too.
         rows, keys: N and M.
-        visibility: causal, kv_lengths and q_start, as the functions of visibility.py take them.
+        visibility: which keys rows see.
     """
 
     def __init__(self, body: Body, site: CallSite, q: str = "q", k: str = "k") -> None:
         self._body = body
         self.heads, self.kv_heads = size(body, site, q, 1), size(body, site, k, 1)
+        self.visibility = visibility_of(body, site)
         self.q = body.compute(body.tensor(q))
-        self.k = key_operand(body, body.tensor(k), self.heads, self.kv_heads)
-        self.narrow_v = zero_hidden(body, body.compute(body.tensor("v")), body.optional("kv_lengths"))
+        self.k = key_operand(body, body.tensor(k), self.visibility, self.heads, self.kv_heads)
+        self.narrow_v = zero_hidden(body, body.compute(body.tensor("v")), self.visibility)
         self.v = repeat_heads(body, self.narrow_v, self.heads, self.kv_heads)
         self.rows, self.keys = body.dim(self.q, 2), body.dim(self.k, 2)
-        self.visibility: Mapping[str, Any] = {
-            "causal": site.flag("causal"),
-            "kv_lengths": body.optional("kv_lengths"),
-            "q_start": body.optional("q_start"),
-        }
-
-    @property
-    def per_batch(self) -> bool:
-        """Whether the samples of a batch see different keys."""
-        return self.visibility["kv_lengths"] is not None or self.visibility["q_start"] is not None
 
     def mask(self) -> ir.Value | None:
         """Boolean (B or 1, 1, N or 1, M): the row sees the key. None when every row sees every key."""
-        return onnx_visible_mask(self._body, self.rows, self.keys, **self.visibility)
+        return onnx_visible_mask(self._body, self.rows, self.keys, self.visibility)
 
-    def counts(self) -> ir.Value:
-        """Keys that every row sees, int64 (B or 1, N or 1)."""
-        return onnx_visible_counts(self._body, self.rows, self.keys, **self.visibility)
+    def runs(self) -> OnnxKeyRuns:
+        """The run of keys that every row sees."""
+        return onnx_key_runs(self._body, self.rows, self.keys, self.visibility)
 
     def scores(self) -> ir.Value:
         """Dot products times the attribute scale, (B, H, N, M)."""
@@ -218,13 +218,18 @@ class Blocks:
         picked = gather_tokens(body, value, flat, per_batch=self._per_batch)
         return body.reshape(picked, 0, heads, self.count, self.span, width)
 
-    def visible(self, *, causal: bool, lengths: ir.Value | None) -> ir.Value:
-        """Boolean (B or 1, blocks, block or 1, span): the key exists, is below the length and, if causal, not ahead."""
+    def visible(self, visibility: Visibility[ir.Value]) -> ir.Value:
+        """Boolean (B or 1, blocks, block or 1, span): the key exists, is present and, if causal, not ahead."""
         body = self._body
         index = body.unsqueeze(self.index, 2)
+        lengths = clipped_lengths(body, self._keys, visibility.kv_lengths)
         limit = self._keys if lengths is None else body.unsqueeze(lengths, 1, 2, 3)
-        inside = body.op("And", body.op("GreaterOrEqual", index, 0), body.op("Less", index, limit))
-        if not causal:
+        first: Operand = 0
+        if visibility.kv_start is not None:
+            start = body.op("Max", body.cast(visibility.kv_start, ir.DataType.INT64), 0)
+            first = body.unsqueeze(start, 1, 2, 3)
+        inside = body.op("And", body.op("GreaterOrEqual", index, first), body.op("Less", index, limit))
+        if not visibility.causal:
             return inside
         return body.op("And", inside, body.op("LessOrEqual", index, body.unsqueeze(self.positions, 3)))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnexport.variants.dense import compute_dtype, group_heads, masked_softmax, row_chunks, zero_hidden
-from attnexport.variants.visibility import visible_counts
+from attnexport.variants.visibility import KeyRuns, Visibility, key_runs
 
 AnyRows = TypeVar("AnyRows", bound="Rows")
 
@@ -21,41 +21,39 @@ class Rows:
 
     Attributes:
         q: queries in the compute type (B, Hkv, G, N, D), G = H / Hkv.
-        k: keys in the compute type (B, Hkv, 1, M, D), zero beyond kv_lengths.
-        v: values in the compute type (B, Hkv, 1, M, Dv), zero beyond kv_lengths.
-        counts: keys that every row sees, int64 (B or 1, N).
+        k: keys in the compute type (B, Hkv, 1, M, D), zero outside kv_start .. kv_lengths.
+        v: values in the compute type (B, Hkv, 1, M, Dv), zero there too.
+        runs: the run of keys that every row sees.
         hides: whether rows may see fewer than all keys.
     """
 
     q: Tensor
     k: Tensor
     v: Tensor
-    counts: Tensor
+    runs: KeyRuns
     hides: bool
 
     @classmethod
     def of(
         cls: type[AnyRows], q: Tensor, k: Tensor, v: Tensor,
-        causal: bool, kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
-        scale: float | None = None, **own: Any,
+        causal: bool, kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
+        *, scale: float | None = None, **own: Any,
     ) -> AnyRows:  # fmt: skip
         """From an operator's arguments.
 
         Args:
-            q, k, v, causal, kv_lengths, q_start: as every operator has them.
+            q, k, v, causal, kv_lengths, q_start, kv_start: as every operator has them.
             scale: factor on the queries. Default: None, 1.
             own: attributes of the variant's class.
         """
-        dtype = compute_dtype(v)
+        visibility, dtype = Visibility(causal, kv_lengths, q_start, kv_start), compute_dtype(v)
         queries = q.to(dtype) if scale is None else q.to(dtype) * scale
         return cls(
             q=group_heads(queries, k.shape[1]),
-            k=zero_hidden(k.to(dtype), kv_lengths)[:, :, None],
-            v=zero_hidden(v.to(dtype), kv_lengths)[:, :, None],
-            counts=visible_counts(
-                q.shape[2], k.shape[2], causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device
-            ),
-            hides=causal or kv_lengths is not None,
+            k=zero_hidden(k.to(dtype), visibility)[:, :, None],
+            v=zero_hidden(v.to(dtype), visibility)[:, :, None],
+            runs=key_runs(q.shape[2], k.shape[2], visibility, q.device),
+            hides=visibility.hides,
             **own,
         )
 
@@ -68,7 +66,7 @@ class Rows:
         if not self.hides:
             return None
         columns = torch.arange(self.k.shape[-2], device=self.k.device)
-        return columns < self.counts[:, None, None, part, None]
+        return self.runs.part(part).hold(columns)[:, None, None]
 
     def mask(self, part: slice) -> Tensor | None:
         """True where some rows may weigh a key, broadcastable to their scores; None when they may weigh all."""

@@ -63,12 +63,19 @@ class AttentionBlock(nn.Module):
         return ", ".join(f"{name}={value!r}" for name, value in shown)
 
     def attend(self, x: Tensor, **visibility: Any) -> Tensor:
-        """x (B, N, d) to the operator's (B, H, N, width); the visibility is causal, kv_lengths and q_start."""
+        """x (B, N, d) to the operator's (B, H, N, width); the visibility is causal and what forward is given."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, *, kv_lengths: Tensor | None = None, q_start: Tensor | None = None) -> Tensor:
-        """x (B, N, d) to (B, N, d); kv_lengths and q_start int32 (B,)."""
-        out = self.attend(x, causal=self.causal, kv_lengths=kv_lengths, q_start=q_start)
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        kv_lengths: Tensor | None = None,
+        q_start: Tensor | None = None,
+        kv_start: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, N, d) to (B, N, d); kv_lengths, q_start and kv_start int32 (B,)."""
+        out = self.attend(x, causal=self.causal, kv_lengths=kv_lengths, q_start=q_start, kv_start=kv_start)
         projected: Tensor = self.out_proj(merge_heads(out))
         return projected
 

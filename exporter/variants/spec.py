@@ -92,7 +92,7 @@ class Variant(Description, Attention):
     """An attention variant: an operator with an ONNX node, a body for it and kernels.
 
     Its reference's signature is the operator's: tensors first, then the static parameters as int, float, bool or str,
-    then kv_lengths and q_start.
+    then kv_lengths, q_start and kv_start.
 
     Attributes:
         body: writes the ONNX function body and returns the output, in the compute type.

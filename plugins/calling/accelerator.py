@@ -50,7 +50,7 @@ class Accelerator:
         device, dtype = tensors[0].device, _activation_dtype(tensors)
         if dtype == torch.float64 or any(tensor.device != device and tensor.dim() > 1 for tensor in tensors):
             return None
-        missing = self._missing(variant.op_type, device, dtype)
+        missing = self._missing(variant.op_type, device, dtype) or self._not_taken(variant, bound)
         if missing is not None:
             warn(f"{self.library.path} has no {missing}")
             return None
@@ -65,6 +65,17 @@ class Accelerator:
             return f"code for {torch.cuda.get_device_name(device)}"
         if DTYPES.get(dtype) not in op.dtypes:
             return f"{op_type} for {str(dtype).removeprefix('torch.')}"
+        return None
+
+    def _not_taken(self, variant: Variant, bound: Mapping[str, Any]) -> str | None:
+        """What is given and the library's operator knows nothing of, or None where it takes it all."""
+        op = self.library.ops[variant.op_type]
+        known = {item.name for item in op.inputs} | {item.name for item in op.attributes}
+        for argument in variant.torch_op._schema.arguments:
+            value = bound[argument.name]
+            given = isinstance(value, Tensor) or value != argument.default_value
+            if given and argument.name not in known:
+                return f"{argument.name} in {variant.op_type}"
         return None
 
     def _call(self, op_type: str, bound: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Tensor | None:

@@ -112,7 +112,7 @@ def _flatten(op: Op, arguments: Mapping[str, Argument]) -> tuple[list[Tensor], d
 
 
 def _with_earlier_lengths(op: Op, arguments: Mapping[str, Argument]) -> list[tuple[str, Tensor | Sequence[Tensor]]]:
-    """The given arguments; a length before a given one that is absent itself becomes the number of keys."""
+    """The given arguments; a length before a given one that is absent itself gets its default."""
     last = max((index for index, item in enumerate(op.inputs) if arguments.get(item.name) is not None), default=-1)
     present: list[tuple[str, Tensor | Sequence[Tensor]]] = []
     for index, item in enumerate(op.inputs):
@@ -120,11 +120,18 @@ def _with_earlier_lengths(op: Op, arguments: Mapping[str, Argument]) -> list[tup
         if value is None and not item.is_length:
             raise InputError(f"{op.name}: expected a tensor {item.name}, given none")
         if value is None and index < last:
-            v = _value(op, arguments)
-            value = torch.full((v.shape[0],), v.shape[2], dtype=torch.int32, device=v.device)
+            value = _default(item.name, op, arguments)
         if value is not None:
             present.append((item.name, value))
     return present
+
+
+def _default(name: str, op: Op, arguments: Mapping[str, Argument]) -> Tensor:
+    """kv_lengths = M, q_start = M - N or kv_start = 0, int32 (B,)."""
+    v, query = _value(op, arguments), arguments[op.inputs[0].name]
+    rows = (query if isinstance(query, Tensor) else query[0]).shape[2]  # type: ignore[index]
+    value = {"kv_lengths": v.shape[2], "q_start": v.shape[2] - rows}.get(name, 0)
+    return torch.full((v.shape[0],), value, dtype=torch.int32, device=v.device)
 
 
 def _ready(tensor: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ def sigmoid_attention(
     causal: bool = False,
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
+    kv_start: Tensor | None = None,
 ) -> Tensor:
     """Sigmoid attention: every pair of tokens is weighed by itself (arXiv 2409.04431, eq. 3).
 
@@ -34,8 +35,9 @@ def sigmoid_attention(
         bias: added to the scaled scores. The paper trains with -log(M) of the training length; a number, and not a
             function of M, so that one graph serves every length. Default: 0.
         causal: row i sees no key after its position. Default: False.
-        kv_lengths: int32 (B,), valid keys. Default: None, M.
-        q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
+        kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
+        q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
+        kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
 
     Returns:
         (B, H, N, Dv) of v's dtype; rows that see no key are zero.
@@ -44,5 +46,5 @@ def sigmoid_attention(
         ValueError: shapes that do not fit, naming the argument.
     """
     q, k, v = checked_qkv(q, k, v)
-    lengths = checked_lengths(q.shape[0], kv_lengths, q_start)
+    lengths = checked_lengths(q.shape[0], kv_lengths, q_start, kv_start)
     return _operator(q, k, v, scale_or_default(scale, q), float(bias), causal, *lengths)

@@ -24,7 +24,8 @@ class SigmoidRows(Rows):
 def sigmoid_attention(
     q: Tensor, k: Tensor, v: Tensor,
     scale: float, bias: float, causal: bool,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator."""
-    return SigmoidRows.of(q, k, v, causal, kv_lengths, q_start, scale, bias=bias).attend().to(v.dtype)
+    rows = SigmoidRows.of(q, k, v, causal, kv_lengths, q_start, kv_start, scale=scale, bias=bias)
+    return rows.attend().to(v.dtype)

@@ -37,6 +37,19 @@ class WithLengths(nn.Module):
         return self.block(x, kv_lengths=kv_lengths)
 
 
+class LeftPadded(nn.Module):
+    """Blocks that are told where the keys begin."""
+
+    def __init__(self, *blocks: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: torch.Tensor, kv_start: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = x + block(x, kv_start=kv_start)
+        return x
+
+
 class Branch(nn.Module):
     """A module in one branch of a condition on the values: where their sum is positive, else they are doubled."""
 

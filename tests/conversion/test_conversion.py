@@ -14,7 +14,7 @@ from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.graph.inspection import read_model
 from attnexport.graph.metadata import dim_ranges
 from attnexport.variants.registry import all_variants
-from tests.conversion.models import DYNAMIC, WIDTH, Stack, WithLengths, every_variant, example
+from tests.conversion.models import DYNAMIC, WIDTH, LeftPadded, Stack, WithLengths, every_variant, example
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +202,26 @@ def test_lengths_become_an_input(tmp_path):
     given = torch.from_numpy(OnnxRuntimeBackend(result.path).run(feeds)["output"])
     with torch.no_grad():
         torch.testing.assert_close(given, model(x, lengths), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+def test_first_keys_become_an_input_behind_the_defaults_of_the_others(tmp_path, causal):
+    model = LeftPadded(*every_variant(causal).blocks).eval()
+    starts = torch.tensor([0, 4], dtype=torch.int32)
+    result = attnexport.convert(
+        model, (example(), starts), tmp_path / "m.onnx", dynamic_shapes={**DYNAMIC, "kv_start": {0: "batch"}}
+    )
+    assert result.inputs == ("x", "kv_start")
+    for node in onnx.load(result.path).graph.node:
+        if node.domain == "attnexport":
+            assert node.input[-1] == "kv_start"
+            assert all(node.input)
+            attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+            assert attributes["plugin_version"] == b"2"
+    x, starts = example(3, 20), torch.tensor([20, 1, 7], dtype=torch.int32)
+    given = OnnxRuntimeBackend(result.path).run({"x": x.numpy(), "kv_start": starts.numpy()})["output"]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(given), model(x, starts), rtol=1e-4, atol=2e-5)
 
 
 def test_half_model_converts(tmp_path):

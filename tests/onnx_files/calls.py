@@ -20,8 +20,16 @@ class Call(nn.Module):
         super().__init__()
         self.function = function
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None = None, start: Tensor | None = None):
-        return self.function(q, k, v, kv_lengths=lengths, q_start=start)
+    def forward(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        lengths: Tensor | None = None,
+        start: Tensor | None = None,
+        first: Tensor | None = None,
+    ):
+        return self.function(q, k, v, kv_lengths=lengths, q_start=start, kv_start=first)
 
 
 def krause(q, k, v, **options):
@@ -103,5 +111,5 @@ def tensors(batch, heads, kv_heads, rows, keys, width=8, value_width=5, dtype=to
 
 
 def lengths(*values: int) -> Tensor:
-    """kv_lengths or q_start."""
+    """kv_lengths, q_start or kv_start."""
     return torch.tensor(values, dtype=torch.int32)

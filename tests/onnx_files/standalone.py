@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from attnexport.graph.functions import attach_functions
 from attnexport.graph.nodes import count_attribute
+from attnexport.variants.descriptions import OPTIONAL_TENSORS
 from attnexport.variants.registry import variant_of_torch_op
 from attnexport.variants.spec import Variant
 
@@ -56,7 +57,7 @@ def named_tensors(bound: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _symbolic(name: str, tensor: Tensor, rows: int, keys: int) -> ir.Shape:
-    if name in ("kv_lengths", "q_start"):
+    if name in OPTIONAL_TENSORS:
         return ir.Shape(["batch"])
     if tensor.dim() < 3:
         return ir.Shape(list(tensor.shape))

@@ -45,6 +45,20 @@ def test_body_obeys_kv_lengths_and_q_start(case, causal):
         assert_computes(session, module, args)
 
 
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_body_obeys_kv_start(case, causal):
+    module = case.module(causal)
+    example = (*tensors(2, 4, 2, 9, 13), lengths(13, 4), lengths(0, 5), lengths(3, 0))
+    session = Session(standalone_model(module, example))
+    for args in (
+        example,
+        (*tensors(3, 4, 2, 70, 90, seed=1), lengths(90, 0, 77), lengths(-3, 20, 80), lengths(31, 2, 69)),
+        (*tensors(2, 4, 2, 5, 5, seed=2), lengths(9, 3), lengths(2, 0), lengths(-4, 3)),
+    ):
+        assert_computes(session, module, args)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_body_obeys_kv_lengths_alone(case):
     module = case.module(False)
@@ -52,6 +66,18 @@ def test_body_obeys_kv_lengths_alone(case):
     session = Session(standalone_model(module, example))
     assert_computes(session, module, example)
     assert_computes(session, module, (*tensors(2, 4, 4, 3, 40, seed=1), lengths(0, 33)))
+
+
+@pytest.mark.parametrize("prefix", [0, 2])
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+def test_krause_grid_body_obeys_kv_start(prefix, causal):
+    grid = attnexport.Grid(3, 4, 1, "chebyshev", prefix)
+    module = Call(lambda q, k, v, **lengths: krause(q, k, v, grid=grid, causal=causal, **lengths))
+    tokens = grid.tokens
+    example = (*tensors(2, 4, 2, tokens, tokens), lengths(tokens, 6), lengths(0, 1), lengths(1, 4))
+    session = Session(standalone_model(module, example))
+    assert_computes(session, module, example)
+    assert_computes(session, module, (*tensors(1, 4, 2, tokens, tokens, seed=1), *map(lengths, (9, -1, 5))))
 
 
 @pytest.mark.parametrize("metric", ["chebyshev", "manhattan"])
@@ -134,6 +160,17 @@ def test_nan_beyond_the_length_stays_there(case, causal):
     args = (q, k, v, lengths(13, 4))
     session = Session(standalone_model(module, args))
     k[1, :, 4:] = v[1, :, 4:] = float("nan")
+    assert_computes(session, module, args)
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_nan_before_the_start_stays_there(case, causal):
+    module = case.module(causal)
+    q, k, v = tensors(2, 4, 2, 9, 13)
+    args = (q, k, v, lengths(13, 13), lengths(4, 4), lengths(0, 6))
+    session = Session(standalone_model(module, args))
+    k[1, :, :6] = v[1, :, :6] = float("nan")
     assert_computes(session, module, args)
 
 

@@ -285,6 +285,20 @@ VISIBILITIES: dict[str, Callable[[Shape], dict[str, Any]]] = {
     "beyond-not-causal": lambda shape: {"q_start": starts(shape, shape.keys - 2)},
     "one-empty": lambda shape: {"kv_lengths": starts(shape, 0)},
     "too-long": lambda shape: {"causal": True, "kv_lengths": starts(shape, shape.keys + 3)},
+    "left-padded": lambda shape: {"kv_start": starts(shape, 1)},
+    "causal-left-padded": lambda shape: {"causal": True, "kv_start": starts(shape, 2)},
+    "padded-on-both-sides": lambda shape: {"kv_lengths": lengths(shape), "kv_start": starts(shape, 0)},
+    "sliding-cache": lambda shape: {
+        "causal": True,
+        "kv_lengths": lengths(shape),
+        "q_start": lengths(shape) - shape.rows,
+        "kv_start": lengths(shape) // 2,
+    },
+    "start-behind-the-end": lambda shape: {
+        "kv_lengths": lengths(shape),
+        "kv_start": lengths(shape) + starts(shape, -1),
+    },
+    "start-out-of-range": lambda shape: {"causal": True, "kv_start": starts(shape, -4) * shape.keys},
 }
 
 

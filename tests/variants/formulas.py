@@ -23,6 +23,7 @@ class Visibility:
     causal: bool = False
     kv_lengths: Tensor | None = None
     q_start: Tensor | None = None
+    kv_start: Tensor | None = None
 
     def position(self, b: int, i: int) -> int:
         """p_i = s_b + i."""
@@ -31,7 +32,8 @@ class Visibility:
 
     def sees(self, b: int, i: int, j: int) -> bool:
         length = self.keys if self.kv_lengths is None else int(self.kv_lengths[b])
-        return j < length and (not self.causal or j <= self.position(b, i))
+        start = 0 if self.kv_start is None else int(self.kv_start[b])
+        return start <= j < length and (not self.causal or j <= self.position(b, i))
 
     def seen(self, b: int, i: int) -> list[int]:
         """Visible keys of row i, ascending."""
@@ -169,13 +171,13 @@ def ssa(
 ) -> Tensor:
     rule = Visibility(omega_q.shape[2], omega_k.shape[2], **visibility)
     queries, keys, phases, decay = nested(omega_q), nested(omega_k), nested(theta), nested(alpha)
-    reach: dict[tuple[int, int, int], float] = {}
+    reach: dict[tuple[int, int, tuple[int, ...]], float] = {}
 
     def row(b: int, h: int, g: int, i: int) -> Row:
         seen = rule.seen(b, i)
         if not seen:
             return {}
-        place = (b, g, len(seen))
+        place = (b, g, tuple(seen))
         if place not in reach:
             reach[place] = nested(coupling) * order_parameter([phases[b][g][j] for j in seen])
         strength = {

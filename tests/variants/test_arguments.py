@@ -50,7 +50,7 @@ def test_queries_keys_and_values_must_fit(case: str, changes: dict[str, Any], na
 
 
 @each_variant
-@pytest.mark.parametrize("name", ["kv_lengths", "q_start"])
+@pytest.mark.parametrize("name", ["kv_lengths", "q_start", "kv_start"])
 @pytest.mark.parametrize(
     "value",
     [

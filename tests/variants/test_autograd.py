@@ -76,6 +76,17 @@ def test_hidden_keys_get_a_gradient_of_exactly_zero(case: Case) -> None:
         assert not tensor.grad[1, :, 3:].any()
 
 
+@each_case
+def test_keys_before_the_start_get_a_gradient_of_exactly_zero(case: Case) -> None:
+    shape = case.fit(Shape(rows=8, keys=8))
+    inputs = with_gradients(case.inputs(shape))
+    case(inputs, causal=True, kv_start=torch.tensor([2, 4], dtype=torch.int32)).square().sum().backward()
+    assert inputs["v"].grad[0, :, 2:].any()
+    for tensor in tensors_of({name: inputs[name] for name in case.per_key}):
+        assert not tensor.grad[0, :, :2].any()
+        assert not tensor.grad[1, :, :4].any()
+
+
 @each_variant
 def test_only_what_wants_a_gradient_gets_one(case: Case) -> None:
     inputs = case.inputs()

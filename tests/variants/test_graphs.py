@@ -60,7 +60,9 @@ def graphs_of(function: Callable[..., Tensor], calls: list[tuple[Any, dict[str, 
 
 
 def visibility_of(shape: Shape, padded: bool) -> dict[str, Tensor]:
-    return {"kv_lengths": lengths(shape), "q_start": starts(shape, 0)} if padded else {}
+    if not padded:
+        return {}
+    return {"kv_lengths": lengths(shape), "q_start": starts(shape, 0), "kv_start": starts(shape, -2)}
 
 
 @each_case

@@ -59,7 +59,7 @@ def windowed_calls(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
         "top_k": draw(st.none() | st.integers(1, 6)),
         "causal": draw(st.booleans()),
     }
-    for name in ("kv_lengths", "q_start"):
+    for name in ("kv_lengths", "q_start", "kv_start"):
         if draw(st.booleans()):
             options[name] = int32(*draw(numbers))
     return shape, options
@@ -90,7 +90,7 @@ def grids(draw: st.DrawFn) -> tuple[Grid, dict[str, Any]]:
         "top_k": draw(st.none() | st.integers(1, 6)),
         "causal": draw(st.booleans()),
     }
-    for name in ("kv_lengths", "q_start"):
+    for name in ("kv_lengths", "q_start", "kv_start"):
         if draw(st.booleans()):
             options[name] = int32(*draw(numbers))
     return grid, options

@@ -108,6 +108,7 @@ VISIBILITIES = [
     pytest.param({}, id="all"),
     pytest.param({"kv_lengths": int32(5, 2)}, id="lengths"),
     pytest.param({"kv_lengths": int32(5, 2), "q_start": int32(0, 0)}, id="lengths-start"),
+    pytest.param({"kv_start": int32(2, 5)}, id="left-padded"),
 ]
 each_visibility = pytest.mark.parametrize("visibility", VISIBILITIES)
 each_causal = pytest.mark.parametrize("causal", [False, True], ids=["bidirectional", "causal"])
@@ -379,6 +380,14 @@ def test_affine_average_leaves_padding_out() -> None:
     assert error(module.alpha_ma, torch.cat([alpha[0, :5], alpha[1, :2]]).mean(0)) <= EXACT
 
 
+def test_affine_average_leaves_padding_on_the_left_out() -> None:
+    module, x = affine(rho=0.0).double(), tokens_of()
+    nn.init.normal_(module.alpha_proj.weight)
+    module(x, kv_lengths=int32(6, 7), kv_start=int32(2, 4))
+    alpha = (0.1 * (x @ module.alpha_proj.weight.T) + 0.5).clip(0, 1)
+    assert error(module.alpha_ma, torch.cat([alpha[0, 2:6], alpha[1, 4:]]).mean(0)) <= EXACT
+
+
 @each_visibility
 @each_causal
 def test_affine_rows_sum_to_the_average_over_visible_keys(causal: bool, visibility: dict[str, Any]) -> None:
@@ -389,7 +398,9 @@ def test_affine_rows_sum_to_the_average_over_visible_keys(causal: bool, visibili
     nn.init.eye_(module.out_proj.weight)
     nn.init.zeros_(module.out_proj.bias)
     module.alpha_ma.copy_(torch.linspace(0.1, 0.9, HEADS))
-    expected = module.alpha_ma.repeat_interleave(DIM // HEADS).expand(2, TOKENS, DIM)
+    rule = formulas.Visibility(TOKENS, TOKENS, causal=causal, **visibility)
+    sees = torch.tensor([[[bool(rule.seen(b, i))] for i in range(TOKENS)] for b in range(2)])
+    expected = module.alpha_ma.repeat_interleave(DIM // HEADS) * sees
     assert error(module(tokens_of(), **visibility), expected) <= EXACT
 
 
@@ -415,6 +426,13 @@ def test_padding_does_not_change_valid_rows(factory: Factory, causal: bool, trai
 def test_padded_rows_equal_the_short_sequence_alone(factory: Factory) -> None:
     module, x = factory().double().eval(), tokens_of(batch=1)
     assert error(module(x, kv_lengths=int32(5))[:, :5], module(x[:, :5])) <= EXACT
+
+
+@each_causal
+@pytest.mark.parametrize("factory", [factory for factory in FACTORIES if factory is not krause_grid])
+def test_rows_padded_on_the_left_equal_the_short_sequence_alone(factory: Factory, causal: bool) -> None:
+    module, x = factory(causal=causal).double().eval(), tokens_of(batch=1)
+    assert error(module(x, kv_start=int32(2))[:, 2:], module(x[:, 2:])) <= EXACT
 
 
 @each_module

@@ -88,6 +88,22 @@ def test_a_nan_value_reaches_the_rows_that_weigh_it_and_no_other_column(case: Ca
 
 @each_case
 @pytest.mark.parametrize("causal", [False, True])
+def test_nan_before_the_start_has_no_effect(case: Case, causal: bool) -> None:
+    shape = case.fit(SHAPE)
+    inputs, options = case.inputs(shape), {"causal": causal, "kv_start": int32(2, shape.keys - 1)}
+    clean = case(inputs, **options)
+
+    def fill(tensor: Tensor) -> Tensor:
+        changed = tensor.clone()
+        changed[0, :, :2] = changed[1, :, : shape.keys - 1] = torch.nan
+        return changed
+
+    dirty = inputs | map_tensors(fill, {name: inputs[name] for name in case.per_key})
+    assert torch.equal(case(dirty, **options), clean)
+
+
+@each_case
+@pytest.mark.parametrize("causal", [False, True])
 def test_nan_beyond_the_length_has_no_effect(case: Case, causal: bool) -> None:
     shape = case.fit(SHAPE)
     inputs, options = case.inputs(shape), {"causal": causal, "kv_lengths": int32(shape.keys - 3, 2)}

@@ -96,7 +96,7 @@ def calls(draw: st.DrawFn) -> tuple[Shape, dict[str, Any]]:
     )
     numbers = st.lists(st.integers(-3, 25), min_size=shape.batch, max_size=shape.batch)
     visibility: dict[str, Any] = {"causal": draw(st.booleans())}
-    for name in ("kv_lengths", "q_start"):
+    for name in ("kv_lengths", "q_start", "kv_start"):
         if draw(st.booleans()):
             visibility[name] = int32(*draw(numbers))
     return shape, visibility
@@ -135,7 +135,7 @@ def test_dense_weights_of_hidden_keys_are_zero(case: Case, visibility: Any) -> N
 
 
 @each_case
-@pytest.mark.parametrize("rule", ["one-empty", "before-the-keys"])
+@pytest.mark.parametrize("rule", ["one-empty", "before-the-keys", "start-behind-the-end"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
 def test_rows_that_see_no_key_are_exactly_zero(case: Case, rule: str, dtype: torch.dtype) -> None:
     shape = case.fit(Shape(rows=8, keys=8))
@@ -148,7 +148,7 @@ def test_rows_that_see_no_key_are_exactly_zero(case: Case, rule: str, dtype: tor
 
 
 @each_case
-@pytest.mark.parametrize("rule", ["one-empty", "before-the-keys"])
+@pytest.mark.parametrize("rule", ["one-empty", "before-the-keys", "start-behind-the-end"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_rows_that_see_no_key_leave_gradients_finite(case: Case, rule: str, dtype: torch.dtype) -> None:
     shape = case.fit(Shape(rows=8, keys=8))
@@ -215,6 +215,25 @@ def test_keys_past_the_length_do_not_matter_by_a_bit(case: Case, causal: bool) -
     changed = replaced(inputs, case.per_key, slice(length, None))
     options = {"causal": causal, "kv_lengths": int32(length)}
     assert torch.equal(case(inputs, **options), case(changed, **options))
+
+
+@each_case
+@pytest.mark.parametrize("causal", [False, True])
+def test_keys_before_the_start_do_not_matter_by_a_bit(case: Case, causal: bool) -> None:
+    inputs = case.inputs(replace(LONG, keys=140))
+    changed = replaced(inputs, case.per_key, slice(None, 5))
+    options = {"causal": causal, "kv_start": int32(5)}
+    assert torch.equal(case(inputs, **options), case(changed, **options))
+
+
+@each_unbound
+@pytest.mark.parametrize("causal", [False, True])
+def test_keys_from_a_start_on_are_the_keys_cut_off_before_it(case: Case, causal: bool) -> None:
+    inputs = case.inputs(replace(LONG, batch=2, rows=90, keys=140))
+    cut = inputs | map_tensors(lambda x: x[:, :, 37:], {name: inputs[name] for name in case.per_key})
+    positions = int32(30, 44)
+    whole = case(inputs, causal=causal, q_start=positions, kv_start=int32(37, 37))
+    assert error(whole, case(cut, causal=causal, q_start=positions - 37)) <= EXACT
 
 
 @each_case
@@ -305,7 +324,8 @@ def test_strides_do_not_matter(case: Case, rule: str) -> None:
 @each_variant
 def test_int64_lengths_and_starts_are_taken_too(case: Case) -> None:
     inputs, visibility = case.inputs(), VISIBILITIES["prefill"](Shape())
-    wide = visibility | {name: visibility[name].long() for name in ("kv_lengths", "q_start")}
+    visibility["kv_start"] = int32(1, 0)
+    wide = visibility | {name: visibility[name].long() for name in ("kv_lengths", "q_start", "kv_start")}
     assert torch.equal(case(inputs, **visibility), case(inputs, **wide))
 
 

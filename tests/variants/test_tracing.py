@@ -69,7 +69,7 @@ def test_opcheck_finds_nothing(case: Case, causal: bool) -> None:
 
 
 @each_variant
-@pytest.mark.parametrize("rule", ["all", "prefill"])
+@pytest.mark.parametrize("rule", ["all", "prefill", "sliding-cache"])
 def test_opcheck_finds_nothing_in_the_whole_of_its_checks(case: Case, rule: str) -> None:
     inputs = with_gradients(case.inputs(SMALL, torch.float32))
     torch.library.opcheck(case.torch_op, case.raw_arguments(inputs, **VISIBILITIES[rule](SMALL)))

@@ -19,30 +19,34 @@ from tests.variants.test_modules import DIM, Factory, each_module
 EXACT = 1e-12
 SLICES = 3
 LENGTHS = (int32(3, 7), int32(1, 5), int32(6, 0))
+FIRST = (int32(1, 0), int32(0, 2), int32(-1, 3))
 STARTS = (int32(0, 2), int32(4, -3), int32(1, 9))
 
 Call = Callable[..., Tensor]
 
 
 def flat_call(case: Case, **visibility: Any) -> Call:
-    """The case's call as a function of its flat tensors, then kv_lengths and q_start."""
+    """The case's call as a function of its flat tensors, then kv_lengths, kv_start and q_start."""
     layout = case.inputs()
 
     def call(*tensors: Tensor) -> Tensor:
-        *rest, kv_lengths, q_start = tensors
+        *rest, kv_lengths, kv_start, q_start = tensors
         given = iter(rest)
         inputs = {
             name: [next(given) for _ in value] if isinstance(value, list) else next(given)
             for name, value in layout.items()
         }
-        return case(inputs, causal=True, kv_lengths=kv_lengths, q_start=q_start, **visibility)
+        given_keys = {"kv_lengths": kv_lengths, "kv_start": kv_start}
+        return case(inputs, causal=True, q_start=q_start, **given_keys, **visibility)
 
     return call
 
 
 def slices_of(case: Case, shape: Shape | None = None) -> list[list[Tensor]]:
     """The arguments of three calls."""
-    return [[*tensors_of(case.inputs(shape, seed=seed)), LENGTHS[seed], STARTS[seed]] for seed in range(SLICES)]
+    return [
+        [*tensors_of(case.inputs(shape, seed=seed)), LENGTHS[seed], FIRST[seed], STARTS[seed]] for seed in range(SLICES)
+    ]
 
 
 def stacked(slices: Sequence[Sequence[Tensor]]) -> list[Tensor]:
@@ -175,7 +179,7 @@ def test_a_call_that_fails_leaves_the_process_as_it_was(case: Case) -> None:
     call, (given, *_) = flat_call(case), slices_of(case)
 
     def failing(first: Tensor) -> Tensor:
-        return call(first, *given[1:-2], int32(1, 2, 3), given[-1]).sum()
+        return call(first, *given[1:-3], int32(1, 2, 3), *given[-2:]).sum()
 
     for transformed, first in ((vmap(failing), given[0][None]), (grad(failing), given[0])):
         with pytest.raises(ValueError, match="kv_lengths: expected int32"):

@@ -13,10 +13,11 @@ from attnexport.accuracy.inputs.generation import FIRST_SEED, LONGEST, Generatio
 from attnexport.accuracy.inputs.kinds import kind_names
 from attnexport.accuracy.inputs.scaling import is_scalable, scaled
 from attnexport.accuracy.inputs.sizes import Profiles, SizeRange
-from attnexport.accuracy.inputs.values import is_uniform, one_hot, varied
+from attnexport.accuracy.inputs.values import is_uniform, later_starts, one_hot, varied
 from attnexport.errors import InputError
 from attnexport.messages import option
 from attnexport.models.examples import generator
+from attnexport.models.first_keys import first_key_inputs
 from attnexport.models.model import Model
 
 Maker = Callable[[Generation, torch.Generator], list[Tensor]]
@@ -91,11 +92,15 @@ def _varied(generation: Generation) -> list[list[Tensor]]:
     """A batch for each input that may vary: where all did at once, a flag could hide the others."""
     random = generator(FIRST_SEED + generation.seed)
     tensors = generation.like_examples({}, random)
-    specs = generation.model.inputs
+    specs, starts = generation.model.inputs, first_key_inputs(generation.model)
     uniform = [index for index, tensor in enumerate(tensors) if is_uniform(tensor) and not specs[index].is_state]
-    if not uniform:
+    if not uniform and not starts:
         raise NotApplicable("no truths or whole numbers that are all the same")
-    made = [[*tensors[:index], varied(tensors[index], random), *tensors[index + 1 :]] for index in uniform]
+    others = {index: varied(tensors[index], random) for index in uniform if index not in starts}
+    if starts:
+        keys = generation.fewest_keys(tensors)
+        others |= {index: later_starts(tensors[index], keys, random) for index in starts}
+    made = [[*tensors[:index], other, *tensors[index + 1 :]] for index, other in sorted(others.items())]
     running = [batch for batch in made if generation.takes(batch)]
     if not running:
         raise NotApplicable("PyTorch cannot run the model on other truths and whole numbers")

@@ -13,6 +13,7 @@ from attnexport.accuracy.inputs.scaling import is_scalable, largest_scale
 from attnexport.accuracy.inputs.sizes import Profiles, SizeRange, size_ranges
 from attnexport.errors import first_line
 from attnexport.models.examples import generator, like_example
+from attnexport.models.first_keys import fewest_keys
 from attnexport.models.model import Model
 
 LONGEST = 1024
@@ -77,6 +78,17 @@ class Generation:
             return []
         try:
             return self.model.run(tensors)[-count:]
+        except Exception as error:
+            raise NotApplicable(f"PyTorch cannot run the model: {first_line(error)}") from error
+
+    def fewest_keys(self, tensors: Sequence[Tensor]) -> int:
+        """Keys of the attention call that is told where keys begin and has the fewest.
+
+        Raises:
+            NotApplicable: PyTorch cannot run the model on these inputs.
+        """
+        try:
+            return fewest_keys(self.model, tensors)
         except Exception as error:
             raise NotApplicable(f"PyTorch cannot run the model: {first_line(error)}") from error
 

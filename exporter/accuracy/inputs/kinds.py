@@ -10,7 +10,7 @@ TITLES = {
     "large": "scaled until products of two values come near half's limit",
     "constant": "every value of an input the same",
     "one-hot": "one value of the last axis, the others zero",
-    "varied": "other truths and smaller whole numbers than the example's one",
+    "varied": "other truths and smaller whole numbers than the example's one, later first keys",
     "length-1": "lengths of 1, or the least declared",
     "long": "the longest lengths",
     "minimum": "each dynamic dim at its least",

@@ -24,6 +24,14 @@ def is_uniform(tensor: Tensor) -> bool:
     return bool((tensor == first).all()) and (tensor.dtype == torch.bool or int(first) > 0)
 
 
+def later_starts(tensor: Tensor, keys: int, random: torch.Generator) -> Tensor:
+    """First keys (B,) from 1 on, behind all keys in the last sample of several: rows that see nothing are zero."""
+    drawn = torch.randint(1, max(keys, 2), tensor.shape, generator=random)
+    if tensor.numel() > 1:
+        drawn[-1] = keys
+    return drawn.to(tensor.dtype)
+
+
 def varied(tensor: Tensor, random: torch.Generator) -> Tensor:
     """Both truth values, or whole numbers from 1, in place of the one that an input holds, and that is the largest.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from attnexport.variants.affine.op import affine_scaled_attention
 from attnexport.variants.options import choice, finite_or_none, share
 from attnexport.variants.self_attention import SelfAttention
-from attnexport.variants.visibility import visible_counts
+from attnexport.variants.visibility import Visibility, present_keys, visible_counts
 
 DENOMINATORS = ("visible", "total")
 
@@ -21,7 +21,7 @@ class AffineScaledAttention(SelfAttention):
         alpha = clip(0.1 (x W_alpha) + 0.5, 0, 1)      beta = (alpha_ma - alpha) / n
 
     with alpha_ma an exponential moving average of alpha per head: updated in training, before use and without a
-    gradient, frozen in eval. Tokens past kv_lengths do not enter it.
+    gradient, frozen in eval. Tokens outside kv_start .. kv_lengths do not enter it.
 
     Args:
         dim: model width d, a multiple of heads.
@@ -58,22 +58,22 @@ class AffineScaledAttention(SelfAttention):
         nn.init.zeros_(self.alpha_proj.weight)
         self.register_buffer("alpha_ma", torch.zeros(heads))
 
-    def _update_average(self, alpha: Tensor, kv_lengths: Tensor | None) -> None:
+    def _update_average(self, alpha: Tensor, visibility: Visibility[Tensor]) -> None:
         alpha = alpha.detach().to(self.alpha_ma.dtype)
-        if kv_lengths is None:
+        present = present_keys(alpha.shape[2], visibility, alpha.device)
+        if present is None:
             mean = alpha.mean(dim=(0, 2))
         else:
-            valid = (torch.arange(alpha.shape[2], device=alpha.device) < kv_lengths[:, None])[:, None]
-            mean = torch.where(valid, alpha, 0.0).sum(dim=(0, 2)) / valid.sum().clamp(min=1)
+            mean = torch.where(present[:, None], alpha, 0.0).sum(dim=(0, 2)) / present.sum().clamp(min=1)
         self.alpha_ma.mul_(self.rho).add_(mean, alpha=1.0 - self.rho)
 
     def attend(self, x: Tensor, **visibility: Any) -> Tensor:
         alpha = (0.1 * self.alpha_proj(x) + 0.5).clamp(0.0, 1.0).transpose(1, 2)
         if self.training:
-            self._update_average(alpha, visibility["kv_lengths"])
+            self._update_average(alpha, Visibility(**visibility))
         tokens = x.shape[1]
         counts: Tensor | int = tokens
         if self.denominator == "visible":
-            counts = visible_counts(tokens, tokens, device=x.device, **visibility).clamp(min=1)[:, None]
+            counts = visible_counts(tokens, tokens, Visibility(**visibility), x.device).clamp(min=1)[:, None]
         beta = (self.alpha_ma.to(x.dtype)[:, None] - alpha) / counts
         return affine_scaled_attention(*self.project(x), alpha, beta, scale=self.scale, **visibility)

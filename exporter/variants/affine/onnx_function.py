@@ -10,8 +10,10 @@ from attnexport.variants.onnx_parts import Operands, masked_softmax, prefix_sums
 
 def _visible_sums(body: Body, operands: Operands, mask: ir.Value | None) -> ir.Value:
     """Sum of the values that every row sees, (B, H, N or 1, Dv)."""
-    if operands.visibility["causal"]:
-        sums = prefix_sums_at(body, operands.narrow_v, operands.counts(), per_batch=operands.per_batch)
+    if operands.visibility.causal:
+        # Values before kv_start are zero, so that sums from the first key on are sums of what rows see.
+        ends, per_batch = operands.runs().high, operands.visibility.ends_per_sample
+        sums = prefix_sums_at(body, operands.narrow_v, ends, per_batch=per_batch)
         return repeat_heads(body, sums, operands.heads, operands.kv_heads)
     visible = None if mask is None else body.transpose(mask, 0, 1, 3, 2)
     return body.sum(body.hide(operands.v, visible, 0.0), 2)

@@ -22,6 +22,7 @@ def affine_scaled_attention(
     causal: bool = False,
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
+    kv_start: Tensor | None = None,
 ) -> Tensor:
     """Affine-scaled attention: softmax weights times alpha plus beta (arXiv 2602.23057, eq. 6).
 
@@ -37,8 +38,9 @@ def affine_scaled_attention(
         beta: weight added to every visible key, (B, H, N).
         scale: factor on the scores. Default: None, Dk ** -0.5.
         causal: row i sees no key after its position. Default: False.
-        kv_lengths: int32 (B,), valid keys. Default: None, M.
-        q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
+        kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
+        q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
+        kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
 
     Returns:
         (B, H, N, Dv) of v's dtype; rows that see no key are zero. A row whose query, or a key that it sees, holds NaN
@@ -48,7 +50,7 @@ def affine_scaled_attention(
         ValueError: shapes that do not fit, naming the argument.
     """
     q, k, v = checked_qkv(q, k, v)
-    lengths = checked_lengths(q.shape[0], kv_lengths, q_start)
+    lengths = checked_lengths(q.shape[0], kv_lengths, q_start, kv_start)
     for name, tensor in (("alpha", alpha), ("beta", beta)):
         check(tensor.shape == q.shape[:3], name, tensor, "(B, H, N) = ({}, {}, {})", *q.shape[:3])
     return _operator(q, k, v, alpha, beta, scale_or_default(scale, q), causal, *lengths)

@@ -26,22 +26,23 @@ class AffineRows(Rows):
         return weights if mask is None else weights.masked_fill(~mask, 0.0)
 
 
-def _visible_sums(v: Tensor, counts: Tensor) -> Tensor:
-    """Sum of the first counts[b, i] values: (B, Hkv, M, Dv) and (B or 1, N) to (B, Hkv, N, Dv)."""
+def _sums_before(v: Tensor, ends: Tensor) -> Tensor:
+    """Sum of the first ends[b, i] values: (B, Hkv, M, Dv) and (B or 1, N) to (B, Hkv, N, Dv)."""
     prefix = torch.nn.functional.pad(v.cumsum(2), (0, 0, 1, 0))
-    index = counts[:, None, :, None].expand(v.shape[0], v.shape[1], -1, v.shape[3])
+    index = ends[:, None, :, None].expand(v.shape[0], v.shape[1], -1, v.shape[3])
     return prefix.gather(2, index)
 
 
 def affine_scaled_attention(
     q: Tensor, k: Tensor, v: Tensor, alpha: Tensor, beta: Tensor,
     scale: float, causal: bool,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator."""
-    rows = Rows.of(q, k, v, causal, kv_lengths, q_start, scale)
+    rows = Rows.of(q, k, v, causal, kv_lengths, q_start, kv_start, scale=scale)
     softmax, values = rows.attend(), rows.v[:, :, 0]
-    sums = _visible_sums(values, rows.counts) if rows.hides else values.sum(2, keepdim=True)
+    # Values before kv_start are zero, so that sums from the first key on are sums of what rows see.
+    sums = _sums_before(values, rows.runs.high) if rows.hides else values.sum(2, keepdim=True)
     total = sums[:, :, None].expand(-1, -1, rows.q.shape[2], q.shape[2], -1).flatten(1, 2)
     out = alpha.to(rows.q.dtype)[..., None] * softmax + beta.to(rows.q.dtype)[..., None] * total
     return out.to(v.dtype)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attnexport.variants.hazards import Figure, Share, largest_score, rows_without_keys
 from attnexport.variants.hla.reference import attention_sums
-from attnexport.variants.visibility import visible_counts
+from attnexport.variants.visibility import Visibility, visible_counts
 
 _LARGEST = "largest sum of a row's scores"
 
@@ -31,19 +31,20 @@ def _small_denominators(counts: Tensor, rows: int) -> Share:
 def measure(
     query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor,
     causal: bool, eps: float,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
     *, precision: torch.dtype,
 ) -> tuple[Figure, ...]:  # fmt: skip
     """Largest sum of scores, which is the denominator, rows without keys and rows with a denominator near eps."""
     batch, heads, rows, _ = query_factors[0].shape
     keys = v.shape[2]
-    seen = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=v.device) > 0
+    visibility = Visibility(causal, kv_lengths, q_start, kv_start)
+    seen = visible_counts(rows, keys, visibility, v.device) > 0
     empty = rows_without_keys(int((~seen).expand(batch, rows).sum()), batch * rows)
     if not rows or not keys:
         none = torch.zeros(heads, dtype=torch.float64)
         return replace(largest_score(none), name=_LARGEST), empty, _small_denominators(none, batch * rows)
     queries, key_wide = ([factor.double() for factor in factors] for factors in (query_factors, key_factors))
-    sums = attention_sums(queries, key_wide, v[..., :0].double(), causal, kv_lengths, q_start)
+    sums = attention_sums(queries, key_wide, v[..., :0].double(), visibility)
     denominators = sums[..., 0].flatten(1, 2).nan_to_num(nan=torch.inf, posinf=torch.inf)
     small = (denominators < _NEAR_EPS * eps) & seen[:, None]
     return (

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 
 from attnexport.variants.body import Body, CallSite, Operand
 from attnexport.variants.hla.reference import BLOCK
-from attnexport.variants.onnx_parts import Blocks, clipped_lengths, dot, key_operand, size, swap_last
+from attnexport.variants.onnx_parts import (
+    Blocks,
+    clipped_lengths,
+    dot,
+    key_operand,
+    size,
+    swap_last,
+    visibility_of,
+)
 
 
 def _widths(site: CallSite) -> list[int]:
@@ -42,18 +51,24 @@ def _ratio(body: Body, numerator: ir.Value, denominator: ir.Value) -> ir.Value:
 
 
 class _Operands:
-    """The operands in the compute type, keys and values repeated to the query heads."""
+    """The operands in the compute type, keys and values repeated to the query heads.
+
+    Features outside kv_start .. kv_lengths are zero, and so are their products with queries.
+    """
 
     def __init__(self, body: Body, site: CallSite) -> None:
         self.heads = size(body, site, "query_factors", 1)
         kv_heads = size(body, site, "v", 1)
         self.widths = _widths(site)
         self.value_width: Operand = size(body, site, "v", 3)
+        self.visibility = visibility_of(body, site)
         self.queries = [body.compute(factor) for factor in body.tensors("query_factors")]
-        self.keys = [key_operand(body, factor, self.heads, kv_heads) for factor in body.tensors("key_factors")]
-        self.v = key_operand(body, body.tensor("v"), self.heads, kv_heads)
+        self.keys = [
+            key_operand(body, factor, self.visibility, self.heads, kv_heads) for factor in body.tensors("key_factors")
+        ]
+        self.v = key_operand(body, body.tensor("v"), self.visibility, self.heads, kv_heads)
         self.rows, self.tokens = body.dim(self.queries[0], 2), body.dim(self.v, 2)
-        self.lengths = clipped_lengths(body, self.tokens, body.optional("kv_lengths"))
+        self.lengths = clipped_lengths(body, self.tokens, self.visibility.kv_lengths)
 
     def key_features_before(self, body: Body, limit: ir.Value | None) -> ir.Value:
         """Features of all keys, zero from limit (B or 1,) on."""
@@ -71,10 +86,11 @@ def _full(body: Body, operands: _Operands) -> ir.Value:
 
 
 def _causal(body: Body, site: CallSite, operands: _Operands) -> ir.Value:
-    q_start = body.optional("q_start")
+    visibility = operands.visibility
+    q_start = visibility.q_start
     blocks = Blocks(body, operands.rows, operands.tokens, q_start, block=BLOCK, behind=0, beyond=0)
-    within = body.unsqueeze(blocks.visible(causal=True, lengths=operands.lengths), 1)
-    exists = body.transpose(body.unsqueeze(blocks.visible(causal=False, lengths=operands.lengths), 1), 0, 1, 2, 4, 3)
+    within = body.unsqueeze(blocks.visible(visibility), 1)
+    exists = body.transpose(body.unsqueeze(blocks.visible(replace(visibility, causal=False)), 1), 0, 1, 2, 4, 3)
 
     v = blocks.keys(operands.v, operands.heads, operands.value_width)
     keys = [

@@ -21,6 +21,7 @@ def hadamard_linear_attention(
     causal: bool = False,
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
+    kv_start: Tensor | None = None,
     eps: float = 1e-6,
 ) -> Tensor:
     """Hadamard linear attention: linear attention whose weights are products of R kernels.
@@ -36,8 +37,9 @@ def hadamard_linear_attention(
         key_factors: R tensors (B, Hkv, M, m_r) of non-negative features; H is a multiple of Hkv.
         v: values (B, Hkv, M, Dv).
         causal: row i sees no key after its position. Default: False.
-        kv_lengths: int32 (B,), valid keys. Default: None, M.
-        q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
+        kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
+        q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
+        kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
         eps: added to the denominator. Default: 1e-6.
 
     Returns:
@@ -63,5 +65,5 @@ def hadamard_linear_attention(
             query,
             "the shape of the first but for m_r",
         )
-    lengths = checked_lengths(v.shape[0], kv_lengths, q_start)
+    lengths = checked_lengths(v.shape[0], kv_lengths, q_start, kv_start)
     return _operator(list(query_factors), list(key_factors), v, causal, eps, *lengths)

@@ -20,7 +20,7 @@ from torch import Tensor
 from attnexport.variants.blocks import block_rows, block_starts, gather_keys, unblock_rows
 from attnexport.variants.dense import compute_dtype, group_heads, row_chunks, zero_hidden
 from attnexport.variants.rows import Rows
-from attnexport.variants.visibility import visible_counts
+from attnexport.variants.visibility import Visibility, key_runs
 
 BLOCK = 64
 """Rows per block of the causal form."""
@@ -73,7 +73,7 @@ def _pairwise(query_factors: Sequence[Tensor], key_factors: Sequence[Tensor]) ->
 
 
 def _causal_sums(
-    query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], values: Tensor, counts: Tensor,
+    query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], values: Tensor, ends: Tensor,
     q_start: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """Numerator and denominator of every row, (B, Hkv, G, N, Dv + 1), in blocks of rows.
@@ -84,11 +84,11 @@ def _causal_sums(
     rows, keys, device = query_factors[0].shape[-2], values.shape[2], values.device
     starts = block_starts(rows, keys, BLOCK, q_start, device)
     index = starts[..., None] + torch.arange(BLOCK, device=device)
-    last = block_rows(counts[..., None], BLOCK)
+    last = block_rows(ends[..., None], BLOCK)
     within = (index[..., None, :] >= 0) & (index[..., None, :] < last)
     seen = within.any(-2)[:, None, :, :, None]
 
-    limit = torch.minimum(starts[:, 0, None], counts.amax(-1, keepdim=True))
+    limit = torch.minimum(starts[:, 0, None], ends.amax(-1, keepdim=True))
     before_first = torch.arange(keys, device=device) < limit
     state = _state(key_factors, values, before_first[:, None, :, None])
 
@@ -110,35 +110,34 @@ def _causal_sums(
 
 
 def attention_sums(
-    query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor,
-    causal: bool, kv_lengths: Tensor | None, q_start: Tensor | None,
-) -> Tensor:  # fmt: skip
-    """Sums over j of A_ij v_j and, last, of A_ij, in the compute type: (B, Hkv, G, N, Dv + 1)."""
+    query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor, visibility: Visibility[Tensor]
+) -> Tensor:
+    """Sums over j of A_ij v_j and, last, of A_ij, in the compute type: (B, Hkv, G, N, Dv + 1).
+
+    Features of keys that are not there are zero, and so is their A_ij.
+    """
     rows, keys, kv_heads = query_factors[0].shape[2], v.shape[2], v.shape[1]
     dtype = compute_dtype(v)
     queries = [group_heads(factor.to(dtype), kv_heads) for factor in query_factors]
-    key_wide = [zero_hidden(factor.to(dtype), kv_lengths) for factor in key_factors]
-    values = torch.cat([zero_hidden(v.to(dtype), kv_lengths), v.new_ones((*v.shape[:3], 1), dtype=dtype)], dim=-1)
-    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=v.device)
-    if causal:
-        return _causal_sums(queries, key_wide, values, counts, q_start)
-    mask = None
-    if kv_lengths is not None:
-        mask = (torch.arange(keys, device=v.device) < counts[:, :1])[:, None, :, None]
-    return _read_state(queries, _state(key_wide, values, mask))
+    key_wide = [zero_hidden(factor.to(dtype), visibility) for factor in key_factors]
+    values = torch.cat([zero_hidden(v.to(dtype), visibility), v.new_ones((*v.shape[:3], 1), dtype=dtype)], dim=-1)
+    if visibility.causal:
+        ends = key_runs(rows, keys, visibility, v.device).high
+        return _causal_sums(queries, key_wide, values, ends, visibility.q_start)
+    return _read_state(queries, _state(key_wide, values, None))
 
 
 def hadamard_linear_attention(
     query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor,
     causal: bool, eps: float,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator."""
     heads, rows = query_factors[0].shape[1], query_factors[0].shape[2]
     kv_heads, keys = v.shape[1], v.shape[2]
     if keys == 0 or rows == 0:  # zeros or nothing, made from v so that there is a graph to go back through
         return v.sum(2, keepdim=True).repeat_interleave(heads // kv_heads, dim=1).expand(-1, -1, rows, -1)
-    sums = attention_sums(query_factors, key_factors, v, causal, kv_lengths, q_start)
+    sums = attention_sums(query_factors, key_factors, v, Visibility(causal, kv_lengths, q_start, kv_start))
     out = sums[..., :-1] / (sums[..., -1:] + eps)
     return out.flatten(1, 2).to(v.dtype)
 
@@ -168,11 +167,11 @@ class ProductRows(Rows):
 def hadamard_rows(
     query_factors: Sequence[Tensor], key_factors: Sequence[Tensor], v: Tensor,
     causal: bool, eps: float,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
 ) -> ProductRows:  # fmt: skip
     """The operator's rows."""
     first, *rest = (
-        Rows.of(query, key, v, causal, kv_lengths, q_start)
+        Rows.of(query, key, v, causal, kv_lengths, q_start, kv_start)
         for query, key in zip(query_factors, key_factors, strict=True)
     )
     return ProductRows(**vars(first), queries=[rows.q for rows in rest], keys=[rows.k for rows in rest], eps=eps)

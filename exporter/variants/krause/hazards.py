@@ -11,20 +11,20 @@ from attnexport.variants.dense import group_heads, per_head, row_chunks
 from attnexport.variants.hazards import Figure, ScoreSums
 from attnexport.variants.krause.neighbourhood import grid_mask, window_mask
 from attnexport.variants.krause.reference import grid_of
-from attnexport.variants.visibility import row_positions, visible_counts
+from attnexport.variants.visibility import Visibility, key_runs, row_positions
 
 
 def measure(
     q: Tensor, k: Tensor, v: Tensor, sigma: Tensor,
     window: int, top_k: int, causal: bool,
     grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
     *, precision: torch.dtype,
 ) -> tuple[Figure, ...]:  # fmt: skip
     """Largest score inside the neighbourhoods, before and after the division by sigma², rows without keys, ties."""
     batch, heads, rows, _ = q.shape
     kv_heads, keys = k.shape[1], k.shape[2]
-    counts = visible_counts(rows, keys, causal=causal, kv_lengths=kv_lengths, q_start=q_start, device=q.device)
+    runs = key_runs(rows, keys, Visibility(causal, kv_lengths, q_start, kv_start), q.device)
     positions = row_positions(rows, keys, q_start, q.device)
     grid = grid_of(grid_height, grid_width, grid_radius, grid_metric, grid_prefix)
     on_grid = None if grid is None else grid_mask(grid, q.device)
@@ -36,7 +36,7 @@ def measure(
         first, last = _reach(positions[:, part], window, keys)
         near = wide[..., first:last, :]
         columns = torch.arange(first, last, device=q.device)
-        mask = columns < counts[:, None, part, None]
+        mask = runs.part(part).hold(columns)[:, None]
         if window:
             mask = mask & window_mask(positions[:, part] - first, last - first, window)
         if on_grid is not None:

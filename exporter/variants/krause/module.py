@@ -13,7 +13,7 @@ from attnexport.variants.krause.neighbourhood import Grid, checked_grid
 from attnexport.variants.krause.op import krause_attention
 from attnexport.variants.options import count_or_none, flag, positive
 from attnexport.variants.self_attention import SelfAttention
-from attnexport.variants.visibility import visible_mask
+from attnexport.variants.visibility import Visibility, visible_mask
 
 
 class _SoftmaxBranch(SelfAttention):
@@ -23,7 +23,7 @@ class _SoftmaxBranch(SelfAttention):
         q, groups = self.queries(x), self.heads // self.kv_heads
         k = self.keys(x).repeat_interleave(groups, dim=1)
         v = self.values(x).repeat_interleave(groups, dim=1)
-        mask = visible_mask(x.shape[1], x.shape[1], device=x.device, **visibility)
+        mask = visible_mask(x.shape[1], x.shape[1], Visibility(**visibility), x.device)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return out if mask is None else torch.where(mask.any(-1, keepdim=True), out, 0.0)
 
@@ -82,12 +82,20 @@ class KrauseAttention(SelfAttention):
         sight = {"window": self.window, "grid": self.grid, "top_k": self.top_k, **visibility}
         return krause_attention(*self.project(x), self.log_sigma.exp(), **sight)
 
-    def forward(self, x: Tensor, *, kv_lengths: Tensor | None = None, q_start: Tensor | None = None) -> Tensor:
-        """x (B, N, d) to (B, N, d); kv_lengths and q_start int32 (B,)."""
-        krause = super().forward(x, kv_lengths=kv_lengths, q_start=q_start)
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        kv_lengths: Tensor | None = None,
+        q_start: Tensor | None = None,
+        kv_start: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, N, d) to (B, N, d); kv_lengths, q_start and kv_start int32 (B,)."""
+        visibility = {"kv_lengths": kv_lengths, "q_start": q_start, "kv_start": kv_start}
+        krause = super().forward(x, **visibility)
         if self.softmax_branch is None or self.gate is None:
             return krause
-        softmax = self.softmax_branch(x, kv_lengths=kv_lengths, q_start=q_start)
+        softmax = self.softmax_branch(x, **visibility)
         mix = torch.softmax(self.gate(torch.cat([softmax, krause], dim=-1)), dim=-1)
         mixed: Tensor = mix[..., :1] * softmax + mix[..., 1:] * krause
         return mixed

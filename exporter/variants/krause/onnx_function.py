@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import onnx_ir as ir
 import torch
@@ -12,7 +11,6 @@ from attnexport.variants.body import Body, CallSite
 from attnexport.variants.krause.neighbourhood import Grid, grid_candidates
 from attnexport.variants.onnx_parts import (
     Blocks,
-    clipped_lengths,
     constant_index,
     dot,
     key_operand,
@@ -20,8 +18,9 @@ from attnexport.variants.onnx_parts import (
     size,
     swap_last,
     top_k_mask,
+    visibility_of,
 )
-from attnexport.variants.visibility import onnx_visible_counts, onnx_visible_mask
+from attnexport.variants.visibility import onnx_key_runs, onnx_visible_mask
 
 
 class _Krause:
@@ -34,17 +33,11 @@ class _Krause:
         kv_heads = size(body, site, "k", 1)
         self.width, self.value_width = size(body, site, "k", 3), size(body, site, "v", 3)
         self.rows, self.keys = body.dim(q, 2), body.dim(k, 2)
+        self.visibility = visibility_of(body, site)
         self.q = body.compute(q)
-        self.k = key_operand(body, k, self.heads, kv_heads)
-        self.v = key_operand(body, v, self.heads, kv_heads)
+        self.k = key_operand(body, k, self.visibility, self.heads, kv_heads)
+        self.v = key_operand(body, v, self.visibility, self.heads, kv_heads)
         self.sigma = body.compute(body.tensor("sigma"))
-        self.causal = site.flag("causal")
-        self.kv_lengths, self.q_start = body.optional("kv_lengths"), body.optional("q_start")
-        self.visibility: Mapping[str, Any] = {
-            "causal": self.causal,
-            "kv_lengths": self.kv_lengths,
-            "q_start": self.q_start,
-        }
 
     def attend(self, q: ir.Value, k: ir.Value, v: ir.Value, mask: ir.Value | None, rank: int = 4) -> ir.Value:
         """(B, H, ..., n, D) against (B, H, ..., m, D)."""
@@ -59,18 +52,17 @@ class _Krause:
 
 
 def _dense(parts: _Krause) -> ir.Value:
-    mask = onnx_visible_mask(parts.body, parts.rows, parts.keys, **parts.visibility)
+    mask = onnx_visible_mask(parts.body, parts.rows, parts.keys, parts.visibility)
     return parts.attend(parts.q, parts.k, parts.v, mask)
 
 
 def _window(parts: _Krause, window: int) -> ir.Value:
     body = parts.body
-    beyond = 0 if parts.causal else window - 1
+    beyond = 0 if parts.visibility.causal else window - 1
     blocks = Blocks(
-        body, parts.rows, parts.keys, parts.q_start, block=max(16, window), behind=window - 1, beyond=beyond
+        body, parts.rows, parts.keys, parts.visibility.q_start, block=max(16, window), behind=window - 1, beyond=beyond
     )
-    lengths = clipped_lengths(body, parts.keys, parts.kv_lengths)
-    visible = blocks.visible(causal=parts.causal, lengths=lengths)
+    visible = blocks.visible(parts.visibility)
     step = body.op("Sub", body.unsqueeze(blocks.positions, 3), body.unsqueeze(blocks.index, 2))
     near = body.op("Less", body.op("Abs", step), window)
     out = parts.attend(
@@ -90,18 +82,16 @@ def _grid(parts: _Krause, grid: Grid) -> ir.Value:
     def tokens(value: ir.Value, start: int, stop: int, axis: int) -> ir.Value:
         return body.op("Slice", value, body.ints([start]), body.ints([stop]), body.ints([axis]))
 
-    counts: ir.Value | None = None
-    if parts.causal or parts.kv_lengths is not None:
-        counts = onnx_visible_counts(body, parts.rows, parts.keys, **parts.visibility)
+    runs = onnx_key_runs(body, parts.rows, parts.keys, parts.visibility) if parts.visibility.hides else None
 
-    def below_count(columns: ir.Value, start: int, stop: int) -> ir.Value | None:
-        if counts is None:
+    def seen(columns: ir.Value, start: int, stop: int) -> ir.Value | None:
+        if runs is None:
             return None
-        part = tokens(counts, start, stop, 1) if parts.causal else counts
-        return body.op("Less", columns, body.unsqueeze(part, 2))
+        high = tokens(runs.high, start, stop, 1) if parts.visibility.causal else runs.high
+        return replace(runs, high=high).hold(columns)
 
     table = constant_index(body, index)
-    visible = below_count(table, prefix, grid.tokens)
+    visible = seen(table, prefix, grid.tokens)
     allowed = body.constant(inside[None])
     mask = body.unsqueeze(allowed if visible is None else body.op("And", allowed, visible), 1, 3)
     out = parts.attend(
@@ -114,9 +104,9 @@ def _grid(parts: _Krause, grid: Grid) -> ir.Value:
     cells = body.op("Squeeze", out, body.ints([3]))
     if prefix == 0:
         return cells
-    seen = below_count(body.unsqueeze(body.ints(range(grid.tokens)), 0, 1), 0, prefix)
-    seen = None if seen is None else body.unsqueeze(seen, 1)
-    global_rows = parts.attend(tokens(parts.q, 0, prefix, 2), parts.k, parts.v, seen)
+    visible = seen(body.unsqueeze(body.ints(range(grid.tokens)), 0, 1), 0, prefix)
+    visible = None if visible is None else body.unsqueeze(visible, 1)
+    global_rows = parts.attend(tokens(parts.q, 0, prefix, 2), parts.k, parts.v, visible)
     return body.op("Concat", global_rows, cells, axis=2)
 
 

@@ -24,6 +24,7 @@ def krause_attention(
     causal: bool = False,
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
+    kv_start: Tensor | None = None,
 ) -> Tensor:
     """Krause attention: bounded-confidence attention over a neighbourhood (arXiv 2602.11534).
 
@@ -41,8 +42,9 @@ def krause_attention(
         grid: image neighbourhood; needs N = M = grid.tokens. Default: None. Excludes window.
         top_k: keys kept per row, ties going to the lower index. Default: None, all.
         causal: row i sees no key after its position. Default: False.
-        kv_lengths: int32 (B,), valid keys. Default: None, M.
-        q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
+        kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
+        q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
+        kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
 
     Returns:
         (B, H, N, Dv) of v's dtype; rows that see no key are zero. A row whose query, or a key that it sees, holds NaN
@@ -52,7 +54,7 @@ def krause_attention(
         ValueError: shapes or options that do not fit, naming the argument.
     """
     q, k, v = checked_qkv(q, k, v)
-    lengths = checked_lengths(q.shape[0], kv_lengths, q_start)
+    lengths = checked_lengths(q.shape[0], kv_lengths, q_start, kv_start)
     check(sigma.dim() == 0 or tuple(sigma.shape) == (q.shape[1],), "sigma", sigma, "() or (H={},)", q.shape[1])
     grid = checked_grid(grid, window)
     if grid is not None:

@@ -68,8 +68,9 @@ def _attend_window(rows: KrauseRows, causal: bool, q_start: Tensor | None) -> Te
     starts = block_starts(tokens, keys, block, q_start, device)
     index = starts[..., None] + torch.arange(1 - window, reach_ahead, device=device)
     positions = starts[..., None] + torch.arange(block, device=device)
-    last = block_rows(rows.counts[..., None], block)
-    mask = (index[..., None, :] >= 0) & (index[..., None, :] < last)
+    last = block_rows(rows.runs.high[..., None], block)
+    first = 0 if rows.runs.low is None else block_rows(rows.runs.low[..., None], block)
+    mask = (index[..., None, :] >= first) & (index[..., None, :] < last)
     mask = mask & ((positions[..., None] - index[..., None, :]).abs() < window)
     q_blocks = block_rows(rows.q, block)
     parts = []
@@ -85,8 +86,8 @@ def _attend_grid(rows: KrauseRows, grid: Grid) -> Tensor:
     """Prefix rows against every key, cells against the prefix and their neighbours."""
     index, inside = grid_candidates(grid, rows.q.device)
     prefix = grid.prefix
-    global_rows = replace(rows, q=rows.q[..., :prefix, :], counts=rows.counts[:, :prefix], grid=None)
-    mask = inside & (index < rows.counts[:, None, None, prefix:, None])
+    global_rows = replace(rows, q=rows.q[..., :prefix, :], runs=rows.runs.part(slice(0, prefix)), grid=None)
+    mask = inside & rows.runs.part(slice(prefix, None)).hold(index)[:, None, None]
     cells = rows.q[..., prefix:, None, :]
     parts = [global_rows.attend()]
     per_cell = rows.q.shape[0] * rows.q.shape[1] * rows.q.shape[2] * index.shape[1] * rows.q.shape[-1]
@@ -107,11 +108,11 @@ def krause_rows(
     q: Tensor, k: Tensor, v: Tensor, sigma: Tensor,
     window: int, top_k: int, causal: bool,
     grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
 ) -> KrauseRows:  # fmt: skip
     """The operator's rows."""
     return KrauseRows.of(
-        q, k, v, causal, kv_lengths, q_start,
+        q, k, v, causal, kv_lengths, q_start, kv_start,
         sigma=per_head(sigma.to(compute_dtype(v)), q.shape[1], k.shape[1]),
         positions=row_positions(q.shape[2], k.shape[2], q_start, q.device),
         window=window,
@@ -124,11 +125,11 @@ def krause_attention(
     q: Tensor, k: Tensor, v: Tensor, sigma: Tensor,
     window: int, top_k: int, causal: bool,
     grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator. A window, top_k or grid_height of 0 means none."""
     grid = grid_height, grid_width, grid_radius, grid_metric, grid_prefix
-    rows = krause_rows(q, k, v, sigma, window, top_k, causal, *grid, kv_lengths, q_start)
+    rows = krause_rows(q, k, v, sigma, window, top_k, causal, *grid, kv_lengths, q_start, kv_start)
     if rows.grid is not None:
         return _attend_grid(rows, rows.grid).to(v.dtype)
     if window and window < k.shape[2]:

@@ -42,7 +42,7 @@ def softmax_rows(
     start = torch.zeros(query.shape[0], dtype=torch.int32)
     factor = query.shape[-1] ** -0.5 if scale is None else scale
     mask = None if attn_mask is None else _grouped(attn_mask, query, key)
-    return MaskedRows.of(query, key, value, is_causal, None, start, factor, attn_mask=mask)
+    return MaskedRows.of(query, key, value, is_causal, q_start=start, scale=factor, attn_mask=mask)
 
 
 def _grouped(mask: Tensor, query: Tensor, key: Tensor) -> Tensor:

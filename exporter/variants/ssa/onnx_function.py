@@ -15,20 +15,21 @@ from attnexport.variants.onnx_parts import (
     zero_hidden,
 )
 from attnexport.variants.ssa.reference import SMALLEST_LOCK_SQUARE
+from attnexport.variants.visibility import onnx_present_keys
 
 
-def _order_parameter(body: Body, theta: ir.Value, counts: ir.Value, *, causal: bool, per_batch: bool) -> ir.Value:
-    """r as (B, Hkv, N or 1, 1) from phases (B, Hkv, M, D) and visible counts (B or 1, N or 1)."""
-    number = body.unsqueeze(body.compute(body.op("Max", counts, 1)), 1, 3)
+def _order_parameter(body: Body, theta: ir.Value, operands: Operands) -> ir.Value:
+    """r as (B, Hkv, N or 1, 1) from phases (B, Hkv, M, D)."""
+    runs, visibility = operands.runs(), operands.visibility
+    number = body.unsqueeze(body.compute(body.op("Max", runs.counts(), 1)), 1, 3)
+    present = onnx_present_keys(body, operands.keys, visibility)
 
     def mean_square(wave: str) -> ir.Value:
-        values = body.op(wave, theta)
-        if causal:
-            total = prefix_sums_at(body, values, counts, per_batch=per_batch)
+        values = body.hide(body.op(wave, theta), None if present is None else body.unsqueeze(present, 1, 3), 0.0)
+        if visibility.causal:
+            total = prefix_sums_at(body, values, runs.high, per_batch=visibility.ends_per_sample)
         else:
-            columns = body.unsqueeze(body.arange(body.dim(theta, 2)), 1)
-            visible = body.op("Less", columns, body.unsqueeze(counts, 1, 3))
-            total = body.sum(body.hide(values, visible, 0.0), 2)
+            total = body.sum(values, 2)
         mean = body.op("Div", total, number)
         return body.op("Mul", mean, mean)
 
@@ -40,9 +41,8 @@ def write_body(body: Body, site: CallSite) -> ir.Value:
     """Writes the operator's body and returns (B, H, N, Dv) in the compute type."""
     operands = Operands(body, site, "omega_q", "omega_k")
     omega_q, omega_k = operands.q, operands.k
-    counts = operands.counts()
-    theta = zero_hidden(body, body.compute(body.tensor("theta")), body.optional("kv_lengths"))
-    order = _order_parameter(body, theta, counts, causal=site.flag("causal"), per_batch=operands.per_batch)
+    theta = zero_hidden(body, body.compute(body.tensor("theta")), operands.visibility)
+    order = _order_parameter(body, theta, operands)
     coupling = body.compute(body.tensor("coupling"))
     lock = body.op("Mul", coupling, repeat_heads(body, order, operands.heads, operands.kv_heads))
     lock_square = at_least(body, body.op("Mul", lock, lock), SMALLEST_LOCK_SQUARE)

@@ -23,6 +23,7 @@ def selective_synchronization_attention(
     causal: bool = False,
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
+    kv_start: Tensor | None = None,
     eps: float = 1e-8,
 ) -> Tensor:
     """Selective synchronization attention: weights of phase-locked oscillators (arXiv 2602.14445, eqs. 4-14).
@@ -43,8 +44,9 @@ def selective_synchronization_attention(
         alpha: decay per head, (H,) and > 0.
         top_k: keys kept per row, ties going to the lower index. Default: None, all.
         causal: row i sees no key after its position. Default: False.
-        kv_lengths: int32 (B,), valid keys. Default: None, M.
-        q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
+        kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
+        q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
+        kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
         eps: added to the denominator. Default: 1e-8.
 
     Returns:
@@ -56,7 +58,7 @@ def selective_synchronization_attention(
     """
     omega_q, omega_k, theta, v = same_precision(omega_q, omega_k, theta, v)
     check_heads("omega_q", omega_q, "omega_k", omega_k, v)
-    lengths = checked_lengths(v.shape[0], kv_lengths, q_start)
+    lengths = checked_lengths(v.shape[0], kv_lengths, q_start, kv_start)
     check(theta.shape == omega_k.shape, "theta", theta, "the shape of omega_k, ({}, {}, {}, {})", *omega_k.shape)
     check(coupling.dim() == 0, "coupling", coupling, "()")
     check(tuple(alpha.shape) == (omega_q.shape[1],), "alpha", alpha, "(H={},)", omega_q.shape[1])

@@ -14,26 +14,31 @@ from torch import Tensor
 
 from attnexport.variants.dense import compute_dtype, per_head, top_k_mask, zero_hidden
 from attnexport.variants.rows import Rows
+from attnexport.variants.visibility import KeyRuns, Visibility
 
 SMALLEST_LOCK_SQUARE = 1e-30
 """Keeps D2 / (K r)^2 finite when the phases cancel; a row with r = 0 still locks to identical tokens."""
 
 
-def order_parameter(theta: Tensor, counts: Tensor) -> Tensor:
-    """r of every row: mean over l of |mean over the first counts[b, i] keys of exp(i theta[j, l])|.
+def order_parameter(theta: Tensor, runs: KeyRuns) -> Tensor:
+    """r of every row: mean over l of |mean over the keys of its run of exp(i theta[j, l])|.
 
     Args:
         theta: phases (B, Hkv, M, D).
-        counts: visible keys per row, int64 (B or 1, N or 1).
+        runs: of keys that rows see, one per row or one for all of a sample.
 
     Returns:
         (B, Hkv, N or 1), 0 for rows that see no key.
     """
     batch, kv_heads, _, width = theta.shape
-    index = counts[:, None, :, None].expand(batch, kv_heads, -1, width)
+    index = runs.high[:, None, :, None].expand(batch, kv_heads, -1, width)
     waves = torch.stack([theta.cos(), theta.sin()])
+    if runs.low is not None:
+        begun = torch.arange(theta.shape[2], device=theta.device) >= runs.low[:, :1]
+        waves = waves.masked_fill(~begun[:, None, :, None], 0.0)
     prefix = torch.nn.functional.pad(waves.cumsum(3), (0, 0, 1, 0))
-    mean = prefix.gather(3, index.expand(2, -1, -1, -1, -1)) / counts.clamp(min=1)[:, None, :, None]
+    counts = runs.counts().clamp(min=1)[:, None, :, None]
+    mean = prefix.gather(3, index.expand(2, -1, -1, -1, -1)) / counts
     power = mean.square().sum(0)
     some = power != 0
     magnitude = torch.where(some, power, 1.0).sqrt().where(some, 0.0)
@@ -87,13 +92,14 @@ class CoupledRows(Rows):
 def coupled_rows(
     omega_q: Tensor, omega_k: Tensor, theta: Tensor, v: Tensor, coupling: Tensor, alpha: Tensor,
     top_k: int, causal: bool, eps: float,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
 ) -> CoupledRows:  # fmt: skip
     """The operator's rows."""
     dtype, kv_heads = compute_dtype(v), omega_k.shape[1]
-    plain = Rows.of(omega_q, omega_k, v, causal, kv_lengths, q_start)
-    phases = zero_hidden(theta.to(dtype), kv_lengths)
-    order = order_parameter(phases, plain.counts if causal else plain.counts[:, :1])
+    visibility = Visibility(causal, kv_lengths, q_start, kv_start)
+    plain = Rows.of(omega_q, omega_k, v, causal, kv_lengths, q_start, kv_start)
+    phases = zero_hidden(theta.to(dtype), visibility)
+    order = order_parameter(phases, plain.runs if causal else plain.runs.part(slice(0, 1)))
     lock_square = (coupling.to(dtype) * order).square().clamp(min=SMALLEST_LOCK_SQUARE)
     return CoupledRows(
         **vars(plain),
@@ -107,8 +113,10 @@ def coupled_rows(
 def selective_synchronization_attention(
     omega_q: Tensor, omega_k: Tensor, theta: Tensor, v: Tensor, coupling: Tensor, alpha: Tensor,
     top_k: int, causal: bool, eps: float,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator. A top_k of 0 means none."""
-    rows = coupled_rows(omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, eps, kv_lengths, q_start)
+    rows = coupled_rows(
+        omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, eps, kv_lengths, q_start, kv_start
+    )  # fmt: skip
     return rows.attend().to(v.dtype)

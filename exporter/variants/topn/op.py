@@ -22,6 +22,7 @@ def top_n_attention(
     causal: bool = False,
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
+    kv_start: Tensor | None = None,
 ) -> Tensor:
     """Softmax attention that keeps the n largest weights of each row (the selection of arXiv 2602.01893).
 
@@ -34,8 +35,9 @@ def top_n_attention(
         renormalize: the kept weights sum to one; False leaves them as softmax gave them, the paper's selected
             aggregate s = sum over the selection of a_j v_j. Default: True.
         causal: row i sees no key after its position. Default: False.
-        kv_lengths: int32 (B,), valid keys. Default: None, M.
-        q_start: int32 (B,), position of row 0 among the keys. Default: None, M - N.
+        kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
+        q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
+        kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
 
     Returns:
         (B, H, N, Dv) of v's dtype; rows that see no key are zero. A row whose query, or a key that it sees, holds NaN
@@ -45,7 +47,7 @@ def top_n_attention(
         ValueError: shapes or options that do not fit, naming the argument.
     """
     q, k, v = checked_qkv(q, k, v)
-    lengths = checked_lengths(q.shape[0], kv_lengths, q_start)
+    lengths = checked_lengths(q.shape[0], kv_lengths, q_start, kv_start)
     kept = check_count("n", n)
     if kept == 0:
         raise ValueError("n: expected an int >= 1, given None")

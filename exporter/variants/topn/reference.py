@@ -29,8 +29,10 @@ class TopNRows(Rows):
 def top_n_attention(
     q: Tensor, k: Tensor, v: Tensor,
     n: int, scale: float, renormalize: bool, causal: bool,
-    kv_lengths: Tensor | None = None, q_start: Tensor | None = None,
+    kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator."""
-    rows = TopNRows.of(q, k, v, causal, kv_lengths, q_start, scale, n=n, renormalize=renormalize)
+    rows = TopNRows.of(
+        q, k, v, causal, kv_lengths, q_start, kv_start, scale=scale, n=n, renormalize=renormalize
+    )  # fmt: skip
     return rows.attend().to(v.dtype)

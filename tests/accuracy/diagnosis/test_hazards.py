@@ -35,7 +35,7 @@ def one(figures: dict[str, Figure], start: str) -> Tensor:
     return values
 
 
-@pytest.mark.parametrize("visibility", ["causal", "lengths", "decode", "before-the-keys", "one-empty"])
+@pytest.mark.parametrize("visibility", ["causal", "lengths", "decode", "before-the-keys", "one-empty", "sliding-cache"])
 @pytest.mark.parametrize("case", ["krause-window4", "krause-chebyshev1", "hla-two", "affine", "topn-3"])
 def test_rows_without_keys_are_those_without_weights(case, visibility):
     case = named(case)

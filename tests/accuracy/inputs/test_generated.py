@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+import attnexport
 from attnexport.accuracy.contenders.cache import digest_of
 from attnexport.accuracy.inputs.files import Batch
 from attnexport.accuracy.inputs.generated import KINDS, GeneratedInputs, chosen_kinds, generated_inputs
@@ -123,6 +124,23 @@ def test_varied_inputs_show_masks_and_lengths_that_the_example_does_not_use():
     for position, batch in enumerate(batches, 1):
         same = [torch.equal(tensor, given) for tensor, given in zip(batch.tensors[1:], example[1:], strict=True)]
         assert same == [index != position for index in (1, 2, 3)]
+
+
+class LeftPadded(nn.Module):
+    """x (batch, tokens, 8), starts (batch,) int64, as a tokenizer counts its padding."""
+
+    def forward(self, x: Tensor, starts: Tensor) -> Tensor:
+        q = x[:, None]
+        return attnexport.top_n_attention(q, q, q, 3, causal=True, kv_start=starts)
+
+
+def test_varied_inputs_begin_with_later_keys_and_leave_one_sample_none():
+    program = export(LeftPadded(), torch.randn(4, 6, 8), torch.zeros(4, dtype=torch.int64))
+    (batch,) = made(program, "varied")
+    *starts, last = batch.tensors[1].tolist()
+    assert all(1 <= start < 6 for start in starts)
+    assert last == 6
+    assert not LeftPadded()(*batch.tensors)[-1].any()
 
 
 def test_inputs_are_not_varied_where_the_model_then_fails():

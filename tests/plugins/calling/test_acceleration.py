@@ -64,6 +64,7 @@ def hadamard(**options: object) -> Tensor:
 
 
 LENGTHS = torch.tensor([4, 2], dtype=torch.int32)
+FIRST = torch.tensor([1, 0], dtype=torch.int32)
 STARTS = torch.tensor([2, 1], dtype=torch.int32)
 QKV = torch.rand(3, 1, 2, 4, 8)
 
@@ -135,6 +136,7 @@ def test_parameters_wider_than_activations_widen_the_call(plain_library: Library
         (lambda: affine(causal=True), "no kernel in this library covers"),
         (lambda: affine(dtype=torch.float16), "has no AffineScaledAttention for float16"),
         (lambda: attnexport.top_n_attention(*QKV, n=2), "has no TopNAttention"),
+        (lambda: affine(kv_start=FIRST), "has no kv_start in AffineScaledAttention"),
     ],
 )
 def test_what_a_library_lacks_warns_once(run: Callable[[], Tensor], said: str, plain_library: Library):
