@@ -23,7 +23,7 @@ $(VENV)/package.stamp: $(SETUP)
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/package.stamp
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,rtx,cuda]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,rtx,cuda,modelopt]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps kernel-lens nvidia-cuda-cuobjdump
 	touch $@
 

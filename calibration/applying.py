@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -10,7 +10,7 @@ import onnx_ir as ir
 from attnexport.calibration.layers import Layer
 from attnexport.calibration.plans import Plan
 from attnexport.calibration.ranges import Ranges
-from attnexport.calibration.rewriting import cast_layers, quantize_activations, quantize_weights
+from attnexport.calibration.rewriting import Rounded, cast_layers, quantize_activations, quantize_weights
 from attnexport.calibration.schemes import Scheme
 from attnexport.errors import InputError
 from attnexport.graph.metadata import PREFIX
@@ -20,7 +20,14 @@ _OPSET_OF_HALF_SCALES = 19
 """The first whose Q/DQ nodes take float16 and bfloat16."""
 
 
-def apply(path: Path, model: ir.Model, layers: Sequence[Layer], plan: Plan, ranges: Ranges | None) -> None:
+def apply(
+    path: Path,
+    model: ir.Model,
+    layers: Sequence[Layer],
+    plan: Plan,
+    ranges: Ranges | None,
+    rounded: Mapping[str, Rounded] | None = None,
+) -> None:
     """Rewrites the model so that its layers compute what the plan says.
 
     Args:
@@ -29,6 +36,7 @@ def apply(path: Path, model: ir.Model, layers: Sequence[Layer], plan: Plan, rang
         layers: of the model.
         plan: for them.
         ranges: of the file's activations; None for a plan that rounds none.
+        rounded: weights by name that somebody else rounded as the plan says. Default: None, all are rounded here.
 
     Raises:
         InputError: ranges without one that is needed, or a layer that did not become what it should.
@@ -44,7 +52,7 @@ def apply(path: Path, model: ir.Model, layers: Sequence[Layer], plan: Plan, rang
             quantize_activations(model, group, ranges.tensors, activations)
     for weights, block in dict.fromkeys((scheme.weights, scheme.block) for _, scheme in chosen):
         group = [layer for layer, scheme in chosen if (scheme.weights, scheme.block) == (weights, block)]
-        quantize_weights(model, group, weights, block=block)
+        quantize_weights(model, group, weights, block=block, rounded=rounded)
     for dtype in dict.fromkeys(plan.kept.values()):
         if dtype is not None:
             cast_layers(model, [layer for layer in layers if plan.kept.get(layer.name) == dtype], dtype)

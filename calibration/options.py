@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attnexport.accuracy.inputs.data_files import data_files
+from attnexport.calibration.modelopt.options import refuse_unfit_modelopt
 from attnexport.errors import InputError, did_you_mean
 from attnexport.files.dtype_names import precision_called
 from attnexport.graph.onnx_file import check_onnx_file
@@ -14,6 +15,12 @@ from attnexport.messages import option
 
 METHODS = ("minmax", "percentile", "entropy", "mse")
 """How a range is chosen from the values that were seen."""
+
+AWQ = "awq"
+"""Clips weights of four bits by what they do to the activations; ModelOpt's."""
+
+BACKENDS = ("onnxruntime", "modelopt")
+"""Whose ranges and rounded weights are written."""
 
 SCHEME_NAMES = ("int8", "fp8", "int8-weights", "int4-weights")
 """What a file can be quantized to."""
@@ -54,14 +61,20 @@ def refuse_unfit_options(
     ranges: object,
     keep: Mapping[str, str],
     block: int | None = None,
+    backend: str = BACKENDS[0],
 ) -> None:
     """Refuses arguments of :func:`attnexport.quantize` that cannot be used.
 
     Raises:
         InputError: naming the argument or the file.
     """
-    refuse_unfit_calibration(model, data=data, method=method, samples=samples)
+    refuse_unfit_calibration(model, data=data, method=METHODS[0] if method == AWQ else method, samples=samples)
     _check_name(option("--to"), to, SCHEME_NAMES)
+    _check_name(option("--backend"), backend, BACKENDS)
+    if backend == "modelopt":
+        refuse_unfit_modelopt(to=to, method=method, data=data, ranges=ranges)
+    elif method == AWQ:
+        raise InputError(f"{option('--method', AWQ)}: expected {option('--backend', 'modelopt')}, given {backend}")
     if block is not None and to not in BLOCKED:
         raise InputError(f"{option('--block')}: expected {option('--to', BLOCKED[0])}, given {to}")
     if block is not None and block < 2:
@@ -69,7 +82,7 @@ def refuse_unfit_options(
     for pattern, precision in keep.items():
         if precision:
             _check_name(f"{option('--keep')} {pattern}", precision, KEPT_NAMES)
-    needed = not to.endswith(WEIGHTS_ALONE)
+    needed = not to.endswith(WEIGHTS_ALONE) or method == AWQ
     given = [name for name, value in ((option("--data"), data), (option("--ranges"), ranges)) if value is not None]
     if needed and len(given) != 1:
         raise InputError(

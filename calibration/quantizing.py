@@ -35,6 +35,7 @@ class Quantization:
         kept: names of the layers that are not quantized.
         parameters: how many numbers the quantized weights hold, and how many all layers' weights do.
         ranges: what the scales of activations are from; None where only weights are quantized.
+        notes: what a user should know, a sentence each.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Quantization:
     kept: tuple[str, ...]
     parameters: tuple[int, int]
     ranges: Ranges | None
+    notes: tuple[str, ...] = ()
 
 
 def quantize(
@@ -57,6 +59,7 @@ def quantize(
     ranges: str | os.PathLike[str] | Ranges | None = None,
     keep: Mapping[str, str] | None = None,
     block: int | None = None,
+    backend: str = "onnxruntime",
     progress: Progress = unheard,
 ) -> Quantization:
     """Writes a file whose layers are quantized symmetrically, weights by output channel or by equal blocks.
@@ -69,21 +72,35 @@ def quantize(
         output: the file to write.
         to: int8, fp8, int8-weights or int4-weights.
         data: an .npz or a folder of them, with an array for each input. Default: None, for weights alone or ranges.
-        method: minmax, percentile, entropy or mse. Default: minmax.
+        method: minmax, percentile, entropy or mse; with modelopt minmax, entropy, or awq for int4-weights. Default:
+            minmax.
         samples: how many rows of the data to run. Default: None, all.
         ranges: what calibrate found, in place of data. Default: None.
         keep: types by pattern of layer names, as ``{"blocks.0.*": "fp16"}``; such layers are not quantized.
         block: how many weights share a scale in int4-weights, which is only about it where they cannot be cut into
             equal blocks of so many. Default: None, 32.
+        backend: whose ranges and rounded weights are written: onnxruntime, whose histograms ranges are read off, or
+            modelopt, NVIDIA's quantizer, where it is installed. Where Q/DQ nodes stand does not depend on it, but
+            ModelOpt leaves layers that it finds too small. Default: onnxruntime.
         progress: told the share of the data that has run. Default: nobody.
 
     Raises:
         InputError: a file without layers or already quantized, of an opset without the type, data or ranges that do not
             fit, or an output that cannot be written.
-        BackendError: the file does not run.
+        BackendError: the file does not run, or ModelOpt fails.
     """
     path, output, keep = Path(path), Path(output), named_types(keep or {})
-    refuse_unfit_options(path, to=to, method=method, samples=samples, data=data, ranges=ranges, keep=keep, block=block)
+    refuse_unfit_options(
+        path,
+        to=to,
+        method=method,
+        samples=samples,
+        data=data,
+        ranges=ranges,
+        keep=keep,
+        block=block,
+        backend=backend,
+    )
     check_output(output, ONNX)
     check_not_same(output, path)
     scheme = SCHEMES[to] if block is None else replace(SCHEMES[to], block=block)
@@ -91,10 +108,16 @@ def quantize(
     layers = all_layers(path, model)
     check_opset(path, model, scheme, layers)
     plan = plan_for(layers, scheme, keep)
-    found = None
-    if plan.rounds_activations:
+    found, weights = None, None
+    notes: tuple[str, ...] = ()
+    if backend == "modelopt":
+        from attnexport.calibration.modelopt.running import choose
+
+        choice = choose(path, layers, plan, scheme, data=data, method=method, samples=samples, progress=progress)
+        plan, found, weights, notes = choice.plan, choice.ranges, choice.weights, choice.notes
+    elif plan.rounds_activations:
         found = ranges_for(path, data, ranges, method=method, samples=samples, progress=progress)
-    apply(path, model, layers, plan, found)
+    apply(path, model, layers, plan, found, weights)
     with replacing(output) as staging:
         write_model(model, staging / output.name)
     quantized = sum(layer.parameters for layer in layers if layer.name in plan.schemes)
@@ -106,6 +129,7 @@ def quantize(
         kept=tuple(plan.kept),
         parameters=(quantized, sum(layer.parameters for layer in layers)),
         ranges=found,
+        notes=notes,
     )
 
 

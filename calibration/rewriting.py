@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -16,8 +17,26 @@ from attnexport.calibration.ranges import Range
 from attnexport.graph.half_rules import constant_of
 
 INT8, FP8, INT4 = ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN, ir.DataType.INT4
-_LARGEST = {INT8: 127.0, INT4: 7.0, FP8: 448.0}
+LARGEST = {INT8: 127.0, INT4: 7.0, FP8: 448.0}
+"""What symmetric scales map the largest magnitude to."""
 _SMALLEST_SCALE = 2.0**-100
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A weight as it is stored.
+
+    Attributes:
+        values: of the weight's shape and the quantized type.
+        scale: (outputs,), or the weight's shape with blocks in place of what is summed.
+    """
+
+    values: NDArray[Any]
+    scale: NDArray[Any]
+
+    def floating(self, axis: int, block: int | None) -> NDArray[np.float64]:
+        """What it stands for; ``axis`` is that of the outputs, or the one along which blocks lie."""
+        return self.values.astype(np.float64) * _spread(self.scale, self.values.ndim, axis, block)
 
 
 def quantize_activations(
@@ -43,7 +62,14 @@ def quantize_activations(
         layer.node.replace_input_with(0, pairs[name])
 
 
-def quantize_weights(model: ir.Model, layers: Iterable[Layer], dtype: ir.DataType, *, block: int | None = None) -> None:
+def quantize_weights(
+    model: ir.Model,
+    layers: Iterable[Layer],
+    dtype: ir.DataType,
+    *,
+    block: int | None = None,
+    rounded: Mapping[str, Rounded] | None = None,
+) -> None:
     """Puts a quantized constant behind a DequantizeLinear in place of each layer's weight, symmetric.
 
     Args:
@@ -52,11 +78,12 @@ def quantize_weights(model: ir.Model, layers: Iterable[Layer], dtype: ir.DataTyp
         dtype: INT8, FP8 or INT4.
         block: how many numbers that are summed share a scale, about: blocks are equal, for TensorRT reads their size
             off the number of scales. Default: None, a scale for each output.
+        rounded: weights by name that somebody else rounded so. Default: None, all are rounded here.
     """
-    done: dict[ir.Value, ir.Value] = {}
+    given, done = rounded or {}, dict[ir.Value, ir.Value]()
     for layer in layers:
         if layer.weight not in done:
-            done[layer.weight] = _dequantized(model, layer, dtype, block)
+            done[layer.weight] = _dequantized(model, layer, dtype, block, given.get(layer.weight.name or ""))
         layer.node.replace_input_with(1, done[layer.weight])
     remove_unused(model)
 
@@ -121,14 +148,16 @@ def _pair(model: ir.Model, before: ir.Node, source: ir.Value, scale: NDArray[Any
     return result
 
 
-def _dequantized(model: ir.Model, layer: Layer, dtype: ir.DataType, block: int | None) -> ir.Value:
+def _dequantized(
+    model: ir.Model, layer: Layer, dtype: ir.DataType, block: int | None, given: Rounded | None
+) -> ir.Value:
     held = constant_of(layer.weight)
     assert held is not None
-    weight, name = held.astype(np.float64), _free_stem(model, layer.weight, dtype)
+    name = _free_stem(model, layer.weight, dtype)
     axis = layer.output_axis if block is None else layer.input_axis
-    block = None if block is None else equal_block(weight.shape[axis], block)
-    scale = _scale_of(_magnitudes(weight, axis, block), dtype, _float_of(layer.weight))
-    stored = _stored(weight, scale, axis, block, dtype)
+    block = None if block is None else equal_block(held.shape[axis], block)
+    made = given or _rounded(held, _float_of(layer.weight), axis, block, dtype)
+    scale, stored = made.scale, made.values
     values = _initializer(model, f"{name}_quantized", stored, dtype)
     scales = _initializer(model, f"{name}_scale", scale)
     zero = _initializer(model, f"{name}_zero_point", np.zeros(scale.shape, dtype.numpy()), dtype)
@@ -161,26 +190,44 @@ def _magnitudes(weight: NDArray[np.float64], axis: int, block: int | None) -> ND
     return np.asarray(np.maximum.reduceat(sizes, list(range(0, weight.shape[axis], block)), axis=axis))
 
 
-def _stored(
-    weight: NDArray[np.float64], scale: NDArray[Any], axis: int, block: int | None, dtype: ir.DataType
+def _rounded(held: NDArray[Any], floating: np.dtype[Any], axis: int, block: int | None, dtype: ir.DataType) -> Rounded:
+    scale = _scale_of(_magnitudes(held.astype(np.float64), axis, block), dtype, floating)
+    return Rounded(rounded_to(held, scale, axis, block, dtype), scale)
+
+
+def rounded_to(
+    weight: NDArray[Any], scale: NDArray[Any], axis: int, block: int | None, dtype: ir.DataType
 ) -> NDArray[Any]:
-    if block is None:
-        sizes = [1] * weight.ndim
-        sizes[axis] = -1
-        spread = scale.reshape(sizes)
-    else:
-        spread = np.repeat(scale, block, axis=axis)
-    limit = _LARGEST[dtype]
-    values = np.clip(weight / spread.astype(np.float64), -limit, limit)
+    """The nearest values of a type at given scales.
+
+    Args:
+        weight: floating.
+        scale: (outputs,), or the weight's shape with blocks in place of what is summed.
+        axis: of the outputs, or the one along which blocks lie.
+        block: their size; None for scales by output.
+        dtype: INT8, FP8 or INT4.
+    """
+    limit = LARGEST[dtype]
+    values = np.clip(weight.astype(np.float64) / _spread(scale, weight.ndim, axis, block), -limit, limit)
     if dtype == FP8:
         return np.asarray(values.astype(np.float32).astype(ml_dtypes.float8_e4m3fn))
     return np.asarray(np.rint(values).astype(np.int8).astype(dtype.numpy()))
 
 
+def _spread(scale: NDArray[Any], ndim: int, axis: int, block: int | None) -> NDArray[np.float64]:
+    """Scales in a shape that broadcasts with the weight."""
+    wide = scale.astype(np.float64)
+    if block is not None:
+        return np.repeat(wide, block, axis=axis)
+    sizes = [1] * ndim
+    sizes[axis] = -1
+    return wide.reshape(sizes)
+
+
 def _scale_of(magnitude: NDArray[Any], dtype: ir.DataType, floating: np.dtype[Any]) -> NDArray[Any]:
     """Scales as the file holds them, none of which is 0 or rounds to it."""
     least = max(_SMALLEST_SCALE, float(ml_dtypes.finfo(floating).smallest_subnormal))
-    return np.maximum(np.asarray(magnitude, np.float64) / _LARGEST[dtype], least).astype(floating)
+    return np.maximum(np.asarray(magnitude, np.float64) / LARGEST[dtype], least).astype(floating)
 
 
 def _float_of(value: ir.Value) -> np.dtype[Any]:

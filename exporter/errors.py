@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -73,3 +74,10 @@ def told(error: BaseException) -> str:
     own = [frame for frame in own if not Path(frame.filename).is_relative_to(Path(__file__).parent)]
     place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {first_line(error, BRIEF)}{place}"
+
+
+def ending(code: int, written: str) -> str:
+    """How a process ended, with the last line it wrote: ``by SIGKILL``, ``with code 1: ImportError: …``."""
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+    lines = written.strip().splitlines()
+    return f"{how}: {lines[-1].strip()}" if lines else how

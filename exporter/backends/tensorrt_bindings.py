@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 from attnexport.backends.building import BuiltEngine, Creator, EngineBuilder, Layer, Survey, keep_timing_cache
 from attnexport.backends.tensorrt_worker import ANSWER, ENGINE, REQUEST, TIMING_CACHE
-from attnexport.errors import BackendError
+from attnexport.errors import BackendError, ending
 from attnexport.files.staging import work_folder
 from attnexport.plugins.runtime.request import EngineOptions
 
@@ -99,7 +98,9 @@ class BindingsBuilder(EngineBuilder):
             check=False,
         )
         if done.returncode != 0:
-            raise BackendError(f"{self.product} {self.version}: its process ended {_ending(done)}")
+            raise BackendError(
+                f"{self.product} {self.version}: its process ended {ending(done.returncode, done.stderr)}"
+            )
         answer: dict[str, Any] = json.loads((folder / ANSWER).read_text())
         if "failure" in answer:
             raise BackendError(f"{self.product} {self.version}: {answer['failure']}")
@@ -128,12 +129,3 @@ def version_of(trt: Any) -> str:
 
 def _absolute(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
-
-
-def _ending(done: subprocess.CompletedProcess[str]) -> str:
-    """How a process ended, with the last line it wrote."""
-    how = f"with code {done.returncode}"
-    if done.returncode < 0:
-        how = f"by {signal.Signals(-done.returncode).name}"
-    lines = done.stderr.strip().splitlines()
-    return f"{how}: {lines[-1].strip()}" if lines else how

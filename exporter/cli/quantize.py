@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnexport.calibration.options import METHODS, SCHEME_NAMES, keep_option, refuse_unfit_options
-from attnexport.cli.console import debug_option, out, report_errors
+from attnexport.calibration.options import AWQ, BACKENDS, METHODS, SCHEME_NAMES, keep_option, refuse_unfit_options
+from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.options import PATH, Choice, OutputPath
 from attnexport.display.amounts import percent
 from attnexport.display.facts import Facts
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 @click.option("--to", required=True, type=Choice(SCHEME_NAMES), help="What layers are quantized to.")
 @click.option("--data", type=PATH, help="An .npz or a folder of them: arrays by input name.")
 @click.option("--ranges", type=PATH, metavar="FILE", help="What calibrate wrote, in place of data.")
-@click.option("--method", type=Choice(METHODS), default="minmax", show_default=True, help="How ranges are chosen.")
+@click.option("--backend", type=Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="Whose scales.")
+@click.option("--method", type=Choice((*METHODS, AWQ)), default=METHODS[0], show_default=True, help="How they are chosen.")  # fmt: skip  # noqa: E501
 @click.option("--samples", type=int, metavar="N", help="Run N rows of the data. Default: all.")
 @click.option("--keep", multiple=True, metavar="PATTERN[=TYPE]", help="Layers that are not quantized, and in what they compute: blocks.0.*=fp16. Repeatable.")  # fmt: skip  # noqa: E501
 @click.option("--block", type=int, metavar="N", help="Weights that share a scale in int4-weights. Default: 32.")
@@ -41,6 +42,7 @@ def command(
     to: str,
     data: Path | None,
     ranges: Path | None,
+    backend: str,
     method: str,
     samples: int | None,
     keep: tuple[str, ...],
@@ -52,7 +54,17 @@ def command(
     attention nodes their bodies.
     """
     kept = keep_option(keep)
-    refuse_unfit_options(model, to=to, method=method, samples=samples, data=data, ranges=ranges, keep=kept, block=block)
+    refuse_unfit_options(
+        model,
+        to=to,
+        method=method,
+        samples=samples,
+        data=data,
+        ranges=ranges,
+        keep=kept,
+        block=block,
+        backend=backend,
+    )
     check_output(output)
     check_not_same(output, model, data, ranges)
 
@@ -69,9 +81,11 @@ def command(
             ranges=ranges,
             keep=kept,
             block=block,
+            backend=backend,
             progress=follow,
         )
     out().print(_facts(made))
+    show_notes(made.notes)
     share = made.parameters[0] / made.parameters[1]
     said = f"{made.precision}, {count(len(made.layers), 'layer')} with {percent(share)} of the weights"
     out().conclude(Verdict(Outcome.WROTE, str(output), said))

@@ -88,6 +88,11 @@ def _package(name: str, below: str = "") -> str | None:
     return next((str(path) for path in paths if path.exists()), None)
 
 
+def _modelopt() -> str | None:
+    parts = (_package(name) for name in ("onnx_graphsurgeon", "onnxslim", "lief"))
+    return _package("modelopt", "onnx/quantization") if all(parts) else None
+
+
 def _zlib() -> str | None:
     compiler = _program("g++")
     if compiler is None:
@@ -154,6 +159,7 @@ TOOLS = {
             lambda: _package("kernel_lens", "include/tensorrt"),
             "make test installs them, pip's kernel-lens",
         ),
+        Tool("ModelOpt", _modelopt, "make test installs it, pip's extra modelopt"),
         Tool("a GPU", _gpu, "run on a machine that has one", of_the_machine=True),
         Tool("root", _root, "run as root", of_the_machine=True),
         Tool("mounting", _mounting, "run as root where mounts are allowed", of_the_machine=True),
