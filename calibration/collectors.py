@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -19,8 +20,12 @@ from attnexport.calibration.ranges import Range
 
 PERCENTILE = 99.999
 BINS = 2048
+MOST_BINS = 1 << 16
 _LEVELS = 127
 _CANDIDATES = 100
+_SEEN = "seen"
+_ENTRY = ("counts", "edges", "lowest", "highest", "threshold")
+"""What ONNX Runtime has of a tensor."""
 
 
 class Collector(ABC):
@@ -33,6 +38,18 @@ class Collector(ABC):
     @abstractmethod
     def ranges(self) -> dict[str, Range]:
         """The range of each tensor by name."""
+
+    @abstractmethod
+    def kept(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """What was collected of each tensor by name, as arrays by a word for them."""
+
+    @abstractmethod
+    def take_up(self, kept: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+        """Goes on from what another collector of the same method kept.
+
+        Raises:
+            ValueError: arrays that no collector keeps.
+        """
 
 
 class Extremes(Collector):
@@ -49,6 +66,14 @@ class Extremes(Collector):
 
     def ranges(self) -> dict[str, Range]:
         return {name: Range(*seen, *seen) for name, seen in self.seen.items()}
+
+    def kept(self) -> dict[str, dict[str, NDArray[Any]]]:
+        return {name: {_SEEN: np.array(seen)} for name, seen in self.seen.items()}
+
+    def take_up(self, kept: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+        for name, arrays in kept.items():
+            lowest, highest = _of_shape(arrays, _SEEN, (2,)).tolist()
+            self.seen[name] = float(lowest), float(highest)
 
 
 class Histograms(Collector):
@@ -74,6 +99,7 @@ class Histograms(Collector):
 
     def add(self, values: Mapping[str, NDArray[Any]]) -> None:
         self._extremes.add(values)
+        self._widen_bins(values)
         with contextlib.redirect_stdout(io.StringIO()):
             self._collector.collect_value({name: array for name, array in values.items() if array.size})
 
@@ -86,6 +112,32 @@ class Histograms(Collector):
             found[name] = Range(max(seen[0], -threshold), min(seen[1], threshold), *seen)
         return found
 
+    def kept(self) -> dict[str, dict[str, NDArray[Any]]]:
+        found = self._extremes.kept()
+        for name, entry in self._collector.histogram_dict.items():
+            found[name] |= {word: np.asarray(value) for word, value in zip(_ENTRY, entry, strict=True)}
+        return found
+
+    def take_up(self, kept: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+        self._extremes.take_up(kept)
+        for name, arrays in kept.items():
+            bins = arrays[_ENTRY[0]].size
+            shapes = ((bins,), (bins + 1,), (), (), ())
+            entry = (_of_shape(arrays, word, shape) for word, shape in zip(_ENTRY, shapes, strict=True))
+            self._collector.histogram_dict[name] = tuple(entry)
+
+    def _widen_bins(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Puts bins together where a far larger value would make more than MOST_BINS of their width."""
+        histograms = self._collector.histogram_dict
+        for name, array in values.items():
+            if not array.size or name not in histograms or not histograms[name][-1]:
+                continue
+            counts, _, lowest, highest, threshold = histograms[name]
+            bins = len(counts) * float(np.abs(array).max()) / float(threshold)
+            if bins > MOST_BINS:
+                counts, edges = _in_wider_bins(counts, float(threshold), math.ceil(bins / BINS))
+                histograms[name] = (counts, edges, lowest, highest, edges[-1])
+
     def _percentile(self) -> dict[str, float]:
         return {name: _at_percentile(*_magnitudes(entry)) for name, entry in self._collector.histogram_dict.items()}
 
@@ -96,6 +148,22 @@ class Histograms(Collector):
 
     def _least_error(self) -> dict[str, float]:
         return {name: _with_least_error(*_magnitudes(entry)) for name, entry in self._collector.histogram_dict.items()}
+
+
+def _in_wider_bins(counts: NDArray[Any], threshold: float, factor: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Counts and edges of a histogram about zero in bins that are as many old ones wide, the outermost padded."""
+    half = len(counts) // 2
+    wide = -(-half // factor)
+    padded = np.pad(counts, wide * factor - half)
+    reach = threshold / half * factor * wide
+    return padded.reshape(-1, factor).sum(axis=1), np.linspace(-reach, reach, 2 * wide + 1)
+
+
+def _of_shape(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    array = arrays[name]
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected {shape}, given {array.shape}")
+    return array
 
 
 def collector_for(method: str) -> Collector:

@@ -19,6 +19,9 @@ METHODS = ("minmax", "percentile", "entropy", "mse")
 AWQ = "awq"
 """Clips weights of four bits by what they do to the activations; ModelOpt's."""
 
+UNFINISHED = ".unfinished"
+"""Ends the name of what a calibration that was stopped leaves beside its output."""
+
 BACKENDS = ("onnxruntime", "modelopt")
 """Whose ranges and rounded weights are written."""
 
@@ -49,6 +52,19 @@ def refuse_unfit_calibration(
         raise InputError(f"{option('--samples')}: expected at least 1, given {samples}")
     if data is not None:
         data_files(data)
+
+
+def refuse_unfit_merge(data: str | os.PathLike[str] | None, merge: Sequence[str | os.PathLike[str]]) -> None:
+    """Refuses a calibration without anything to make ranges of.
+
+    Raises:
+        InputError: naming the option or the file.
+    """
+    for file in merge:
+        if not Path(file).is_file():
+            raise InputError(f"{option('--merge')} {file}: no such file")
+    if data is None and not merge:
+        raise InputError(f"{option('--data')}: expected it, or files to {option('--merge')}, given neither")
 
 
 def refuse_unfit_options(

@@ -117,6 +117,7 @@ def quantize(
         plan, found, weights, notes = choice.plan, choice.ranges, choice.weights, choice.notes
     elif plan.rounds_activations:
         found = ranges_for(path, data, ranges, method=method, samples=samples, progress=progress)
+        notes = found.notes
     apply(path, model, layers, plan, found, weights)
     with replacing(output) as staging:
         write_model(model, staging / output.name)

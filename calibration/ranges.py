@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from attnexport.errors import InputError
 from attnexport.files.kinds import JSON, check_kind
-from attnexport.files.outputs import write_json
+from attnexport.files.outputs import sha256, write_json
 from attnexport.files.schemas import entries_of
 from attnexport.files.typed_json import read_json, typed
 
@@ -47,6 +47,7 @@ class Ranges:
         method: minmax, percentile, entropy or mse.
         samples: how many were run.
         tensors: ranges by the tensor's name in the file.
+        notes: what a user should know of the run, a sentence each; they are not written. Default: none.
     """
 
     model_sha256: str
@@ -54,6 +55,7 @@ class Ranges:
     method: str
     samples: int
     tensors: Mapping[str, Range]
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes them as JSON.
@@ -78,7 +80,29 @@ def read_ranges(path: str | os.PathLike[str]) -> Ranges:
         raise InputError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: expected ranges of attnexport calibrate: {error}") from error
-    return found
+    return replace(found, notes=())
+
+
+def merged_with(
+    path: str | os.PathLike[str], files: Sequence[str | os.PathLike[str]], ranges: Ranges | None = None
+) -> Ranges:
+    """Ranges of a model from files of calibrate, and those of this machine, as one.
+
+    Args:
+        path: the ONNX file.
+        files: of its ranges.
+        ranges: others. Default: None.
+
+    Raises:
+        InputError: a file that holds none, ranges of another model, or such as cannot be merged.
+    """
+    given, model = [], sha256(path)
+    for file in files:
+        found = read_ranges(file)
+        if found.model_sha256 != model:
+            raise InputError(f"{file}: expected ranges of SHA-256 {model}, which is {path}, given {found.model_sha256}")
+        given.append(found)
+    return merged([*given, *([] if ranges is None else [ranges])])
 
 
 def merged(parts: Sequence[Ranges]) -> Ranges:

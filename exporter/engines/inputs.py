@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +29,69 @@ def fit_inputs(infos: Sequence[TensorInfo], stored: Mapping[str, StoredArray], s
         InputError: an input without an array, or one of another kind, rank or size, or outside the engine's
             profile, or a named size that differs between inputs.
     """
-    fitted = {info.name: _fit(info, stored, source) for info in infos}
-    _check_named_sizes(infos, fitted, source)
-    return fitted
+    fitting = _fitting(infos, stored, source)
+    return _in_types(infos, fitting, {name: array.read() for name, array in fitting.items()}, source)
 
 
-def _fit(info: TensorInfo, stored: Mapping[str, StoredArray], source: Path) -> NDArray[Any]:
+def fit_rows(
+    infos: Sequence[TensorInfo], stored: Mapping[str, StoredArray], source: Path, rows: int
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """What :func:`fit_inputs` gives, ``rows`` at a time of inputs that share their first axis, while the file is open.
+
+    Only these rows are in memory.
+
+    Args:
+        infos: the inputs of a model file, whose first axis has one name.
+        stored: the arrays of an open file by name.
+        source: the file that they are from, for messages.
+        rows: how many at a time.
+
+    Raises:
+        InputError: as for :func:`fit_inputs`.
+    """
+    fitting = _fitting(infos, stored, source)
+    cut = zip(*(fitting[info.name].pieces(rows) for info in infos), strict=True)
+    return (_in_types(infos, fitting, dict(zip(fitting, pieces, strict=True)), source) for pieces in cut)
+
+
+def _fitting(infos: Sequence[TensorInfo], stored: Mapping[str, StoredArray], source: Path) -> dict[str, StoredArray]:
+    """The array of each input, whose values were not read."""
+    found = {info.name: _fit(info, stored, source) for info in infos}
+    _check_named_sizes(infos, found, source)
+    return found
+
+
+def _fit(info: TensorInfo, stored: Mapping[str, StoredArray], source: Path) -> StoredArray:
     if info.name not in stored:
         given = given_instead(info.name, stored)
         raise InputError(f"{source}: expected an array for input {info}, given {given}")
     array = stored[info.name]
-    wanted = np.dtype("float32" if info.dtype == "bfloat16" else info.dtype)
-    misfit = InputError(f"{source}: expected {info}, given {array.shape} {array.dtype}")
-    if not fits(info.shape, array.shape) or not takes(wanted, array.dtype):
-        raise misfit
+    if not fits(info.shape, array.shape) or not takes(_dtype_of(info), array.dtype):
+        raise _misfit(info, array, source)
     if info.profile is not None:
         _check_profile(info.name, info.profile, array.shape, source)
-    values = array.read()
-    if not holds(wanted, values):
-        raise misfit
-    return values.astype(wanted)
+    return array
+
+
+def _in_types(
+    infos: Sequence[TensorInfo], fitting: Mapping[str, StoredArray], values: Arrays, source: Path
+) -> dict[str, NDArray[Any]]:
+    """Values of the arrays in the types of the inputs."""
+    found = {}
+    for info in infos:
+        wanted = _dtype_of(info)
+        if not holds(wanted, values[info.name]):
+            raise _misfit(info, fitting[info.name], source)
+        found[info.name] = values[info.name].astype(wanted, copy=False)
+    return found
+
+
+def _dtype_of(info: TensorInfo) -> np.dtype[Any]:
+    return np.dtype("float32" if info.dtype == "bfloat16" else info.dtype)
+
+
+def _misfit(info: TensorInfo, array: StoredArray, source: Path) -> InputError:
+    return InputError(f"{source}: expected {info}, given {array.shape} {array.dtype}")
 
 
 def _check_profile(name: str, profile: Profile, shape: tuple[int, ...], source: Path) -> None:
@@ -60,7 +103,7 @@ def _check_profile(name: str, profile: Profile, shape: tuple[int, ...], source: 
             )
 
 
-def _check_named_sizes(infos: Sequence[TensorInfo], arrays: Arrays, source: Path) -> None:
+def _check_named_sizes(infos: Sequence[TensorInfo], arrays: Mapping[str, StoredArray], source: Path) -> None:
     """Refuses a name that stands for two sizes."""
     found = clash((info.name, info.shape, arrays[info.name].shape) for info in infos)
     if found is not None:

@@ -74,6 +74,16 @@ class StoredArray:
         """
         return self._file.values_of(self)
 
+    def pieces(self, rows: int) -> Iterator[NDArray[Any]]:
+        """The values along the first axis, ``rows`` at a time, while the file is open; bfloat16 as float32.
+
+        Only these rows are in memory, but where the first axis varies fastest.
+
+        Raises:
+            InputError: as for :meth:`read`.
+        """
+        return self._file.pieces_of(self, rows)
+
     @property
     def bytes(self) -> int:
         """Of its values."""
@@ -122,7 +132,29 @@ class ArrayFile(Mapping[str, StoredArray]):
                 stream.read(array._start)
                 _fill(values.reshape(-1).view(np.uint8), stream)
         ordered = values.reshape(array.shape[::-1]).T if array._fortran else values.reshape(array.shape)
-        return bfloat16.values_of(ordered.view(np.uint16)) if array.dtype == _BFLOAT16 else ordered
+        return _floating(ordered, array.dtype)
+
+    def pieces_of(self, array: StoredArray, rows: int) -> Iterator[NDArray[Any]]:
+        """What :meth:`StoredArray.pieces` gives."""
+        starts = range(0, array.shape[0], rows)
+        if array._fortran:
+            whole = self.values_of(array)
+            yield from (whole[start : start + rows] for start in starts)
+            return
+        with self._told(array.name):
+            self._check(array)
+            stream = self._archive.open(self._entries[array.name])
+        with stream:
+            with self._told(array.name):
+                stream.read(array._start)
+            for start in starts:
+                with self._told(array.name):
+                    shape = (min(rows, array.shape[0] - start), *array.shape[1:])
+                    values = np.empty(math.prod(shape), array.dtype)
+                    _fill_part(values.view(np.uint8), stream)
+                    if start + rows >= array.shape[0]:
+                        _end(stream)
+                yield _floating(values.reshape(shape), array.dtype)
 
     def _check(self, array: StoredArray) -> None:
         """Refuses what is no number, and what the file is too small for."""
@@ -268,11 +300,25 @@ def _dtype(text: str) -> np.dtype[Any]:
     return dtype
 
 
+def _floating(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return bfloat16.values_of(values.view(np.uint16)) if dtype == _BFLOAT16 else values
+
+
 def _fill(target: NDArray[np.uint8], stream: IO[bytes]) -> None:
     """Reads to the end of an entry, where its checksum is compared."""
+    _fill_part(target, stream)
+    _end(stream)
+
+
+def _fill_part(target: NDArray[np.uint8], stream: IO[bytes]) -> None:
     position = 0
-    while piece := stream.read(_PIECE):
+    while position < len(target) and (piece := stream.read(min(_PIECE, len(target) - position))):
         target[position : position + len(piece)] = np.frombuffer(piece, np.uint8)
         position += len(piece)
     if position != len(target):
         raise _Damaged(f"expected {len(target)} bytes, given {position}")
+
+
+def _end(stream: IO[bytes]) -> None:
+    """Reads the end of an entry, where its checksum is compared."""
+    stream.read(1)

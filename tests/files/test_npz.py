@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import ml_dtypes
@@ -176,3 +177,28 @@ def test_a_file_of_one_mebibyte_takes_no_gibibyte(tmp_path: Path):
     assert path.stat().st_size < 2 << 20
     assert peak_bytes(path, "x") < 32 << 20
     assert peak_bytes(path, "huge") < 32 << 20
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_pieces_along_the_first_axis_are_the_array(tmp_path: Path, order: str, save: Callable[..., None]):
+    x = np.random.default_rng(0).normal(size=(11, 3, 2)).astype(np.float32)
+    save(tmp_path / "a.npz", x=np.asarray(x, order=order), bits=x.astype(ml_dtypes.bfloat16), none=np.zeros((0, 4)))
+    with open_arrays(tmp_path / "a.npz") as stored:
+        pieces = list(stored["x"].pieces(4))
+        assert [len(piece) for piece in pieces] == [4, 4, 3]
+        assert np.array_equal(np.concatenate(pieces), x)
+        assert np.array_equal(np.concatenate(list(stored["bits"].pieces(5))), x.astype(ml_dtypes.bfloat16))
+        assert list(stored["none"].pieces(4)) == []
+
+
+def test_pieces_of_one_file_are_read_side_by_side_and_altered_ones_are_refused(tmp_path: Path):
+    x = np.arange(24.0).reshape(12, 2)
+    np.savez(tmp_path / "a.npz", x=x, y=-x)
+    with open_arrays(tmp_path / "a.npz") as stored:
+        for left, right in zip(stored["x"].pieces(5), stored["y"].pieces(5), strict=True):
+            assert np.array_equal(left, -right)
+    content = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "b.npz").write_bytes(content.replace(np.float64(7).tobytes(), np.float64(8).tobytes()))
+    with open_arrays(tmp_path / "b.npz") as stored, pytest.raises(InputError, match="array x: Bad CRC-32"):
+        list(stored["x"].pieces(5))

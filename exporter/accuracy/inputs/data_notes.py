@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from attnexport.errors import shortlist
-from attnexport.files.arrays import dtype_name
 from attnexport.files.npz import StoredArray
 from attnexport.messages import named
-from attnexport.models.model import Model
 
 
 class DataNotes:
@@ -18,9 +16,16 @@ class DataNotes:
     def __init__(self) -> None:
         self._files: dict[str, dict[str, None]] = {}
 
-    def add(self, file: Path, stored: Mapping[str, StoredArray], model: Model, labels: str) -> None:
-        """Takes in the arrays of an open file, of which the one called ``labels`` is for metrics."""
-        for said in _said(stored, model, labels):
+    def add(self, file: Path, stored: Mapping[str, StoredArray], inputs: Mapping[str, str], labels: str) -> None:
+        """Takes in the arrays of an open file, of which the one called ``labels`` is for metrics.
+
+        Args:
+            file: for messages.
+            stored: its arrays by name.
+            inputs: types by name, as float32, that arrays are read in.
+            labels: name of an array that no input takes.
+        """
+        for said in _said(stored, inputs, labels):
             self._files.setdefault(said, {})[str(file)] = None
 
     def sentences(self) -> tuple[str, ...]:
@@ -28,15 +33,15 @@ class DataNotes:
         return tuple(f"{shortlist(list(files))}: {said}" for said, files in self._files.items())
 
 
-def _said(stored: Mapping[str, StoredArray], model: Model, labels: str) -> Iterator[str]:
-    unused = sorted(set(stored) - set(model.input_names) - {labels})
+def _said(stored: Mapping[str, StoredArray], inputs: Mapping[str, str], labels: str) -> Iterator[str]:
+    unused = sorted(set(stored) - set(inputs) - {labels})
     if unused:
         yield f"no input takes {shortlist(unused)}"
-    for spec in model.inputs:
-        if spec.name in stored:
-            given, wanted = _type_of(stored[spec.name]), dtype_name(spec.dtype)
+    for name, wanted in inputs.items():
+        if name in stored:
+            given = _type_of(stored[name])
             if given != wanted:
-                yield f"{named('input', spec.name)} is read as {wanted}, given {given}"
+                yield f"{named('input', name)} is read as {wanted}, given {given}"
 
 
 def _type_of(array: StoredArray) -> str:

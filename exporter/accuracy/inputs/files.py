@@ -81,7 +81,7 @@ def data_batches(
         reader = _Reader(file, model)
         with open_arrays(file) as stored:
             if notes is not None:
-                notes.add(file, stored, model, LABELS)
+                notes.add(file, stored, {spec.name: dtype_name(spec.dtype) for spec in model.inputs}, LABELS)
             content = reader.content(stored)
         for batch in reader.batches(*content, left):
             yield replace(batch, done=(position + batch.done) / len(files))
