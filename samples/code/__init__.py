@@ -1,0 +1,1 @@
+"""Character models of Python source code."""

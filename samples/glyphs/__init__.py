@@ -1,0 +1,1 @@
+"""Vision transformers on letters and digits of many typefaces."""
