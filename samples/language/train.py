@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import math
 import platform
 import sys
 import time
@@ -13,14 +12,14 @@ from pydoc_data.topics import topics
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parents[1]))
 
 import attnexport  # noqa: E402
-from samples.language.model import VARIANTS, VOCABULARY, build  # noqa: E402
+from samples.language.model import VARIANTS, build  # noqa: E402
+from samples.language.text import encode, evaluate, next_character_loss, spread_rows  # noqa: E402
 
 LENGTH, BATCH, RATE = 128, 16, 3e-3
 TEST_ROWS = 32
@@ -30,28 +29,6 @@ LEAST_ACCURACY = 0.45
 def corpus() -> str:
     """Every paragraph of the topics once, in the order of the file: topics quote each other at length."""
     return "\n\n".join(dict.fromkeys("\n\n".join(topics.values()).split("\n\n")))
-
-
-def encode(text: str) -> Tensor:
-    """Tokens (characters,) int64 of a text: see VOCABULARY."""
-    codes = torch.tensor([ord(character) for character in text])
-    printable = (codes >= 32) & (codes < 127)
-    return torch.where(printable, codes - 31, torch.where(codes == 10, VOCABULARY - 1, 0))
-
-
-def held_out_rows(tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Evenly spread rows of tokens (characters,) and the characters that follow, both (TEST_ROWS, LENGTH)."""
-    starts = torch.linspace(0, len(tokens) - LENGTH - 1, TEST_ROWS).long()
-    rows = tokens[starts[:, None] + torch.arange(LENGTH + 1)]
-    return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
-
-
-def evaluate(model: nn.Module, tokens: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Next-character accuracy and bits per character over tokens and labels (B, N)."""
-    with torch.no_grad():
-        logits = model.eval()(tokens)
-    bits = F.cross_entropy(logits.flatten(0, 1), labels.flatten()).item() / math.log(2)
-    return float((logits.argmax(-1) == labels).double().mean()), bits
 
 
 def train(variant: str, tokens: Tensor, *, seed: int, steps: int) -> nn.Module:
@@ -65,8 +42,7 @@ def train(variant: str, tokens: Tensor, *, seed: int, steps: int) -> nn.Module:
     )
     for _ in range(steps):
         starts = torch.randint(len(tokens) - LENGTH, (BATCH, 1), generator=generator)
-        rows = tokens[starts + torch.arange(LENGTH + 1)]
-        loss = F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+        loss = next_character_loss(model, tokens, starts, LENGTH)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -90,7 +66,7 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {len(text)} characters, SHA-256 {digest}")
     encoded = encode(text)
     cut = len(encoded) * 9 // 10
-    tokens, labels = held_out_rows(encoded[cut:])
+    tokens, labels = spread_rows(encoded[cut:], TEST_ROWS, LENGTH)
     options.output.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(options.output / "test.npz", tokens=tokens.numpy(), labels=labels.numpy())
     for variant in options.variant or ("krause", "hla"):

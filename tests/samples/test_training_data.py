@@ -13,7 +13,8 @@ from attnexport import load_model
 from samples.digits import model as digit_models
 from samples.digits.train import LEAST_ACCURACY, accuracy, digits, shifted
 from samples.language import model as character_models
-from samples.language.train import corpus, encode, evaluate, held_out_rows
+from samples.language.text import encode, evaluate
+from samples.language.train import corpus
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 DIGITS = sorted(path.stem for path in (SAMPLES / "digits").glob("*.pt2"))
