@@ -33,7 +33,7 @@ def evaluate(model: nn.Module, tokens: Tensor, labels: Tensor) -> tuple[float, f
     return float((logits.argmax(-1) == labels).double().mean()), bits
 
 
-def next_character_loss(model: nn.Module, tokens: Tensor, starts: Tensor, length: int) -> Tensor:
+def next_character_loss(model: nn.Module, tokens: Tensor, starts: Tensor, *, length: int) -> Tensor:
     """Cross entropy of the rows of tokens (characters,) that begin at starts (B, 1), each ``length`` long."""
     rows = tokens[starts + torch.arange(length + 1, device=tokens.device)]
     return F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())

@@ -42,7 +42,7 @@ def train(variant: str, tokens: Tensor, *, seed: int, steps: int) -> nn.Module:
     )
     for _ in range(steps):
         starts = torch.randint(len(tokens) - LENGTH, (BATCH, 1), generator=generator)
-        loss = next_character_loss(model, tokens, starts, LENGTH)
+        loss = next_character_loss(model, tokens, starts, length=LENGTH)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
