@@ -13,7 +13,7 @@ from attnexport import load_model
 from samples.digits import model as digit_models
 from samples.digits.train import LEAST_ACCURACY, accuracy, digits, shifted
 from samples.language import model as character_models
-from samples.language.text import encode, evaluate
+from samples.language.text import encode, evaluate, spread_rows
 from samples.language.train import corpus
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
@@ -98,7 +98,7 @@ def test_language_rows_are_followed_by_their_labels() -> None:
 
 def test_held_out_rows_are_read_from_the_text() -> None:
     encoded = encode(corpus())
-    tokens, labels = held_out_rows(encoded[len(encoded) * 9 // 10 :])
+    tokens, labels = spread_rows(encoded[len(encoded) * 9 // 10 :], TEST_ROWS, LENGTH)
     assert torch.equal(tokens[:, 1:], labels[:, :-1])
     assert int(labels[-1, -1]) == int(encoded[-1])
 
