@@ -20,6 +20,7 @@ INT8, FP8, INT4 = ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN, ir.DataType.INT4
 LARGEST = {INT8: 127.0, INT4: 7.0, FP8: 448.0}
 """What symmetric scales map the largest magnitude to."""
 _SMALLEST_SCALE = 2.0**-100
+_INT4_SHARES = np.linspace(0.7, 1.0, 16)[::-1]
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,27 @@ def _magnitudes(weight: NDArray[np.float64], axis: int, block: int | None) -> ND
 
 
 def _rounded(held: NDArray[Any], floating: np.dtype[Any], axis: int, block: int | None, dtype: ir.DataType) -> Rounded:
-    scale = _scale_of(_magnitudes(held.astype(np.float64), axis, block), dtype, floating)
+    weight = held.astype(np.float64)
+    magnitude = _magnitudes(weight, axis, block)
+    if dtype == INT4 and block is not None:
+        magnitude = _with_least_error(weight, magnitude, floating, axis, block)
+    scale = _scale_of(magnitude, dtype, floating)
     return Rounded(rounded_to(held, scale, axis, block, dtype), scale)
+
+
+def _with_least_error(
+    weight: NDArray[np.float64], magnitude: NDArray[np.float64], floating: np.dtype[Any], axis: int, block: int
+) -> NDArray[np.float64]:
+    """The share of each block's magnitude at which int4 has the least squared error; the largest numbers saturate."""
+    starts = list(range(0, weight.shape[axis], block))
+    least, best = np.full(magnitude.shape, np.inf), magnitude
+    for share in _INT4_SHARES:
+        scale = _scale_of(share * magnitude, INT4, floating)
+        values = rounded_to(weight, scale, axis, block, INT4).astype(np.float64)
+        errors = (values * _spread(scale, weight.ndim, axis, block) - weight) ** 2
+        error = np.add.reduceat(errors, starts, axis=axis)
+        best, least = np.where(error < least, share * magnitude, best), np.minimum(error, least)
+    return best
 
 
 def rounded_to(
@@ -208,7 +228,8 @@ def rounded_to(
         dtype: INT8, FP8 or INT4.
     """
     limit = LARGEST[dtype]
-    values = np.clip(weight.astype(np.float64) / _spread(scale, weight.ndim, axis, block), -limit, limit)
+    lowest = -limit - 1 if dtype == INT4 else -limit
+    values = np.clip(weight.astype(np.float64) / _spread(scale, weight.ndim, axis, block), lowest, limit)
     if dtype == FP8:
         return np.asarray(values.astype(np.float32).astype(ml_dtypes.float8_e4m3fn))
     return np.asarray(np.rint(values).astype(np.int8).astype(dtype.numpy()))

@@ -7,7 +7,6 @@ import hashlib
 import platform
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ sys.path.insert(0, str(FOLDER.parents[1]))
 from samples.code.data import LENGTH, ROWS, corpus  # noqa: E402
 from samples.code.model import VARIANTS, build  # noqa: E402
 from samples.language.text import encode, evaluate, next_character_loss, spread_rows  # noqa: E402
-from samples.training import Step, adamw, timed_steps  # noqa: E402
+from samples.training import train_for  # noqa: E402
 
 BATCH, RATE = 64, 1.5e-3
 LEAST_ACCURACY = 0.6
@@ -31,15 +30,12 @@ def train(variant: str, tokens: Tensor, *, seed: int, seconds: float) -> nn.Modu
     torch.manual_seed(seed)
     model = build(variant).to(tokens.device)
     generator = torch.Generator(tokens.device).manual_seed(seed)
-    optimizer = adamw(model, tokens.device)
-    starts = torch.zeros(BATCH, 1, dtype=torch.int64, device=tokens.device)
-    step_on = Step(model, optimizer, partial(next_character_loss, model, tokens, length=LENGTH), (starts,))
-    for step in timed_steps(optimizer, RATE, seconds):
+
+    def loss_of_batch() -> Tensor:
         starts = torch.randint(len(tokens) - LENGTH, (BATCH, 1), generator=generator, device=tokens.device)
-        loss = step_on(starts)
-        if step % 250 == 0:
-            print(f"{variant:7} step {step}: loss {loss.item():.4f}", flush=True)
-    return model.half().float().eval()
+        return next_character_loss(model, tokens, starts, length=LENGTH)
+
+    return train_for(seconds, model, loss_of_batch, rate=RATE)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Pre-norm vision transformers of six layers of width 192 for glyphs of 28x28 pixels, with any attention block in them.
+"""A pre-norm vision transformer of six layers of width 192 for glyphs of 28x28 pixels, with any attention block in it.
 
-The functions ssa() and topn() build the untrained models, for
+The function topn() builds the untrained model, for
 ``attnexport convert samples/glyphs/topn.safetensors --model samples.glyphs.model:topn``.
 """
 
@@ -23,7 +23,6 @@ AttentionFactory = Callable[[int, int], nn.Module]
 """(dim, heads) to a block x (B, N, dim) -> (B, N, dim)."""
 
 VARIANTS: dict[str, AttentionFactory] = {
-    "ssa": lambda dim, heads: attnexport.SelectiveSynchronizationAttention(dim, heads),
     "topn": lambda dim, heads: attnexport.TopNAttention(dim, heads, n=16),
 }
 
@@ -52,11 +51,6 @@ class GlyphTransformer(nn.Module):
 def build(variant: str) -> GlyphTransformer:
     """The untrained model of one of VARIANTS."""
     return GlyphTransformer(VARIANTS[variant])
-
-
-def ssa() -> GlyphTransformer:
-    """Selective synchronization attention."""
-    return build("ssa")
 
 
 def topn() -> GlyphTransformer:

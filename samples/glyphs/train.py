@@ -6,13 +6,11 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 FOLDER = Path(__file__).resolve().parent
@@ -20,8 +18,9 @@ sys.path.insert(0, str(FOLDER.parents[1]))
 
 from samples.glyphs.data import TEST_IMAGES, TEST_SEED, Glyphs, draw  # noqa: E402
 from samples.glyphs.model import VARIANTS, build  # noqa: E402
-from samples.training import Step, adamw, timed_steps  # noqa: E402
+from samples.training import train_for  # noqa: E402
 
+BATCH, RATE = 256, 1e-3
 LEAST_ACCURACY = 0.8
 
 
@@ -41,72 +40,37 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     return sum(right) / len(labels)
 
 
-def smoothed_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy with a tenth of each label spread over all classes."""
-    return F.cross_entropy(model(images), labels, label_smoothing=0.1)
+def train(variant: str, images: Tensor, labels: Tensor, *, seed: int, seconds: float) -> nn.Module:
+    """A model trained for so long on images (B, 28, 28) and labels (B,), its weights rounded to half."""
+    torch.manual_seed(seed)
+    model = build(variant).to(images.device)
+    generator = torch.Generator(images.device).manual_seed(seed)
 
+    def loss_of_batch() -> Tensor:
+        batch = torch.randint(len(images), (BATCH,), generator=generator, device=images.device)
+        return F.cross_entropy(model(images[batch]), labels[batch], label_smoothing=0.1)
 
-@dataclass(frozen=True)
-class Training:
-    """How a model is trained.
-
-    Attributes:
-        seconds: for how long.
-        batch: images a step.
-        rate: the largest learning rate.
-        seed: of weights and batches.
-        start: weights of another variant, whose tensors are taken where name and size are the same; None for none.
-    """
-
-    seconds: float
-    batch: int
-    rate: float
-    seed: int
-    start: Path | None
-
-
-def train(variant: str, images: Tensor, labels: Tensor, how: Training) -> nn.Module:
-    """A model trained on images (B, 28, 28) and labels (B,), its weights rounded to half."""
-    torch.manual_seed(how.seed)
-    model = build(variant)
-    if how.start is not None:
-        own = model.state_dict()
-        given = {name: value for name, value in load_file(how.start).items() if name in own}
-        model.load_state_dict(own | given)
-    model = model.to(images.device)
-    generator = torch.Generator(images.device).manual_seed(how.seed)
-    optimizer = adamw(model, images.device)
-    step_on = Step(model, optimizer, partial(smoothed_loss, model), (images[: how.batch], labels[: how.batch]))
-    for step in timed_steps(optimizer, how.rate, how.seconds):
-        batch = torch.randint(len(images), (how.batch,), generator=generator, device=images.device)
-        loss = step_on(images[batch], labels[batch])
-        if step % 100 == 0:
-            print(f"{variant:7} step {step}: loss {loss.item():.4f}", flush=True)
-    return model.half().float().eval()
+    return train_for(seconds, model, loss_of_batch, rate=RATE)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: both")
+    parser.add_argument("--variant", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: all")
     parser.add_argument("--images", type=int, default=200_000)
     parser.add_argument("--seconds", type=float, default=400, help="of training for each variant")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--rate", type=float, default=1e-3, help="the largest learning rate")
-    parser.add_argument("--start", type=Path, help="weights of another variant to start from, where names agree")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw")
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of the saved weights")
     options = parser.parse_args()
     device = torch.device(options.device)
-    how = Training(options.seconds, options.batch, options.rate, options.seed, options.start)
     torch.set_float32_matmul_precision("high")
     images, labels = tensors_of(draw(options.images, options.seed, workers=options.workers), device)
     test = tensors_of(draw(TEST_IMAGES, TEST_SEED, workers=options.workers), device)
     options.output.mkdir(parents=True, exist_ok=True)
     for variant in options.variant:
         start = time.monotonic()
-        model = train(variant, images, labels, how)
+        model = train(variant, images, labels, seed=options.seed, seconds=options.seconds)
         reached = accuracy(model, *test)
         print(f"{variant:7} test accuracy {reached:.2%}, {time.monotonic() - start:.0f} s", flush=True)
         if reached < LEAST_ACCURACY:

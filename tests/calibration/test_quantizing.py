@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
@@ -69,17 +71,40 @@ def test_four_bits_have_a_scale_for_equal_blocks_of_what_is_summed(file: Path):
     made = attnexport.quantize(file, file.with_name("q.onnx"), to="int4-weights", block=16)
     first, second, bias = (array.astype(np.float64) for array in weights())
     assert (WIDTH, HIDDEN) == (40, 24)
-    first, second = in_blocks(first, 20), in_blocks(second.T, 12)
+    shares = np.linspace(0.7, 1, 16)[::-1]
+    first, second = in_blocks(first, 20, shares), in_blocks(second.T, 12, shares)
     x = np.random.default_rng(2).normal(size=(5, WIDTH)).astype(np.float32)
     expected = np.tanh(x.astype(np.float64) @ first) @ second + bias
     assert np.abs(OnnxRuntimeBackend(made.path).run({"x": x})["y"] - expected).max() < 1e-5
     assert made.precision == "int4-weights"
 
 
-def in_blocks(weight: NDArray[np.float64], block: int) -> NDArray[np.float64]:
-    """What four bits hold of a weight (summed, outputs)."""
+def test_four_bits_err_less_than_at_scales_of_the_largest_number(tmp_path: Path):
+    """An outlier of a block saturates where that lets the other numbers be told apart."""
+    weight = np.random.default_rng(3).standard_t(4, size=(256, 64))
+    model = ir.from_onnx_text(
+        '<ir_version: 10, opset_import: ["" : 21]> g (float[n, 256] x) => (float[n, 64] y) { y = MatMul(x, weight) }'
+    )
+    model.graph.register_initializer(ir.val("weight", const_value=ir.tensor(weight.astype(np.float32), name="weight")))
+    ir.save(model, tmp_path / "model.onnx")
+    made = attnexport.quantize(tmp_path / "model.onnx", tmp_path / "q.onnx", to="int4-weights")
+    held = OnnxRuntimeBackend(made.path).run({"x": np.eye(256, dtype=np.float32)})["y"]
+    largest = in_blocks(weight, 32)
+    assert ((held - weight) ** 2).sum() < 0.85 * ((largest - weight) ** 2).sum()
+
+
+def in_blocks(weight: NDArray[np.float64], block: int, shares: Sequence[float] = (1.0,)) -> NDArray[np.float64]:
+    """What four bits hold of a weight (summed, outputs), each block at the best share of its largest number."""
     parts = np.split(weight, len(weight) // block)
-    return np.concatenate([grid(part, np.abs(part).max(axis=0, keepdims=True), 7.0) for part in parts])
+    held = np.stack([np.concatenate([_four_bits(part, share) for part in parts]) for share in shares])
+    errors = ((held - weight) ** 2).reshape(len(shares), len(parts), block, -1).sum(axis=2)
+    best = np.repeat(errors.argmin(axis=0), block, axis=0)
+    return np.take_along_axis(held, best[None], axis=0)[0]
+
+
+def _four_bits(block: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    scale = (share * np.abs(block).max(axis=0, keepdims=True) / 7).astype(np.float32).astype(np.float64)
+    return np.asarray(np.clip(np.rint(block / scale), -8, 7) * scale)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from samples.digits import model as digit_models
 from samples.digits.train import LEAST_ACCURACY, accuracy, digits, shifted
 from samples.language import model as character_models
 from samples.language.text import encode, evaluate, spread_rows
-from samples.language.train import corpus
+from samples.language.train import LENGTH, TEST_ROWS, corpus
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 DIGITS = sorted(path.stem for path in (SAMPLES / "digits").glob("*.pt2"))
