@@ -206,14 +206,15 @@ def prepare_sample(path: Path, folder: Path) -> Sample:
     for index, (count, length) in enumerate(zip(rows, lengths, strict=True)):
         cut = np.ascontiguousarray(given[:count, :length])
         labels = data["labels"][:count, :length] if data["labels"].ndim > 1 else data["labels"][:count]
-        runs.append(_run(loaded, {spec.name: cut}, labels, folder, f"{name}-{index}"))
+        runs.append(prepare_run(loaded, {spec.name: cut}, labels, folder, f"{name}-{index}"))
     shapes = [
         "x".join(map(str, (count, length, *given.shape[2:]))) for count, length in zip(rows, lengths, strict=True)
     ]
     return Sample(name, f"{name}.onnx", {spec.name: ":".join(shapes)}, runs)
 
 
-def _run(model: Model, inputs: dict[str, NDArray[Any]], labels: NDArray[Any], folder: Path, name: str) -> Run:
+def prepare_run(model: Model, inputs: dict[str, NDArray[Any]], labels: NDArray[Any], folder: Path, name: str) -> Run:
+    """Writes the inputs of a call, of one output, and its float64 reference with the labels, as NAME.*npz."""
     tensors = [torch.from_numpy(array) for array in inputs.values()]
     (exact,) = model.run(tensors, dtype=torch.float64)
     allowed = {}
