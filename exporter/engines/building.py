@@ -32,9 +32,10 @@ from attnexport.files.outputs import replacing, sha256
 from attnexport.files.staging import work_folder
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.nodes import variant_nodes
-from attnexport.graph.precision import check_precision, write_precision
+from attnexport.graph.precision import check_permitted, check_precision, write_precision
 from attnexport.graph.quantization import quantized_precision
-from attnexport.messages import option
+from attnexport.graph.tensorrt8 import widen_quantized_weights
+from attnexport.messages import count, option
 from attnexport.plugins.building.architectures import gpus_of_this_machine
 from attnexport.plugins.calling.library import load_library
 from attnexport.targets import Target
@@ -170,12 +171,20 @@ def _draft(model: Path, target: Target, builder: EngineBuilder, options: BuildOp
     profiles = profiles_for(graph, options.engine.profiles)
     held = precision_of(graph)
     precision = options.engine.precision or held
-    check_precision(graph, precision)
+    (check_precision if builder.strongly_typed else check_permitted)(graph, precision)
     rewritten = builder.strongly_typed and precision != held
     if rewritten:
         change = write_precision(graph, precision)
         notes.append(f"{builder.product} takes precision from the file: {change}")
         notes += change.notes
+    if not builder.strongly_typed:
+        widened = widen_quantized_weights(graph)
+        rewritten = widened > 0
+        if widened:
+            held_back = f"{builder.product} {builder.version} takes no weights in int8"
+            notes.append(
+                f"{held_back}: it was given {count(widened, 'weight')} in float32, to round to the same numbers"
+            )
     nodes = variant_nodes(graph.graph)
     plugins = options.engine.plugins
     library = None if plugins is None else load_library(plugins)
@@ -213,7 +222,7 @@ def _build(draft: Draft, builder: EngineBuilder, options: BuildOptions, survey: 
 
 
 def _file_to_build(draft: Draft, work: Path) -> Path:
-    """The user's file, or a copy with another precision."""
+    """The user's file, or a copy of what is to be built in its place."""
     if not draft.rewritten:
         return draft.path
     copy = work / "model.onnx"

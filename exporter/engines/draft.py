@@ -50,7 +50,7 @@ class Draft:
         limits: of the target and the TensorRT at hand.
         held: precision of the file as it was given.
         precision: fp32, fp16 or bf16, what the engine is to compute in.
-        rewritten: whether the precision was written into ``model``, which then differs from the file.
+        rewritten: whether ``model`` differs from the file, since a precision or what TensorRT 8.x takes was written.
         profiles: by input, for those with dynamic sizes.
         attention_nodes: the nodes of ours.
         library: the plugin library, or None.

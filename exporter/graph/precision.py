@@ -73,6 +73,18 @@ def check_precision(model: ir.Model, precision: str) -> None:
             f"{option('--precision')}: the file's Q/DQ nodes say its precision: expected none or {held}, "
             f"given {precision}"
         )
+    check_permitted(model, precision)
+
+
+def check_permitted(model: ir.Model, precision: str) -> None:
+    """Refuses a precision other than that of a model in half, for builders that take it as a permission.
+
+    Such a builder uses it beside what Q/DQ nodes round to.
+
+    Raises:
+        InputError: naming both.
+    """
+    held = precision_of(model)
     if held not in ("fp32", precision):
         wanted = f"the file holds {held} already: expected none or {held}"
         raise InputError(f"{option('--precision')}: {wanted}, given {precision}")

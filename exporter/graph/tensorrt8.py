@@ -1,7 +1,8 @@
-"""Rewrites what TensorRT 8.x parses without a word and computes wrongly.
+"""Rewrites what TensorRT 8.x refuses, or parses without a word and computes wrongly.
 
-Its Shape gives the whole shape whatever ``start`` and ``end`` say, and its Constant reads ``value_int`` and
-``value_ints`` as zeros (onnx-tensorrt's importers, release 8.6; seen with TensorRT 8.6.0).
+It builds no weights in int8 (``convertMyelinWeightsToFp32``), only float32 ones behind a Q/DQ pair. Its Shape gives
+the whole shape whatever ``start`` and ``end`` say, and its Constant reads ``value_int`` and ``value_ints`` as zeros.
+All of it was seen with TensorRT 8.6.0, the last two in onnx-tensorrt's importers, release 8.6, too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ import sys
 
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common
+
+from attnexport.graph.half_rules import constant_of
+from attnexport.graph.quantization import quantized_weights
 
 
 def rewrite_for_tensorrt8(model: ir.Model) -> None:
@@ -24,6 +29,42 @@ def rewrite_for_tensorrt8(model: ir.Model) -> None:
             _slice_shape(node)
         if node.op_type == "Constant":
             _hold_tensor(node)
+
+
+def widen_quantized_weights(model: ir.Model) -> int:
+    """Puts float32 constants and a QuantizeLinear before each DequantizeLinear of an int8 constant, in place.
+
+    The pair gives the same numbers: what was rounded once is rounded to itself.
+
+    Returns:
+        How many weights were rewritten.
+    """
+    held = {weight.name: weight.values for weight in quantized_weights(model)}
+    nodes = [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if _dequantizes_constant(node)]
+    for node in nodes:
+        name = node.outputs[0].name or ""
+        wide = ir.tensor(held[name].astype(np.float32), name=f"{name}_wide")
+        source = ir.val(wide.name, const_value=wide)
+        model.graph.register_initializer(source)
+        quantized = ir.val(f"{name}_quantized_again", dtype=ir.DataType.INT8, shape=wide.shape)
+        axis = {"axis": node.attributes.get_int("axis", 1)}
+        operands = [source, *node.inputs[1:]]
+        again = ir.node("QuantizeLinear", operands, axis, outputs=[quantized], name=f"{name}_QuantizeLinear")
+        assert node.graph is not None
+        node.graph.insert_before(node, again)
+        node.replace_input_with(0, quantized)
+    ir.passes.common.RemoveUnusedNodesPass()(model)
+    return len(nodes)
+
+
+def _dequantizes_constant(node: ir.Node) -> bool:
+    source = node.inputs[0] if node.inputs else None
+    return (
+        node.op_type == "DequantizeLinear"
+        and source is not None
+        and source.dtype == ir.DataType.INT8
+        and constant_of(source) is not None
+    )
 
 
 def _slice_shape(node: ir.Node) -> None:

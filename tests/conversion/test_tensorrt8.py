@@ -7,10 +7,11 @@ import onnx
 import onnx.parser
 import onnx_ir as ir
 import pytest
+import torch
 
 import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
-from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8
+from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8, widen_quantized_weights
 from tests.conversion.models import DYNAMIC, every_variant, example
 
 X = np.random.default_rng(0).standard_normal((3, 5, 7)).astype(np.float32)
@@ -44,6 +45,24 @@ def test_what_tensorrt_8_gets_wrong_is_written_otherwise(body, outputs, tmp_path
     rewrite_for_tensorrt8(model)
     assert traps(model) == []
     np.testing.assert_equal(run(model, tmp_path / "after.onnx"), expected)
+
+
+def test_int8_weights_become_float32_that_rounds_to_the_same_numbers(tmp_path):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv1d(5, 8, 1), torch.nn.Conv1d(8, 8, 3, padding=1))
+    attnexport.convert(module, (torch.from_numpy(X),), tmp_path / "m.onnx", target="jetson-orin-jp6.0")
+    (name,) = [value.name for value in ir.load(tmp_path / "m.onnx").graph.inputs]
+    np.savez(tmp_path / "data.npz", **{name: X})
+    attnexport.quantize(tmp_path / "m.onnx", tmp_path / "int8.onnx", to="int8", data=tmp_path / "data.npz")
+    model = ir.load(tmp_path / "int8.onnx")
+    assert widen_quantized_weights(model) == 2
+    ir.save(model, tmp_path / "wide.onnx")
+    onnx.checker.check_model(str(tmp_path / "wide.onnx"), full_check=True)
+    weights = [value for value in model.graph.initializers.values() if value.shape is not None and len(value.shape) > 2]
+    assert {value.dtype for value in weights} == {ir.DataType.FLOAT}
+    before, after = (OnnxRuntimeBackend(tmp_path / file).run({name: X}) for file in ("int8.onnx", "wide.onnx"))
+    np.testing.assert_equal(after, before)
+    assert widen_quantized_weights(model) == 0
 
 
 @pytest.mark.parametrize("nodes", ["plugin", "body"])

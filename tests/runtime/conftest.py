@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from attnexport.plugins.runtime.building import RuntimeSources
-from attnexport.plugins.runtime.runtime import PROGRAM
+from attnexport.plugins.runtime.runtime import LIBRARY, PROGRAM
 from tests.plugins.keeping import compiled_once
 from tests.plugins.libraries import run_all
 from tests.tools import require
@@ -60,3 +61,16 @@ def copy_arrays() -> Copy:
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     return invoke
+
+
+@pytest.fixture(scope="session")
+def fake_runtime() -> Path:
+    """A folder of a libattnrt.so without TensorRT behind it."""
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc")
+
+    def compile_all(folder: Path) -> None:
+        options = ["-shared", "-fPIC", f"-I{RuntimeSources().include}", "-o", str(folder / LIBRARY)]
+        subprocess.run(["gcc", *options, str(Path(__file__).with_name("fake_attnrt.c"))], check=True)
+
+    return compiled_once("fake_runtime", compile_all)

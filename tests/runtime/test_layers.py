@@ -18,7 +18,7 @@ from attnexport.engines.manifest import Manifest
 from attnexport.engines.manifest_json import read_manifest
 from attnexport.errors import BackendError
 from attnexport.plugins.runtime.building import RuntimeSources
-from attnexport.plugins.runtime.runtime import LIBRARY, RUNTIME_VARIABLE
+from attnexport.plugins.runtime.runtime import RUNTIME_VARIABLE
 from tests.plugins.keeping import compiled_once
 
 TARGET = "jetson-orin-jp6.0"
@@ -34,19 +34,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("layers") / "model.onnx"
     attnexport.convert(torch.nn.Linear(4, 4), (torch.ones(2, 4),), path, target=TARGET)
     return path
-
-
-@pytest.fixture(scope="session")
-def fake_runtime() -> Path:
-    """A folder of a libattnrt.so without TensorRT behind it."""
-    if shutil.which("gcc") is None:
-        pytest.skip("needs gcc")
-
-    def compile_all(folder: Path) -> None:
-        options = ["-shared", "-fPIC", f"-I{RuntimeSources().include}", "-o", str(folder / LIBRARY)]
-        subprocess.run(["gcc", *options, str(HERE / "fake_attnrt.c")], check=True)
-
-    return compiled_once("fake_runtime", compile_all)
 
 
 @pytest.fixture

@@ -27,14 +27,26 @@ uint32_t network_flags() {
 #endif
 }
 
-void set_precision(nvinfer1::IBuilderConfig &config, const attnrt_build_request &request) {
+[[maybe_unused]] bool holds_quantizers(const nvinfer1::INetworkDefinition &network) {
+    for (int32_t index = 0; index < network.getNbLayers(); ++index) {
+        const nvinfer1::LayerType type = network.getLayer(index)->getType();
+        if (type == nvinfer1::LayerType::kQUANTIZE || type == nvinfer1::LayerType::kDEQUANTIZE) return true;
+    }
+    return false;
+}
+
+void set_precision(nvinfer1::IBuilderConfig &config, const nvinfer1::INetworkDefinition &network,
+                   const attnrt_build_request &request) {
     config.clearFlag(BuilderFlag::kTF32);
-    if (request.allow_float16 == 0) return;
 #if NV_TENSORRT_MAJOR >= 10
-    throw Error(std::string(request.model) + ": TensorRT " + compiled_version() +
-                " builds the file's own types; expected a file in float16, given the option for float16");
+    static_cast<void>(network);
+    if (request.allow_float16 != 0)
+        throw Error(std::string(request.model) + ": TensorRT " + compiled_version() +
+                    " builds the file's own types; expected a file in float16, given the option for float16");
 #else
-    config.setFlag(BuilderFlag::kFP16);
+    // TensorRT 8.x refuses Q/DQ nodes without it.
+    if (holds_quantizers(network)) config.setFlag(BuilderFlag::kINT8);
+    if (request.allow_float16 != 0) config.setFlag(BuilderFlag::kFP16);
 #endif
 }
 
@@ -115,7 +127,7 @@ BuiltEngine build(const TensorRt &tensorrt, const attnrt_build_request &request)
     if (network == nullptr || config == nullptr) throw Error("TensorRT cannot create a network" + logger().reason());
     const auto parser = parse_onnx(tensorrt, *network, model);
 
-    set_precision(*config, request);
+    set_precision(*config, *network, request);
     set_tactic_sources(*config, request.cublas_cudnn != 0);
     config->setProfilingVerbosity(nvinfer1::ProfilingVerbosity::kDETAILED);
     if (request.workspace_bytes != 0)
