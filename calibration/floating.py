@@ -46,7 +46,7 @@ def _transpose_weights(model: ir.Model) -> None:
         turned = model.graph.initializers.get(name)
         if turned is None:
             values = ir.tensor(np.ascontiguousarray(held.transpose(order)), name=name)
-            turned = ir.val(name, dtype=source.dtype, shape=values.shape, const_value=values)
+            turned = ir.val(name, dtype=source.dtype, shape=values.shape.numpy(), const_value=values)
             model.graph.register_initializer(turned)
         ir.convenience.replace_all_uses_with(node.outputs[0], turned)
         model.graph.remove(node, safe=True)

@@ -46,7 +46,7 @@ def widen_quantized_weights(model: ir.Model) -> int:
         wide = ir.tensor(held[name].astype(np.float32), name=f"{name}_wide")
         source = ir.val(wide.name, const_value=wide)
         model.graph.register_initializer(source)
-        quantized = ir.val(f"{name}_quantized_again", dtype=ir.DataType.INT8, shape=wide.shape)
+        quantized = ir.val(f"{name}_quantized_again", dtype=ir.DataType.INT8, shape=held[name].shape)
         axis = {"axis": node.attributes.get_int("axis", 1)}
         operands = [source, *node.inputs[1:]]
         again = ir.node("QuantizeLinear", operands, axis, outputs=[quantized], name=f"{name}_QuantizeLinear")
