@@ -246,7 +246,8 @@ def _spread(scale: NDArray[Any], ndim: int, axis: int, block: int | None) -> NDA
 
 
 def _scale_of(magnitude: NDArray[Any], dtype: ir.DataType, floating: np.dtype[Any]) -> NDArray[Any]:
-    """Scales as the file holds them, none of which is 0 or rounds to it."""
+    """Scales as the file holds them, none of which is 0 or rounds to it; of zeros alone one that any type holds."""
+    magnitude = np.where(magnitude == 0, LARGEST[dtype], magnitude)
     least = max(_SMALLEST_SCALE, float(ml_dtypes.finfo(floating).smallest_subnormal))
     return np.maximum(np.asarray(magnitude, np.float64) / LARGEST[dtype], least).astype(floating)
 

@@ -21,7 +21,7 @@ from attnexport.backends.onnx_reference import ReferenceSession
 from attnexport.errors import BackendError, InputError, first_line
 from attnexport.files.staging import work_folder
 from attnexport.graph.inspection import check_external_data, read_model
-from attnexport.graph.precision import is_quantized
+from attnexport.graph.quantization import is_quantized
 from attnexport.graph.widening import holds_bfloat16, widen_bfloat16
 from attnexport.graph.writing import write_model
 

@@ -32,7 +32,7 @@ from attnexport.files.outputs import replacing, sha256
 from attnexport.files.staging import work_folder
 from attnexport.graph.file_precision import precision_of
 from attnexport.graph.nodes import variant_nodes
-from attnexport.graph.precision import check_permitted, check_precision, write_precision
+from attnexport.graph.precision import check_precision, write_precision
 from attnexport.graph.quantization import quantized_precision
 from attnexport.graph.tensorrt8 import widen_quantized_weights
 from attnexport.messages import count, option
@@ -171,7 +171,7 @@ def _draft(model: Path, target: Target, builder: EngineBuilder, options: BuildOp
     profiles = profiles_for(graph, options.engine.profiles)
     held = precision_of(graph)
     precision = options.engine.precision or held
-    (check_precision if builder.strongly_typed else check_permitted)(graph, precision)
+    check_precision(graph, precision)
     rewritten = builder.strongly_typed and precision != held
     if rewritten:
         change = write_precision(graph, precision)

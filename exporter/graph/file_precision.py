@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import onnx_ir as ir
 
 from attnexport.graph.attention_nodes import attention_nodes
-from attnexport.graph.quantization import quantized_precision
+from attnexport.graph.half_layers import half_layers
+from attnexport.graph.quantization import is_quantized, quantized_precision
 from attnexport.models.precision_names import HeldPrecision, counted, held_precision
 
 NAMES = {
@@ -29,10 +30,14 @@ def precision_of(model: ir.Model) -> str:
 
 
 def found_precision(model: ir.Model) -> HeldPrecision:
-    """The floating precision of a file by the rule for programs, and what in the file says so."""
+    """The floating precision of a file by the rule for programs, and what in the file says so.
+
+    Where the other weights are quantized, those of layers between casts to half and back say nothing of the rest.
+    """
+    apart = {value for layer in half_layers(model) for value in layer.constants} if is_quantized(model) else set()
     return held_precision(
         attention_precisions(attention_nodes(model.graph)),
-        counted((_name(tensor.dtype), tensor.size) for tensor in _weights(model)),
+        counted((_name(tensor.dtype), tensor.size) for tensor in _weights(model, apart)),
         counted((_name(value.dtype), 1) for value in model.graph.inputs),
     )
 
@@ -43,10 +48,10 @@ def attention_precisions(nodes: Iterable[ir.Node]) -> set[str]:
     return {name for name in names if name is not None}
 
 
-def _weights(model: ir.Model) -> Iterator[ir.TensorProtocol]:
-    """The initializers, and what nodes hold as constants."""
+def _weights(model: ir.Model, apart: Container[ir.Value]) -> Iterator[ir.TensorProtocol]:
+    """The initializers but those apart, and what nodes hold as constants."""
     for value in model.graph.initializers.values():
-        if value.const_value is not None:
+        if value.const_value is not None and value not in apart:
             yield value.const_value
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         held = node.attributes.get("value")

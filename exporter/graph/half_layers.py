@@ -11,8 +11,6 @@ import onnx_ir as ir
 import onnx_ir.passes.common
 from numpy.typing import NDArray
 
-from attnexport.graph.half_rules import constant_of
-
 _PRODUCTS = ("MatMul", "Gemm", "Conv")
 _HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -68,7 +66,7 @@ def widen_half_layers(model: ir.Model, values: Mapping[str, NDArray[Any]]) -> No
 
 
 def _held(value: ir.Value) -> bool:
-    return constant_of(value) is not None
+    return ir.convenience.get_const_tensor(value) is not None
 
 
 def _type_around(node: ir.Node) -> ir.DataType | None:

@@ -29,6 +29,10 @@ _WHY = {op_type: why for why, op_types in _BREAKS.items() for op_type in op_type
 _CONTRACTIONS = {"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"}
 _LOOK_UPS = {"Gather", "GatherElements", "GatherND"}
 _NEW_VALUES = {"Cast", "CastLike", "ConstantOfShape", "EyeLike", "RandomNormal", "RandomUniform", "Range"}
+_QUANTIZERS = {"QuantizeLinear", "DequantizeLinear"}
+_PRODUCTS = {"Conv", "Gemm", "MatMul"}
+_SCALE_ERROR = 2.0**-8
+"""Largest relative error of a scale in half: that of bfloat16, and of int8 at the largest value."""
 _GRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _BODY_OPERATOR = re.compile(r"'attnexport\.\w+\.default'\]$")
 
@@ -63,6 +67,7 @@ class HalfRules:
         self._opset = opset
         self._exact: set[ir.Value] = set()
         self._hiding: set[ir.Value] = set()
+        self._dequantized_wide: set[ir.Value] = set()
 
     def why_float32(self, node: ir.Node) -> str | None:
         """Why the node stays in float32, or None where it computes in half."""
@@ -75,6 +80,10 @@ class HalfRules:
         if any(attribute.type in _GRAPHS for attribute in node.attributes.values()):
             return "it holds graphs"
         floats = [value for value in node.inputs if value is not None and value.dtype == ir.DataType.FLOAT]
+        if node.op_type in _QUANTIZERS:
+            return self._why_quantizer_float32(node, floats)
+        if node.op_type in _PRODUCTS and self._is_rounded_wide(node):
+            return "what it multiplies is dequantized to float32"
         if self._note_exact(node, floats):
             return EXACT
         if node.op_type in _WHY:
@@ -83,10 +92,7 @@ class HalfRules:
             return _WHY["Pow"]
         if any(self._is_lost(value) for value in floats):
             return f"{self.half.name.lower()} does not hold one of its constants"
-        slots = [self.input_slot(node, position) for position, value in enumerate(node.inputs) if value in floats]
-        if Slot.NO_HALF in slots:
-            return f"opset {self._opset} has no {self.half.name.lower()} of it"
-        return None
+        return self._why_not_half(node, floats)
 
     def input_slot(self, node: ir.Node, position: int) -> Slot:
         """What a float32 input of the node may become."""
@@ -99,6 +105,33 @@ class HalfRules:
     def may_hide(self, value: ir.Value) -> bool:
         """Whether a value that is computed from integers and constants may hold a mask beyond half's range."""
         return value in self._hiding
+
+    def _why_not_half(self, node: ir.Node, floats: list[ir.Value]) -> str | None:
+        slots = [self.input_slot(node, position) for position, value in enumerate(node.inputs) if value in floats]
+        return self._lacks_half if Slot.NO_HALF in slots else None
+
+    @property
+    def _lacks_half(self) -> str:
+        return f"opset {self._opset} has no {self.half.name.lower()} of it"
+
+    def _why_quantizer_float32(self, node: ir.Node, floats: list[ir.Value]) -> str | None:
+        """A scale that half does not hold nearly moves every value with it."""
+        scale = None if node.inputs[1] is None else constant_of(node.inputs[1])
+        why = self._why_not_half(node, floats)
+        if node.op_type == "DequantizeLinear" and self.output_slot(node, 0) is not Slot.HALF:
+            why = self._lacks_half
+        if why is None and scale is not None and _scale_error(scale, self.half) > _SCALE_ERROR:
+            why = f"{self.half.name.lower()} does not hold one of its scales"
+        if why is not None and node.op_type == "DequantizeLinear":
+            self._dequantized_wide.update(node.outputs)
+        return why
+
+    def _is_rounded_wide(self, node: ir.Node) -> bool:
+        """Whether both operands are dequantized, one of them to float32: a cast between would be in TensorRT's way."""
+        operands = [value.producer() if value is not None else None for value in node.inputs[:2]]
+        if not all(producer is not None and producer.op_type == "DequantizeLinear" for producer in operands):
+            return False
+        return any(value in self._dequantized_wide for value in node.inputs[:2])
 
     def _slot(self, node: ir.Node, position: int, side: str) -> Slot:
         if node.domain == ONNX_DOMAIN:
@@ -120,12 +153,16 @@ class HalfRules:
             return False
         if not all(value in self._exact or constant_of(value) is not None for value in floats):
             return False
-        if not floats and node.op_type not in _NEW_VALUES:
+        if not floats and (node.op_type not in _NEW_VALUES or any(map(self._is_rounded, node.inputs))):
             return False
         self._exact.update(node.outputs)
         if any(value in self._hiding or _hides(value, self.half) for value in floats):
             self._hiding.update(node.outputs)
         return True
+
+    def _is_rounded(self, value: ir.Value | None) -> bool:
+        """Whether a value is in half already, and data."""
+        return value is not None and value.dtype in HALF.values() and constant_of(value) is None
 
     def _is_lost(self, value: ir.Value) -> bool:
         """Whether half turns a constant into infinity, masks apart, or a scalar into zero or few digits."""
@@ -157,3 +194,11 @@ def _hides(value: ir.Value, half: ir.DataType) -> bool:
 def _there_and_back(array: NDArray[Any], half: ir.DataType) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         return array.astype(half.numpy()).astype(np.float32)
+
+
+def _scale_error(scale: NDArray[Any], half: ir.DataType) -> float:
+    """The largest relative error of scales in half; infinite where half makes 0 or infinity of one."""
+    rounded = _there_and_back(scale, half).astype(np.float64)
+    if not np.isfinite(rounded).all() or not rounded.all():
+        return float("inf")
+    return float(np.abs(rounded / scale.astype(np.float64) - 1).max(initial=0))

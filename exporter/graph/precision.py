@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,6 @@ from attnexport.messages import count, option
 from attnexport.variants.descriptions import ONNX_DOMAIN
 
 PRECISIONS = ("fp32", "fp16", "bf16")
-_QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 
 
 @dataclass
@@ -50,36 +49,8 @@ def _list(operators: Counter[str]) -> str:
     return ", ".join(f"{name} x {count}" for name, count in operators.items())
 
 
-def is_quantized(model: ir.Model) -> bool:
-    """Whether the model, or a function in it, holds Q/DQ nodes."""
-    return any(node.op_type in _QUANTIZERS for node in _nodes(model))
-
-
-def _nodes(model: ir.Model) -> Iterator[ir.Node]:
-    """Every node of the graph and its functions, with those of subgraphs."""
-    for graph in (model.graph, *(function.graph for function in model.functions.values())):
-        yield from ir.traversal.RecursiveGraphIterator(graph)
-
-
 def check_precision(model: ir.Model, precision: str) -> None:
-    """Refuses a precision other than the one that a model holds already, in half or through Q/DQ nodes.
-
-    Raises:
-        InputError: naming both.
-    """
-    held = precision_of(model)
-    if is_quantized(model) and precision != held:
-        raise InputError(
-            f"{option('--precision')}: the file's Q/DQ nodes say its precision: expected none or {held}, "
-            f"given {precision}"
-        )
-    check_permitted(model, precision)
-
-
-def check_permitted(model: ir.Model, precision: str) -> None:
-    """Refuses a precision other than that of a model in half, for builders that take it as a permission.
-
-    Such a builder uses it beside what Q/DQ nodes round to.
+    """Refuses a precision other than the one that a model in half holds already.
 
     Raises:
         InputError: naming both.
@@ -95,14 +66,15 @@ def write_precision(model: ir.Model, precision: str) -> PrecisionChange:
 
     Inputs and outputs keep their types. Weights and most operators become half; what breaks in half stays in float32
     between casts (see :mod:`attnexport.graph.half_rules`), masks become finite, and attention nodes get half inputs and
-    the bodies that go with them.
+    the bodies that go with them. Q/DQ nodes stay, with scales in half from opset 19 on; before it they and the products
+    of what they dequantize are float32, between casts.
 
     Args:
         model: with its weights, or with external data that is still beside the file.
         precision: of PRECISIONS.
 
     Raises:
-        InputError: a model that holds another precision or Q/DQ nodes already, or a tensor of unknown type.
+        InputError: a model that holds another precision already, or a tensor of unknown type.
     """
     check_precision(model, precision)
     if precision == precision_of(model):
@@ -132,6 +104,8 @@ class _Rewriter:
             for value in node.outputs:
                 if value in self._half_values:
                     value.dtype = self._half
+                    if node.op_type == "Cast":
+                        node.attributes["to"] = ir.AttrInt64("to", int(self._half))
         for value in self._typed_values():
             for node, position in value.uses():
                 self._fit(value, node, position)
@@ -216,9 +190,15 @@ class _Rewriter:
         for position, value in enumerate(self._graph.outputs):
             if value in self._half_values:
                 twin, name = self._twin(value), value.name
-                value.name = f"{name}{self._suffix}"
+                value.name = self._free(f"{name}{self._suffix}")
                 twin.name = name
                 self._graph.outputs[position] = twin
+
+    def _free(self, name: str) -> str:
+        """The name, or the next that no tensor has: layers that are half already may have taken it."""
+        taken = {value.name for node in self._graph for value in node.outputs} | set(self._graph.initializers)
+        names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
+        return next(free for free in names if free not in taken)
 
     def _attach_bodies(self) -> None:
         """Replaces the function bodies by those that cast from and to half."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from attnexport.errors import InputError
 from attnexport.graph.half_rules import constant_of
 
+_QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 _INTEGER_OPERATORS = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 _BLOCK = 0
 """Value of the attribute block_size where scales are not given by blocks."""
@@ -83,6 +84,17 @@ class QuantizedWeight:
     name: str
     values: NDArray[np.float64]
     grid: Grid
+
+
+def is_quantized(model: ir.Model) -> bool:
+    """Whether the model, or a function in it, holds Q/DQ nodes."""
+    return any(node.op_type in _QUANTIZERS for node in _nodes(model))
+
+
+def _nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Every node of the graph and its functions, with those of subgraphs."""
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        yield from ir.traversal.RecursiveGraphIterator(graph)
 
 
 def quantized_precision(model: ir.Model) -> str | None:

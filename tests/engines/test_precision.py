@@ -252,17 +252,6 @@ def test_a_file_that_is_half_already(converted: dict[str, Path], tmp_path: Path)
         assert str(caught.value) == expected
 
 
-def test_a_file_with_q_and_dq(tmp_path: Path):
-    nodes = [make_node("QuantizeLinear", ["x", "s"], ["q"]), make_node("DequantizeLinear", ["q", "s"], ["y"])]
-    path = save_graph(tmp_path / "qdq.onnx", nodes, [value("x", [4])], {"s": np.array(0.1, np.float32)})
-    model = ir.load(path)
-    write_precision(model, "fp32")
-    with pytest.raises(InputError) as caught:
-        write_precision(model, "fp16")
-    expected = "precision: the file's Q/DQ nodes say its precision: expected none or fp32, given fp16"
-    assert str(caught.value) == expected
-
-
 def test_a_tensor_of_unknown_type(tmp_path: Path):
     node = make_node("Mystery", ["x"], ["h"], domain="com.microsoft", name="mystery")
     path = save_graph(
