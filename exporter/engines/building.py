@@ -181,10 +181,8 @@ def _draft(model: Path, target: Target, builder: EngineBuilder, options: BuildOp
         widened = widen_quantized_weights(graph)
         rewritten = widened > 0
         if widened:
-            held_back = f"{builder.product} {builder.version} takes no weights in int8"
-            notes.append(
-                f"{held_back}: it was given {count(widened, 'weight')} in float32, to round to the same numbers"
-            )
+            why = f"{builder.product} {builder.version} takes no weights in int8"
+            notes.append(f"{why}: it was given {count(widened, 'weight')} in float32, to round to the same numbers")
     nodes = variant_nodes(graph.graph)
     plugins = options.engine.plugins
     library = None if plugins is None else load_library(plugins)

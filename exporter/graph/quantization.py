@@ -130,7 +130,7 @@ def check_is_qdq(model: ir.Model, name: str) -> None:
 
 def quantized_weights(model: ir.Model) -> tuple[QuantizedWeight, ...]:
     """The constants that go through Q/DQ, in the file's order."""
-    return tuple(_weight(node) for node in _dequantizers(model) if _is_weight(node))
+    return tuple(quantized_weight(node) for node in _dequantizers(model) if _is_weight(node))
 
 
 def replace_weights(model: ir.Model, values: Mapping[str, NDArray[Any]]) -> None:
@@ -203,7 +203,12 @@ def _is_constant(value: ir.Value) -> bool:
     return value.is_initializer() if producer is None else producer.op_type == "Constant"
 
 
-def _weight(node: ir.Node) -> QuantizedWeight:
+def quantized_weight(node: ir.Node) -> QuantizedWeight:
+    """What a DequantizeLinear node gives of a constant.
+
+    Raises:
+        InputError: scales that are computed.
+    """
     quantizer, grid = _quantizer(node), _grid(node)
     source = node.inputs[0] if quantizer is None else quantizer.inputs[0]
     assert source is not None

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common
 
 from attnexport.graph.half_rules import constant_of
-from attnexport.graph.quantization import quantized_weights
+from attnexport.graph.quantization import quantized_weight
 
 
 def rewrite_for_tensorrt8(model: ir.Model) -> None:
@@ -39,14 +39,13 @@ def widen_quantized_weights(model: ir.Model) -> int:
     Returns:
         How many weights were rewritten.
     """
-    held = {weight.name: weight.values for weight in quantized_weights(model)}
     nodes = [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if _dequantizes_constant(node)]
     for node in nodes:
         name = node.outputs[0].name or ""
-        wide = ir.tensor(held[name].astype(np.float32), name=f"{name}_wide")
-        source = ir.val(wide.name, const_value=wide)
+        values = quantized_weight(node).values.astype(np.float32)
+        source = ir.val(f"{name}_wide", const_value=ir.tensor(values, name=f"{name}_wide"))
         model.graph.register_initializer(source)
-        quantized = ir.val(f"{name}_quantized_again", dtype=ir.DataType.INT8, shape=held[name].shape)
+        quantized = ir.val(f"{name}_quantized_again", dtype=ir.DataType.INT8, shape=values.shape)
         axis = {"axis": node.attributes.get_int("axis", 1)}
         operands = [source, *node.inputs[1:]]
         again = ir.node("QuantizeLinear", operands, axis, outputs=[quantized], name=f"{name}_QuantizeLinear")

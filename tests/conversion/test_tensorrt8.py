@@ -51,8 +51,8 @@ def test_int8_weights_become_float32_that_rounds_to_the_same_numbers(tmp_path):
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Conv1d(5, 8, 1), torch.nn.Conv1d(8, 8, 3, padding=1))
     attnexport.convert(module, (torch.from_numpy(X),), tmp_path / "m.onnx", target="jetson-orin-jp6.0")
-    (name,) = [value.name for value in ir.load(tmp_path / "m.onnx").graph.inputs]
-    np.savez(tmp_path / "data.npz", **{name: X})
+    (name,) = [str(value.name) for value in ir.load(tmp_path / "m.onnx").graph.inputs]
+    np.savez(tmp_path / "data.npz", allow_pickle=False, **{name: X})
     attnexport.quantize(tmp_path / "m.onnx", tmp_path / "int8.onnx", to="int8", data=tmp_path / "data.npz")
     model = ir.load(tmp_path / "int8.onnx")
     assert widen_quantized_weights(model) == 2
