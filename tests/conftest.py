@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.thrift",
     "tests.tools.report",
     "tests.tools.processor_time",
+    "tests.tools.chromium",
     "tests.cli.commands",
     "tests.plugins.plain",
     "tests.runtime.compiled",

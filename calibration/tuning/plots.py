@@ -19,8 +19,12 @@ SHAPES = ("circle", "square", "diamond", "triangle", "cross")
 _STEP, _FEWEST = 26.0, 22
 """Width of a layer, and how many a drawing has room for at least."""
 _LAYERS = Frame(width=0, height=420, left=56, right=0, top=20, bottom=250)
-_PLANS = Frame(width=920, height=380, left=64, right=900, top=24, bottom=316)
+_ALLOWED = 64.0
+"""Width of the word beside the bound, right of a plot."""
+_PLANS = Frame(width=920, height=380, left=64, right=920 - _ALLOWED, top=24, bottom=316)
 _LONGEST_LABEL = 24
+_LETTER, _LINE, _BESIDE = 7.6, 16.0, 11.0
+"""Width of a letter of 13 px, height of its line, and how far a label begins from its point."""
 _TICKS = 5
 
 
@@ -33,7 +37,6 @@ class Point:
         shape: one of SHAPES.
         chosen: whether it is what was written.
         title: what it is, for a tooltip.
-        label: beside it, empty for most.
         behind: whether another beats it.
     """
 
@@ -42,8 +45,36 @@ class Point:
     shape: str
     chosen: bool
     title: str
-    label: str = ""
     behind: bool = False
+
+
+@dataclass(frozen=True)
+class Label:
+    """Words beside a point.
+
+    Attributes:
+        x, y: where they begin or end, on their line.
+        anchor: ``start`` or ``end``.
+        text: the words.
+    """
+
+    x: float
+    y: float
+    anchor: str
+    text: str
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom."""
+        width = _LETTER * len(self.text)
+        left = self.x if self.anchor == "start" else self.x - width
+        return left, self.y - _LINE + 4, left + width, self.y + 4
+
+    def meets(self, other: Label) -> bool:
+        """Whether they lie over one another."""
+        left, top, right, bottom = self.box
+        others = other.box
+        return left < others[2] and others[0] < right and top < others[3] and others[1] < bottom
 
 
 @dataclass(frozen=True)
@@ -53,6 +84,7 @@ class Plot:
     Attributes:
         frame: where it has its plot.
         points: in order.
+        labels: of those that have room for them.
         line: path through the points that nothing beats; empty without.
         limit: where the allowed error is; None without.
         across, up: ticks of the horizontal and the vertical axis.
@@ -62,6 +94,7 @@ class Plot:
 
     frame: Frame
     points: tuple[Point, ...]
+    labels: tuple[Label, ...]
     line: str
     limit: float | None
     across: tuple[Tick, ...]
@@ -74,7 +107,7 @@ def sensitivity_plot(found: Tuning) -> Plot:
     """Each layer's error in each candidate alone, in the file's order."""
     step = max(_STEP, _STEP * _FEWEST / len(found.layers))
     right = _LAYERS.left + step * len(found.layers)
-    frame = Frame(right + 12, _LAYERS.height, _LAYERS.left, right, _LAYERS.top, _LAYERS.bottom)
+    frame = Frame(right + _ALLOWED, _LAYERS.height, _LAYERS.left, right, _LAYERS.top, _LAYERS.bottom)
     bound = found.bounds.max_error
     errors = [measured.error for layer in found.layers for measured in layer.alone.values()]
     axis = LogAxis.of_decades([*errors, bound or 0.0], frame.bottom, frame.top)
@@ -98,7 +131,7 @@ def sensitivity_plot(found: Tuning) -> Plot:
     summary = (
         f"Error of the outputs with one of {count(len(found.layers), 'layer')} in a candidate; largest {worst.name}."
     )
-    return Plot(frame, tuple(points), "", _limit(axis, bound), names, axis.ticks(), "", summary)
+    return Plot(frame, tuple(points), (), "", _limit(axis, bound), names, axis.ticks(), "", summary)
 
 
 def size_plot(found: Tuning) -> Plot:
@@ -132,7 +165,6 @@ def _plans_plot(found: Tuning, plans: Sequence[MeasuredPlan], amounts: Sequence[
             shape="circle",
             chosen=plan.candidates == chosen,
             title=f"{plan.title}: {said(amount)}, {measured_text(plan.measured)}",
-            label=plan.title if plan.title != "mixed" else "chosen" if plan.candidates == chosen else "",
             behind=not plan.on_front,
         )
         for plan, amount in zip(plans, amounts, strict=True)
@@ -141,9 +173,25 @@ def _plans_plot(found: Tuning, plans: Sequence[MeasuredPlan], amounts: Sequence[
     line = "".join(
         f"{f'H{point.x:.1f}V' if index else f'M{point.x:.1f} '}{point.y:.1f}" for index, point in enumerate(best)
     )
-    ticks = tuple(Tick(x(amount), said(amount)) for amount in _round_amounts(largest, in_bytes))
+    ticks = tuple(Tick(x(amount), said(amount).replace(".0 ", " ")) for amount in _round_amounts(largest, in_bytes))
     summary = f"{count(len(plans), 'file')} by {axis} and error of the outputs."
-    return Plot(frame, tuple(points), line, _limit(up, bound), ticks, up.ticks(), axis, summary)
+    words = ["chosen" if plan.candidates == chosen else plan.title for plan in plans]
+    labels = _labels([(point, text) for point, text in zip(points, words, strict=True) if text != "mixed"], frame)
+    return Plot(frame, tuple(points), labels, line, _limit(up, bound), ticks, up.ticks(), axis, summary)
+
+
+def _labels(wanted: Sequence[tuple[Point, str]], frame: Frame) -> tuple[Label, ...]:
+    """Beside their points, the chosen one's first; those that would lie over others are left out."""
+    placed: list[Label] = []
+    for point, text in sorted(wanted, key=lambda pair: not pair[0].chosen):
+        for across, down in ((_BESIDE, -8.0), (-_BESIDE, -8.0), (_BESIDE, 18.0), (-_BESIDE, 18.0)):
+            label = Label(point.x + across, point.y + down, "start" if across > 0 else "end", text)
+            left, top, right, bottom = label.box
+            inside = frame.left <= left and right <= frame.right and frame.top - _LINE <= top and bottom <= frame.bottom
+            if inside and not any(label.meets(other) for other in placed):
+                placed.append(label)
+                break
+    return tuple(placed)
 
 
 def _height(axis: LogAxis, error: float, frame: Frame) -> float:

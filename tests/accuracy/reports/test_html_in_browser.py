@@ -12,7 +12,6 @@ import attnexport
 from attnexport.accuracy.check.results import CheckReport
 from attnexport.accuracy.reports import html
 from attnexport.accuracy.reports.html import comparison_page
-from tests.accuracy.reports.conftest import Chromium
 from tests.accuracy.reports.made_reports import (
     HOSTILE,
     deep_report,
@@ -21,66 +20,9 @@ from tests.accuracy.reports.made_reports import (
     hostile_report,
     passing_report,
 )
+from tests.tools.chromium import CONTRAST_AA, LOW_CONTRAST, MISPLACED_TEXTS, Chromium, open_all
 
 SCREENS = [(width, scheme) for width in (360, 1280) for scheme in ("light", "dark")]
-CONTRAST_AA = 4.5
-
-# Contrast ratios as WCAG 2 defines them, of every visible text against the nearest background behind it.
-LOW_CONTRAST = """(least) => {
-  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-  const luminance = (color) => {
-    const [r, g, b] = channels(color).slice(0, 3).map((c) => c / 255)
-      .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const opaque = (color) => channels(color).length < 4 || channels(color)[3] === 1;
-  const background = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if (opaque(color)) return color;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const texts = [...document.querySelectorAll("body *")].filter((element) =>
-    element.getClientRects().length && element.tagName !== "title" && element.tagName !== "desc" &&
-    [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
-  if (texts.length < 50) throw new Error(`only ${texts.length} texts found`);
-  return texts.map((element) => {
-    const style = getComputedStyle(element);
-    const color = element instanceof SVGElement ? style.fill : style.color;
-    const [low, high] = [luminance(color), luminance(background(element))].sort((a, b) => a - b);
-    return [(high + 0.05) / (low + 0.05), element.textContent.trim().slice(0, 40), color, background(element)];
-  }).filter(([ratio]) => ratio < least);
-}"""
-
-
-# Texts of drawings that overlap one another, or leave the box or the drawing that they are in.
-MISPLACED_TEXTS = """() => {
-  const found = [];
-  const inside = (a, b) =>
-    a.left >= b.left - 1 && a.right <= b.right + 1 && a.top >= b.top - 1 && a.bottom <= b.bottom + 1;
-  const shown = [...document.querySelectorAll("svg[role=img]")].filter((svg) => svg.getClientRects().length);
-  if (!shown.length) throw new Error("no drawing is shown");
-  for (const svg of shown) {
-    const texts = [...svg.querySelectorAll("text")];
-    const boxes = texts.map((text) => text.getBoundingClientRect());
-    texts.forEach((text, at) => {
-      const rect = text.parentNode.tagName === "g" ? text.parentNode.querySelector("rect") : null;
-      if (!inside(boxes[at], (rect || svg).getBoundingClientRect())) found.push(["outside", text.textContent]);
-      for (let other = 0; other < at; other++) {
-        const [a, b] = [boxes[at], boxes[other]];
-        if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4)
-          found.push(["overlap", text.textContent, texts[other].textContent]);
-      }
-    });
-  }
-  return found;
-}"""
-
-
-def open_all(page) -> None:
-    """Opens what is folded."""
-    page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
 
 
 @cache

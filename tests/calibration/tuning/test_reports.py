@@ -14,6 +14,7 @@ from attnexport.calibration.tuning.json_report import as_json
 from attnexport.errors import InputError
 from tests.calibration.tuning.chain import LAYERS, save_chain, save_data
 from tests.files.documented_json import assert_documented
+from tests.tools.chromium import CONTRAST_AA, LOW_CONTRAST, MISPLACED_TEXTS, Chromium, open_all
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +135,15 @@ def test_the_command_refuses_in_one_line(run, model: Path, data: Path, tmp_path:
     assert result.code == 2
     assert len(result.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(width, scheme) for width in (360, 1280) for scheme in ("light", "dark")]
+)
+def test_the_page_can_be_read_on_every_screen(found: attnexport.Tuning, chromium: Chromium, width: int, scheme: str):
+    opened = chromium.open(render(found), width=width, scheme=scheme)
+    open_all(opened.page)
+    assert (opened.requests, opened.messages) == ([opened.url], [])
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.page.evaluate(LOW_CONTRAST, CONTRAST_AA) == []
+    assert opened.page.evaluate(MISPLACED_TEXTS) == []
