@@ -50,9 +50,10 @@ def apply(
             group = [layer for layer, scheme in chosen if scheme.activations == activations]
             _check_ranges(path, group, ranges)
             quantize_activations(model, group, ranges.tensors, activations)
-    for weights, block in dict.fromkeys((scheme.weights, scheme.block) for _, scheme in chosen):
-        group = [layer for layer, scheme in chosen if (scheme.weights, scheme.block) == (weights, block)]
-        quantize_weights(model, group, weights, block=block, rounded=rounded)
+    for kind in dict.fromkeys(scheme.of_weights for _, scheme in chosen):
+        group = [layer for layer, scheme in chosen if scheme.of_weights == kind]
+        weights, block, by_output = kind
+        quantize_weights(model, group, weights, block=block, by_output=by_output, rounded=rounded)
     for dtype in dict.fromkeys(plan.kept.values()):
         if dtype is not None:
             cast_layers(model, [layer for layer in layers if plan.kept.get(layer.name) == dtype], dtype)

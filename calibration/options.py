@@ -12,6 +12,7 @@ from attnexport.errors import InputError, did_you_mean
 from attnexport.files.dtype_names import precision_called
 from attnexport.graph.onnx_file import check_onnx_file
 from attnexport.messages import option
+from attnexport.targets import Target, find_target
 
 METHODS = ("minmax", "percentile", "entropy", "mse")
 """How a range is chosen from the values that were seen."""
@@ -25,7 +26,10 @@ UNFINISHED = ".unfinished"
 BACKENDS = ("onnxruntime", "modelopt")
 """Whose ranges and rounded weights are written."""
 
-SCHEME_NAMES = ("int8", "fp8", "int8-weights", "int4-weights")
+OPSETS = {"int8": 13, "fp8": 19, "int8-weights": 13, "int4-weights": 21}
+"""The least one that has the types of each scheme."""
+
+SCHEME_NAMES = tuple(OPSETS)
 """What a file can be quantized to."""
 
 BLOCKED = ("int4-weights",)
@@ -78,6 +82,8 @@ def refuse_unfit_options(
     keep: Mapping[str, str],
     block: int | None = None,
     backend: str = BACKENDS[0],
+    per_channel: bool = True,
+    target: str | None = None,
 ) -> None:
     """Refuses arguments of :func:`attnexport.quantize` that cannot be used.
 
@@ -95,6 +101,11 @@ def refuse_unfit_options(
         raise InputError(f"{option('--block')}: expected {option('--to', BLOCKED[0])}, given {to}")
     if block is not None and block < 2:
         raise InputError(f"{option('--block')}: expected at least 2, given {block}")
+    if not per_channel and (to in BLOCKED or backend == "modelopt"):
+        other = to if to in BLOCKED else option("--backend", backend)
+        raise InputError(f"{option('--per-tensor')}: expected weights of 8 bits and our own rounding, given {other}")
+    if target is not None:
+        refuse_unfit_target(to, find_target(target))
     for pattern, precision in keep.items():
         if precision:
             _check_name(f"{option('--keep')} {pattern}", precision, KEPT_NAMES)
@@ -109,6 +120,19 @@ def refuse_unfit_options(
         raise InputError(f"{given[0]}: {to} rounds weights alone and needs no data")
     if isinstance(ranges, (str, os.PathLike)) and not Path(ranges).is_file():
         raise InputError(f"{ranges}: no such file")
+
+
+def refuse_unfit_target(to: str, target: Target) -> None:
+    """Refuses a scheme whose types a device or its TensorRT lacks.
+
+    Raises:
+        InputError: naming what it has.
+    """
+    precision, name = to.removesuffix(WEIGHTS_ALONE), option("--target", target.name)
+    if to not in BLOCKED and precision not in target.precisions:
+        raise InputError(f"{name}: expected {', '.join(target.precisions)}, given {to}")
+    if OPSETS[to] > target.opset:
+        raise InputError(f"{name}: it parses up to opset {target.opset}, and {to} needs {OPSETS[to]}")
 
 
 def named_types(keep: Mapping[str, str]) -> dict[str, str]:

@@ -60,6 +60,8 @@ def quantize(
     keep: Mapping[str, str] | None = None,
     block: int | None = None,
     backend: str = "onnxruntime",
+    per_channel: bool = True,
+    target: str | None = None,
     progress: Progress = unheard,
 ) -> Quantization:
     """Writes a file whose layers are quantized symmetrically, weights by output channel or by equal blocks.
@@ -82,6 +84,8 @@ def quantize(
         backend: whose ranges and rounded weights are written: onnxruntime, whose histograms ranges are read off, or
             modelopt, NVIDIA's quantizer, where it is installed. Where Q/DQ nodes stand does not depend on it, but
             ModelOpt leaves layers that it finds too small. Default: onnxruntime.
+        per_channel: whether a weight of 8 bits has a scale for each output, or one. Default: True.
+        target: a device the file is for, whose TensorRT must have the type. Default: None, any.
         progress: told the share of the data that has run. Default: nobody.
 
     Raises:
@@ -100,10 +104,12 @@ def quantize(
         keep=keep,
         block=block,
         backend=backend,
+        per_channel=per_channel,
+        target=target,
     )
     check_output(output, ONNX)
     check_not_same(output, path)
-    scheme = SCHEMES[to] if block is None else replace(SCHEMES[to], block=block)
+    scheme = replace(SCHEMES[to], block=block or SCHEMES[to].block, by_output=per_channel)
     model = floating_model(path)
     layers = all_layers(path, model)
     check_opset(path, model, scheme, layers)

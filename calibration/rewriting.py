@@ -29,7 +29,7 @@ class Rounded:
 
     Attributes:
         values: of the weight's shape and the quantized type.
-        scale: (outputs,), or the weight's shape with blocks in place of what is summed.
+        scale: (outputs,), the weight's shape with blocks in place of what is summed, or () for one.
     """
 
     values: NDArray[Any]
@@ -69,6 +69,7 @@ def quantize_weights(
     dtype: ir.DataType,
     *,
     block: int | None = None,
+    by_output: bool = True,
     rounded: Mapping[str, Rounded] | None = None,
 ) -> None:
     """Puts a quantized constant behind a DequantizeLinear in place of each layer's weight, symmetric.
@@ -78,13 +79,16 @@ def quantize_weights(
         layers: of the model.
         dtype: INT8, FP8 or INT4.
         block: how many numbers that are summed share a scale, about: blocks are equal, for TensorRT reads their size
-            off the number of scales. Default: None, a scale for each output.
+            off the number of scales. Default: None, no blocks.
+        by_output: a scale for each output where there are no blocks, or one for the whole weight. Default: True.
         rounded: weights by name that somebody else rounded so. Default: None, all are rounded here.
     """
     given, done = rounded or {}, dict[ir.Value, ir.Value]()
     for layer in layers:
         if layer.weight not in done:
-            done[layer.weight] = _dequantized(model, layer, dtype, block, given.get(layer.weight.name or ""))
+            axis = layer.input_axis if block is not None else layer.output_axis if by_output else None
+            known = given.get(layer.weight.name or "")
+            done[layer.weight] = _dequantized(model, layer, dtype, axis, block, known)
         layer.node.replace_input_with(1, done[layer.weight])
     remove_unused(model)
 
@@ -150,20 +154,20 @@ def _pair(model: ir.Model, before: ir.Node, source: ir.Value, scale: NDArray[Any
 
 
 def _dequantized(
-    model: ir.Model, layer: Layer, dtype: ir.DataType, block: int | None, given: Rounded | None
+    model: ir.Model, layer: Layer, dtype: ir.DataType, axis: int | None, block: int | None, given: Rounded | None
 ) -> ir.Value:
     held = constant_of(layer.weight)
     assert held is not None
     name = _free_stem(model, layer.weight, dtype)
-    axis = layer.output_axis if block is None else layer.input_axis
-    block = None if block is None else equal_block(held.shape[axis], block)
+    block = None if block is None else equal_block(held.shape[layer.input_axis], block)
     made = given or _rounded(held, _float_of(layer.weight), axis, block, dtype)
     scale, stored = made.scale, made.values
     values = _initializer(model, f"{name}_quantized", stored, dtype)
     scales = _initializer(model, f"{name}_scale", scale)
     zero = _initializer(model, f"{name}_zero_point", np.zeros(scale.shape, dtype.numpy()), dtype)
     result = ir.val(f"{name}_dequantized", dtype=layer.weight.dtype, shape=layer.weight.shape)
-    attributes: dict[str, Any] = {"axis": axis} if block is None else {"axis": axis, "block_size": block}
+    given_by = {"axis": axis, "block_size": block}
+    attributes = {name: value for name, value in given_by.items() if value is not None}
     node = ir.node(
         "DequantizeLinear", [values, scales, zero], attributes, outputs=[result], name=f"{name}_DequantizeLinear"
     )
@@ -183,18 +187,22 @@ def _free_stem(model: ir.Model, value: ir.Value, dtype: ir.DataType) -> str:
     return f"{value.name}_{dtype.name.lower()}" if taken else f"{value.name}"
 
 
-def _magnitudes(weight: NDArray[np.float64], axis: int, block: int | None) -> NDArray[np.float64]:
-    """The largest magnitude of each slice along ``axis``, or of each block along it."""
+def _magnitudes(weight: NDArray[np.float64], axis: int | None, block: int | None) -> NDArray[np.float64]:
+    """The largest magnitude of each slice along ``axis``, of each block along it, or of all."""
     sizes = np.abs(weight)
+    if axis is None:
+        return np.asarray(sizes.max())
     if block is None:
         return np.asarray(sizes.max(axis=tuple(other for other in range(weight.ndim) if other != axis)))
     return np.asarray(np.maximum.reduceat(sizes, list(range(0, weight.shape[axis], block)), axis=axis))
 
 
-def _rounded(held: NDArray[Any], floating: np.dtype[Any], axis: int, block: int | None, dtype: ir.DataType) -> Rounded:
+def _rounded(
+    held: NDArray[Any], floating: np.dtype[Any], axis: int | None, block: int | None, dtype: ir.DataType
+) -> Rounded:
     weight = held.astype(np.float64)
     magnitude = _magnitudes(weight, axis, block)
-    if dtype == INT4 and block is not None:
+    if dtype == INT4 and axis is not None and block is not None:
         magnitude = _with_least_error(weight, magnitude, floating, axis, block)
     scale = _scale_of(magnitude, dtype, floating)
     return Rounded(rounded_to(held, scale, axis, block, dtype), scale)
@@ -216,15 +224,15 @@ def _with_least_error(
 
 
 def rounded_to(
-    weight: NDArray[Any], scale: NDArray[Any], axis: int, block: int | None, dtype: ir.DataType
+    weight: NDArray[Any], scale: NDArray[Any], axis: int | None, block: int | None, dtype: ir.DataType
 ) -> NDArray[Any]:
     """The nearest values of a type at given scales.
 
     Args:
         weight: floating.
-        scale: (outputs,), or the weight's shape with blocks in place of what is summed.
-        axis: of the outputs, or the one along which blocks lie.
-        block: their size; None for scales by output.
+        scale: (outputs,), the weight's shape with blocks in place of what is summed, or ().
+        axis: of the outputs, or the one along which blocks lie; None for one scale.
+        block: their size; None without.
         dtype: INT8, FP8 or INT4.
     """
     limit = LARGEST[dtype]
@@ -235,9 +243,11 @@ def rounded_to(
     return np.asarray(np.rint(values).astype(np.int8).astype(dtype.numpy()))
 
 
-def _spread(scale: NDArray[Any], ndim: int, axis: int, block: int | None) -> NDArray[np.float64]:
+def _spread(scale: NDArray[Any], ndim: int, axis: int | None, block: int | None) -> NDArray[np.float64]:
     """Scales in a shape that broadcasts with the weight."""
     wide = scale.astype(np.float64)
+    if axis is None:
+        return wide.reshape(())
     if block is not None:
         return np.repeat(wide, block, axis=axis)
     sizes = [1] * ndim

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from attnexport.calibration.layers import Layer
+from attnexport.calibration.options import OPSETS
 
 _PRODUCTS = ("MatMul", "Gemm")
 
@@ -19,9 +20,10 @@ class Scheme:
         name: as the command line and reports call it.
         weights: type of the quantized weight.
         activations: type that the activation is rounded to; None where it stays as it is.
-        block: how many weights that are summed share a scale; None for a scale for each output.
+        block: how many weights that are summed share a scale; None without blocks.
         opset: the least one that has these types.
         operators: whose weights it is for. Default: MatMul, Gemm and Conv.
+        by_output: whether a weight without blocks has a scale for each output, or one. Default: True.
     """
 
     name: str
@@ -30,6 +32,12 @@ class Scheme:
     block: int | None
     opset: int
     operators: tuple[str, ...] = (*_PRODUCTS, "Conv")
+    by_output: bool = True
+
+    @property
+    def of_weights(self) -> tuple[ir.DataType, int | None, bool]:
+        """``weights``, ``block`` and ``by_output``: layers that agree in them can share a weight."""
+        return self.weights, self.block, self.by_output
 
     def takes(self, layer: Layer) -> bool:
         """Whether the layer can be computed so; a block that is one number wide is none."""
@@ -40,10 +48,10 @@ class Scheme:
 SCHEMES = {
     scheme.name: scheme
     for scheme in (
-        Scheme("int8", ir.DataType.INT8, ir.DataType.INT8, None, 13),
-        Scheme("fp8", ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E4M3FN, None, 19),
-        Scheme("int8-weights", ir.DataType.INT8, None, None, 13),
-        Scheme("int4-weights", ir.DataType.INT4, None, 32, 21, _PRODUCTS),
+        Scheme("int8", ir.DataType.INT8, ir.DataType.INT8, None, OPSETS["int8"]),
+        Scheme("fp8", ir.DataType.FLOAT8E4M3FN, ir.DataType.FLOAT8E4M3FN, None, OPSETS["fp8"]),
+        Scheme("int8-weights", ir.DataType.INT8, None, None, OPSETS["int8-weights"]),
+        Scheme("int4-weights", ir.DataType.INT4, None, 32, OPSETS["int4-weights"], _PRODUCTS),
     )
 }
 

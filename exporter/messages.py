@@ -13,6 +13,7 @@ _ARGUMENTS = {
     "--metric": "metrics",
     "--model": "factory",
     "--n": "sizes",
+    "--per-tensor": "per_channel=False",
     "--time": "repeats",
 }
 """Arguments that are not called as their option is."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @click.option("--samples", type=int, metavar="N", help="Run N rows of the data. Default: all.")
 @click.option("--keep", multiple=True, metavar="PATTERN[=TYPE]", help="Layers that are not quantized, and in what they compute: blocks.0.*=fp16. Repeatable.")  # fmt: skip  # noqa: E501
 @click.option("--block", type=int, metavar="N", help="Weights that share a scale in int4-weights. Default: 32.")
+@click.option("--per-channel/--per-tensor", default=True, help="A scale for each output of a weight of 8 bits, or one. Default: for each.")  # fmt: skip  # noqa: E501
+@click.option("--target", metavar="NAME", help="Refuse types that this device's TensorRT lacks, as rtx-40.")
 @debug_option
 @report_errors
 def command(
@@ -47,6 +49,8 @@ def command(
     samples: int | None,
     keep: tuple[str, ...],
     block: int | None,
+    per_channel: bool,
+    target: str | None,
 ) -> None:
     """Quantize an ONNX file: Q/DQ nodes around its layers, scales from data, without a GPU.
 
@@ -64,6 +68,8 @@ def command(
         keep=kept,
         block=block,
         backend=backend,
+        per_channel=per_channel,
+        target=target,
     )
     check_output(output)
     check_not_same(output, model, data, ranges)
@@ -82,6 +88,8 @@ def command(
             keep=kept,
             block=block,
             backend=backend,
+            per_channel=per_channel,
+            target=target,
             progress=follow,
         )
     out().print(_facts(made))
