@@ -63,7 +63,7 @@ def batches(
     Raises:
         InputError: arrays that do not fit.
     """
-    cut, left = _batch_is_dynamic(inputs), limit
+    cut, left = batch_is_dynamic(inputs), limit
     types = {info.name: info.dtype for info in inputs}
     for position, file in enumerate(files):
         read = 0
@@ -119,7 +119,7 @@ def finite_values(name: str, values: NDArray[Any], source: str) -> NDArray[np.fl
     return wide
 
 
-def _batch_is_dynamic(inputs: Sequence[TensorInfo]) -> bool:
+def batch_is_dynamic(inputs: Sequence[TensorInfo]) -> bool:
     """Whether all inputs have one named first axis."""
     firsts = {info.shape[0] if info.shape else None for info in inputs}
     return len(firsts) == 1 and isinstance(next(iter(firsts)), str)

@@ -14,10 +14,11 @@ from attnexport.calibration.tuning.candidates import FLOATING, Candidate, LayerG
 from attnexport.calibration.tuning.known import Choice, Known
 from attnexport.calibration.tuning.measuring import Measured
 from attnexport.calibration.tuning.options import CANDIDATE_NAMES, HALF
-from attnexport.calibration.tuning.timing import Stopwatch, Timer, untimed
+from attnexport.calibration.tuning.timing import EngineTimer, Stopwatch, Timer, untimed
 from attnexport.display.progress import Progress
 from attnexport.errors import AttnexportError, BackendError, InputError, first_line
 from attnexport.messages import count
+from attnexport.plugins.building.architectures import gpus_of_this_machine
 
 Alone = Mapping[str, Mapping[str, Measured]]
 """By candidate and layer, the file in which it is the only layer that is not floating."""
@@ -156,7 +157,7 @@ def stopwatch(bench: Bench, timer: Timer | None, folder: Path, *, strict: bool) 
         folder: for a file at a time.
         strict: whether a timer that fails on the floating file is an error.
     """
-    if timer is None:
+    if timer is None or (isinstance(timer, EngineTimer) and not gpus_of_this_machine()):
         return None, untimed()
     watch = Stopwatch(bench.known.writer, timer, folder)
     try:

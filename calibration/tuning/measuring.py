@@ -18,7 +18,7 @@ from attnexport.accuracy.errors.sums import ErrorSums
 from attnexport.accuracy.inputs.files import LABELS, Batch
 from attnexport.backends import Arrays
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
-from attnexport.calibration.batches import Samples, batches, finite_values
+from attnexport.calibration.batches import Samples, batch_is_dynamic, batches, finite_values
 from attnexport.calibration.observing import tapped
 from attnexport.display.progress import Progress
 from attnexport.errors import InputError
@@ -82,6 +82,7 @@ class Yardstick:
         metrics: that are measured.
         values: how many values the mean of each metric is of.
         first: the inputs of the first run.
+        row: the first row of these, or all of them where the file runs whole data files.
         model_sha256, data_sha256: hashes of the file and of the data files.
 
     Raises:
@@ -122,6 +123,8 @@ class Yardstick:
             progress("running the floating file", batch.done)
         if not self._rows:
             raise InputError(f"{option('--data')}: expected at least one row, given none")
+        cut = batch_is_dynamic(backend.inputs)
+        self.row: Arrays = {name: array[:1] if cut else array for name, array in self.first.items()}
         self.floating = Measured(0.0, tuple(mean.result() for mean in means))
         self.values = tuple(mean.values for mean in means)
 

@@ -10,12 +10,14 @@ from attnexport.backends import Arrays
 from attnexport.calibration.tuning.candidates import title_of
 from attnexport.calibration.tuning.known import Choice, Writer, names_of
 from attnexport.display.progress import Progress
-from attnexport.engines.build_options import build_options
+from attnexport.engines.build_options import BuildOptions
 from attnexport.engines.building import build_engine
 from attnexport.engines.running import run
+from attnexport.errors import AttnexportError, first_line
 from attnexport.files.npz import write_arrays
 from attnexport.messages import option
 from attnexport.plugins.building.architectures import gpus_of_this_machine
+from attnexport.plugins.runtime.request import EngineOptions, Profile
 
 Timer = Callable[[Path], float]
 """Takes an ONNX file, and gives milliseconds of a run."""
@@ -50,16 +52,9 @@ class EngineTimer:
         """
         engine, data = self.folder / "candidate.engine", self.folder / "timed.npz"
         write_arrays(data, self.arrays)
-        options = build_options(
-            target=self.target,
-            plugins=self.plugins,
-            shapes=(),
-            precision=None,
-            embed_plugins=False,
-            timing_cache=self.folder / "timing.cache",
-            backend=None,
-        )
-        build_engine(path, engine, options, self.progress)
+        profiles = {name: Profile(array.shape, array.shape, array.shape) for name, array in self.arrays.items()}
+        made = EngineOptions(profiles, plugins=self.plugins, timing_cache=self.folder / "timing.cache")
+        build_engine(path, engine, BuildOptions(self.target, made), self.progress)
         timing = run(engine, data, plugins=self.plugins, repeats=_RUNS, progress=self.progress).report.timing
         assert timing is not None
         return timing.median
@@ -91,8 +86,11 @@ class Stopwatch:
         return self.found[key]
 
     def too_slow(self, choice: Choice, others: Sequence[Choice]) -> str:
-        """Why a file is not worth having: it is not faster than one of these. Empty where it is faster than all."""
-        own = self.milliseconds(choice)
+        """Why a file is not worth having: it is not faster than one of these, or no engine. Empty where it is."""
+        try:
+            own = self.milliseconds(choice)
+        except AttnexportError as error:
+            return first_line(error)
         for other in others:
             theirs = self.milliseconds(other)
             if own >= theirs:

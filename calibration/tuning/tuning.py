@@ -122,7 +122,7 @@ def tune(
         groups = groups_of(layers, yardstick.elements())
         writer = Writer(path, tuple(group.name for group in groups), found)
         bench = Bench(groups, Known(writer, yardstick, store, folder))
-        wanted = timer if target is None else EngineTimer(target, _path(plugins), yardstick.first, folder, progress)
+        wanted = timer if target is None else EngineTimer(target, _path(plugins), yardstick.row, folder, progress)
         watch, untimed = stopwatch(bench, wanted, folder, strict=target is None)
         if watch is not None:
             tried = bench.fast_enough(tried, watch)
