@@ -1,4 +1,4 @@
-"""A file whose layers are in several schemes becomes an engine of TensorRT-RTX in which each is found, without a GPU."""
+"""A file whose layers are in several schemes becomes an engine of TensorRT-RTX that has each of them, without a GPU."""
 
 from __future__ import annotations
 
