@@ -6,7 +6,6 @@ files of 64 or in one file.
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,19 +21,21 @@ ROWS = 64
 
 
 def measure(file: str, data: str, method: str) -> tuple[float, float, float]:
-    """MiB before the run and after it, and seconds of the processor."""
+    """MiB before the run and at most in it, and seconds of the processor."""
     import attnexport
     import attnexport.calibration.collectors
     import attnexport.calibration.observing
 
-    before, start = peak_mib(), time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = resident_mib("VmRSS"), time.process_time()
     attnexport.calibrate(file, data, method=method)
-    return before, peak_mib(), time.process_time() - start
+    return before, resident_mib("VmHWM"), time.process_time() - start
 
 
-def peak_mib() -> float:
-    """Largest resident size of this process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def resident_mib(field: str) -> float:
+    """Resident size of this process, MiB: VmRSS now, VmHWM at most since it was cleared."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
 def write_samples(folder: Path, count: int) -> tuple[Path, Path]:

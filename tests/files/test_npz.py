@@ -6,6 +6,7 @@ import io
 import resource
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -202,3 +203,15 @@ def test_pieces_of_one_file_are_read_side_by_side_and_altered_ones_are_refused(t
     (tmp_path / "b.npz").write_bytes(content.replace(np.float64(7).tobytes(), np.float64(8).tobytes()))
     with open_arrays(tmp_path / "b.npz") as stored, pytest.raises(InputError, match="array x: Bad CRC-32"):
         list(stored["x"].pieces(5))
+
+
+def test_pieces_hold_no_more_of_a_file_than_their_rows(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", x=np.ones((64, 1 << 17), np.float32))
+    tracemalloc.start()
+    try:
+        with open_arrays(tmp_path / "a.npz") as stored:
+            assert sum(float(piece.sum()) for piece in stored["x"].pieces(2)) == 64 << 17
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
