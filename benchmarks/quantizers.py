@@ -3,14 +3,15 @@
 python -m benchmarks.quantizers MODEL TEST.npz --calibration DATA.npz [--samples 256] [--rows N] [--to int8 fp8 int4]
     [--methods minmax mse] [--folder FOLDER]
 
-MODEL is a .pt2, whose float64 outputs errors are measured from, or an ONNX file, which is then held to itself. TEST.npz
-has an array for each input, and labels. Every file is evaluated in ONNX Runtime on the CPU, its Q/DQ nodes as they are
-written.
+MODEL is a .pt2, whose float64 outputs errors are measured from, or an ONNX file: --factory module:function and
+--weights FILE.safetensors say what it is of, else it is held to itself. TEST.npz has an array for each input, and
+labels. Every file is evaluated in ONNX Runtime on the CPU, its Q/DQ nodes as they are written.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import onnx
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 import attnexport
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
@@ -181,11 +183,12 @@ def main() -> None:
     given = arguments()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
-        source, reference_run = opened(given.model, folder)
+        source, reference_run = opened(given, folder)
         test = test_set(source, given.test, given.rows)
         reference = evaluated(reference_run, test)
         table = Table(source, test, reference)
-        named = "PyTorch in float64" if given.model.suffix == ".pt2" else "the file itself"
+        of_pytorch = given.model.suffix == ".pt2" or given.factory is not None
+        named = "PyTorch in float64" if of_pytorch else "the file itself"
         print(f"{given.model}: {test.labels.size} predictions, one of which is {test.resolution:.3f} points; ", end="")
         print(f"reference {named}, {100 * reference.accuracy:.2f} %; calibrated on {given.samples} samples.\n")
         print(*HEADER, sep="\n")
@@ -207,13 +210,30 @@ def tools(methods: list[str], precision: str) -> list[str]:
     return [ATTNEXPORT] if precision == "int4" else [f"{ATTNEXPORT} {method}" for method in methods]
 
 
-def opened(model: Path, folder: Path) -> tuple[Path, Callable[[Rows], NDArray[Any]]]:
+def opened(given: argparse.Namespace, folder: Path) -> tuple[Path, Callable[[Rows], NDArray[Any]]]:
     """The floating ONNX file, and what runs the reference."""
-    if model.suffix != ".pt2":
-        return model, onnxruntime_run(model)
-    source = folder / f"{model.stem}.onnx"
-    attnexport.convert(model, None, source, opset=21)
-    return source, pytorch_run(attnexport.load_model(model))
+    if given.factory is not None:
+        return given.model, module_run(given.factory, given.weights)
+    if given.model.suffix != ".pt2":
+        return given.model, onnxruntime_run(given.model)
+    source = folder / f"{given.model.stem}.onnx"
+    attnexport.convert(given.model, None, source, opset=21)
+    return source, pytorch_run(attnexport.load_model(given.model))
+
+
+def module_run(factory: str, weights: Path) -> Callable[[Rows], NDArray[Any]]:
+    """A module that a function makes, in float64."""
+    name, _, function = factory.partition(":")
+    module: torch.nn.Module = getattr(importlib.import_module(name), function)()
+    module.load_state_dict(load_file(weights))
+    module.double().eval()
+
+    def run(batch: Rows) -> NDArray[Any]:
+        tensors = [torch.from_numpy(array) for array in batch.values()]
+        with torch.no_grad():
+            return module(*(it.double() if it.is_floating_point() else it for it in tensors)).numpy()
+
+    return run
 
 
 def half_of(source: Path, folder: Path) -> Path:
@@ -236,6 +256,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model", type=Path)
     parser.add_argument("test", type=Path)
     parser.add_argument("--calibration", type=Path, required=True, help="an .npz that is not the test set")
+    parser.add_argument("--factory", help="makes the module that an ONNX file is of, as samples.glyphs.model:topn")
+    parser.add_argument("--weights", type=Path, help="of that module, .safetensors")
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--rows", type=int, help="of the test set; default all")
     parser.add_argument("--to", nargs="+", choices=("int8", "fp8", "int4"), default=["int8", "fp8", "int4"])
