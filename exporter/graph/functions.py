@@ -19,7 +19,7 @@ import onnx_ir.passes.common
 from attnexport.errors import ConversionError
 from attnexport.graph.nodes import OPSET_VERSION, attribute_names, call_site, variant_nodes
 from attnexport.variants.body import Body, CallSite
-from attnexport.variants.descriptions import ONNX_DOMAIN
+from attnexport.variants.descriptions import DEFAULTS, ONNX_DOMAIN
 from attnexport.variants.spec import Variant
 
 BODY_ATTRIBUTE = "body"
@@ -106,7 +106,13 @@ def _function(
 def _single(variant: Variant, site: CallSite, opset: int) -> ir.Function:
     written = write_body(variant, site)
     _name_values(written.nodes, written.output)
-    return _function(variant, written.inputs, written.nodes, written.output, opset, attribute_names(variant))
+    attributes = _attributes(variant, [site])
+    return _function(variant, written.inputs, written.nodes, written.output, opset, attributes)
+
+
+def _attributes(variant: Variant, sites: Sequence[CallSite]) -> list[str]:
+    """Names of the attributes that nodes of one function have."""
+    return [*attribute_names(variant), *([DEFAULTS] if any(DEFAULTS in site.attributes for site in sites) else [])]
 
 
 def _choice(variant: Variant, sites: Sequence[CallSite], opset: int) -> ir.Function:
@@ -124,7 +130,7 @@ def _choice(variant: Variant, sites: Sequence[CallSite], opset: int) -> ir.Funct
         otherwise = ir.Graph([], [output], nodes=choose.nodes, name=f"choice{index}")
     output = _choose(tape, chosen, 0, branches[0], otherwise)
     _name_values(tape.nodes, output)
-    return _function(variant, inputs, tape.nodes, output, opset, [*attribute_names(variant), BODY_ATTRIBUTE])
+    return _function(variant, inputs, tape.nodes, output, opset, [*_attributes(variant, sites), BODY_ATTRIBUTE])
 
 
 def _branch(written: WrittenBody, index: int, inputs: Sequence[ir.Value]) -> ir.Graph:
@@ -175,9 +181,9 @@ def inline_all(model: ir.Model) -> list[str]:
 
 
 def _signature(site: CallSite) -> tuple[object, ...]:
-    """Names and fixed sizes of a node's inputs. Runtimes infer shapes in a branch that is not taken, too, so that
-    only nodes of one signature can share a choice of bodies."""
-    return tuple(
+    """Names and fixed sizes of a node's inputs, and which are defaults. Runtimes infer shapes in a branch that is not
+    taken, too, so that only nodes of one signature can share a choice of bodies."""
+    return site.attributes.get(DEFAULTS), *(
         (name, position, tuple(size if isinstance(size, int) else None for size in value.shape or ()))
         for name, position, value in _flat(site.inputs)
     )

@@ -20,10 +20,11 @@ from attnexport.graph import corrections, softmax_attention
 from attnexport.graph.attention_nodes import attention_nodes
 from attnexport.variants.body import CallSite
 from attnexport.variants.descriptions import (
+    DEFAULTS,
     LATER_TENSORS,
+    LENGTHS,
     MASKED_PLUGIN_VERSION,
     ONNX_DOMAIN,
-    OPTIONAL_TENSORS,
     PLUGIN_VERSION,
 )
 from attnexport.variants.registry import all_variants
@@ -59,19 +60,19 @@ def _schema(variant: Variant, inputs: Sequence[str], attributes: dict[str, int |
         variant.op_type,
         ONNX_DOMAIN,
         OPSET_VERSION,
-        inputs=[parameter(name, "L" if name in OPTIONAL_TENSORS else "T") for name in inputs],
+        inputs=[parameter(name, "L" if name in LENGTHS else "T") for name in inputs],
         outputs=[parameter("out", "T")],
         type_constraints=[("T", _FLOATS, "floating"), ("L", ["tensor(int32)"], "lengths")],
         attributes=[OpSchema.Attribute(name, kinds[type(value)], "") for name, value in attributes.items()],
     )
 
 
-def _with_defaults(bound: dict[str, Any]) -> dict[str, Any]:
-    """Writes out the defaults of optional tensors that stand before a given one."""
-    names = [name for name in OPTIONAL_TENSORS if name in bound]
-    given = [position for position, name in enumerate(names) if bound[name] is not None]
-    before = names[: given[-1]] if given else []
-    return {name: _default(name, bound) if name in before and value is None else value for name, value in bound.items()}
+def _with_defaults(variant: Variant, bound: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The arguments with the optional tensors before a given one at their defaults, and the names of these."""
+    optional = [item.name for item in variant.torch_op._schema.arguments if str(item.type) == "Optional[Tensor]"]
+    given = [position for position, name in enumerate(optional) if bound[name] is not None]
+    missing = [name for name in (optional[: given[-1]] if given else []) if bound[name] is None]
+    return {**bound, **{name: _default(name, bound) for name in missing}}, missing
 
 
 def _default(name: str, bound: dict[str, Any]) -> Any:
@@ -90,7 +91,7 @@ def _default(name: str, bound: dict[str, Any]) -> Any:
 
 def _translation(variant: Variant) -> Callable[..., Any]:
     def translate(*args: Any, **kwargs: Any) -> Any:
-        bound = _with_defaults(variant.bind(args, kwargs))
+        bound, missing = _with_defaults(variant, variant.bind(args, kwargs))
         names: list[str] = []
         inputs: list[Any] = []
         attributes: dict[str, int | float | str] = {}
@@ -106,7 +107,10 @@ def _translation(variant: Variant) -> Callable[..., Any]:
             elif value is not None:
                 names.append(name)
                 inputs.append(value)
-        version = MASKED_PLUGIN_VERSION if set(LATER_TENSORS) & set(names) else PLUGIN_VERSION
+        version = PLUGIN_VERSION
+        if set(LATER_TENSORS) & set(names):
+            version = MASKED_PLUGIN_VERSION
+            attributes |= {DEFAULTS: " ".join(missing)} if missing else {}
         attributes |= {"plugin_namespace": ONNX_DOMAIN, "plugin_version": version}
         opset = onnxscript.values.Opset(ONNX_DOMAIN, OPSET_VERSION)
         operator = onnxscript.values.Op(opset, variant.op_type, _schema(variant, names, attributes))

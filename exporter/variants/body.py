@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from attnexport.variants.descriptions import DEFAULTS
+
 HIDDEN_SCORE = -1.0e30
 """Score of a key that a row must not see: finite, and exp(HIDDEN_SCORE - max) is exactly zero."""
 
@@ -82,8 +84,10 @@ class Body:
         return value
 
     def optional(self, name: str) -> ir.Value | None:
-        """The formal input of that argument name, or None when the call leaves it out."""
-        return None if self._inputs.get(name) is None else self.tensor(name)
+        """The formal input of that argument name, or None when the call leaves it out or at its default."""
+        if self._inputs.get(name) is None or name in str(self._values.get(DEFAULTS, "")).split():
+            return None
+        return self.tensor(name)
 
     def tensors(self, name: str) -> tuple[ir.Value, ...]:
         """The formal inputs of a list argument."""

@@ -94,6 +94,17 @@ def _as_int32(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.to(torch.int32)
 
 
+def checked_bias(bias: Tensor | None, query: Tensor, key: Tensor) -> Tensor | None:
+    """A bias (B or 1, H or 1, N or 1, M) in the query's dtype; B, H and N are the query's sizes, M the key's."""
+    if bias is None:
+        return None
+    sizes = (*query.shape[:3], key.shape[2])
+    fits = bias.dim() == 4 and bias.is_floating_point() and bias.shape[3] == sizes[3]
+    fits = fits and all(given in (1, size) for given, size in zip(bias.shape, sizes[:3], strict=False))
+    check(fits, "bias", bias, "floating (1 or B={}, 1 or H={}, 1 or N={}, M={})", *sizes)
+    return bias.to(query.dtype)
+
+
 def scale_or_default(scale: float | None, q: Tensor) -> float:
     """The factor on the scores: Dk ** -0.5 where none is given."""
     return float(q.shape[-1] ** -0.5 if scale is None else scale)

@@ -19,12 +19,18 @@ MASKED_PLUGIN_VERSION = "2"
 """Of nodes with one of them. No kernel takes them yet, so that TensorRT finds no plugin and runs the body: a plugin
 that passes over a mask would compute something else."""
 
-LATER_TENSORS = ("kv_start",)
+LATER_TENSORS = ("kv_start", "bias")
 """The operands that only plugins of the later version know."""
 
-OPTIONAL_TENSORS = ("kv_lengths", "q_start", "kv_start")
-"""Optional inputs every variant has, int32 (B,), last in this order. A node with one has those before it too, at their
-defaults: M, M - N and 0. New ones come behind, so that the inputs of files written before mean what they meant."""
+LENGTHS = ("kv_lengths", "q_start", "kv_start")
+"""Optional inputs every variant has, int32 (B,), in this order behind the others."""
+
+OPTIONAL_TENSORS = (*LENGTHS, "bias")
+"""All optional inputs, last in this order. A node with one has those before it too, at their defaults: M, M - N and 0.
+New ones come behind, so that the inputs of files written before mean what they meant."""
+
+DEFAULTS = "defaults"
+"""Attribute of a node with names of inputs that are there at their defaults alone, so that its body leaves them out."""
 
 
 @dataclass(frozen=True, kw_only=True)

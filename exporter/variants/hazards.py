@@ -148,7 +148,7 @@ class ScoreSums:
 
         Args:
             scores: float64 (B, H, rows, M).
-            mask: true where a row sees the key, (B or 1, 1, rows, M); None when it sees all.
+            mask: true where a row sees the key, (B or 1, H or 1, rows or 1, M); None when it sees all.
             sizes: what stands for the scores' absolute values in the largest one. Default: None, these.
         """
         batch, _, rows, _ = scores.shape
@@ -160,7 +160,8 @@ class ScoreSums:
         sizes = sizes.nan_to_num(nan=torch.inf, posinf=torch.inf)
         if mask is not None:
             sizes = sizes.masked_fill(~mask, 0.0)
-            self._empty += int((~mask.any(-1)).expand(batch, 1, rows).sum())
+            empty = (~mask.any(-1)).any(1, keepdim=True)
+            self._empty += int(empty.expand(batch, 1, rows).sum())
         self._largest = torch.maximum(self._largest, sizes.amax(dim=(0, 2, 3)).cpu())
         if self._keep:
             self._tied += tied(scores, mask, self._keep, self._precision).double().sum(dim=(0, 2)).cpu()

@@ -27,8 +27,9 @@ def map_call(call: Callable[..., Tensor], size: int, in_dims: Any, args: Sequenc
         return torch.stack(
             [call(*pytree.tree_unflatten([_slice(*pair, index) for pair in pairs], layout)) for index in range(size)]
         )
-    out = call(*pytree.tree_unflatten([_fold(*pair, size) for pair in pairs], layout))
-    unfolded: Tensor = out.unflatten(0, (size, _batch(*pairs[0])))
+    batch = _batch(*pairs[0])
+    out = call(*pytree.tree_unflatten([_fold(*pair, size, batch) for pair in pairs], layout))
+    unfolded: Tensor = out.unflatten(0, (size, batch))
     return unfolded
 
 
@@ -46,9 +47,14 @@ def _slice(leaf: Any, dim: int | None, index: int) -> Any:
     return leaf if dim is None else leaf.select(dim, index)
 
 
-def _fold(leaf: Any, dim: int | None, size: int) -> Any:
-    """The tensor with the mapped dimension, or copies of what is not mapped, in front of its batch axis."""
+def _fold(leaf: Any, dim: int | None, size: int, batch: int) -> Any:
+    """The tensor with the mapped dimension, or copies of what is not mapped, in front of its batch axis.
+
+    What is the same for all samples of a batch, whose batch axis is 1, stays as it is where it is not mapped either.
+    """
     if not isinstance(leaf, Tensor) or not _has_batch(leaf, dim):
         return leaf
-    mapped = leaf.expand(size, *leaf.shape) if dim is None else leaf.movedim(dim, 0)
-    return mapped.flatten(0, 1)
+    if dim is None:
+        return leaf if leaf.shape[0] != batch else leaf.expand(size, *leaf.shape).flatten(0, 1)
+    mapped = leaf.movedim(dim, 0)
+    return mapped.expand(-1, batch, *mapped.shape[2:]).flatten(0, 1)

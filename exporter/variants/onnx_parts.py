@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from attnexport.variants.bias import HIDING_BIAS
 from attnexport.variants.body import HIDDEN_SCORE, Body, CallSite, Operand
 from attnexport.variants.visibility import (
     OnnxKeyRuns,
@@ -57,6 +58,77 @@ def key_operand(
     return repeat_heads(body, zero_hidden(body, body.compute(value), visibility), heads, kv_heads)
 
 
+class Bias:
+    """The bias of a node: (B or 1, H or 1, N or 1, M) in the compute type.
+
+    Attributes:
+        value: of all rows.
+        shared: whether all rows have the same, that is whether its third axis is known to be 1.
+    """
+
+    def __init__(self, body: Body, site: CallSite, value: ir.Value) -> None:
+        self._body = body
+        self.value = body.compute(value)
+        self.shared = site.dim("bias", 2) == 1
+
+    def of_tokens(self, start: int, stop: int) -> ir.Value:
+        """That of some rows, (B or 1, H or 1, rows or 1, M)."""
+        if self.shared:
+            return self.value
+        body = self._body
+        return body.op("Slice", self.value, body.ints([start]), body.ints([stop]), body.ints([2]))
+
+    def in_blocks(self, blocks: Blocks) -> ir.Value:
+        """That of every block's rows at its run of keys, (B or 1, H or 1, blocks, block or 1, span)."""
+        body, value = self._body, self.value
+        batch, heads, keys = (body.dim(value, axis) for axis in (0, 1, 3))
+        index = clip_index(body, blocks.index, keys)
+        if blocks.per_batch:
+            batch = body.op("Max", batch, body.dim(index, 0))
+        if self.shared and not blocks.per_batch:
+            one = body.op("Squeeze", index, body.ints([0]))
+            return body.unsqueeze(body.op("Gather", body.op("Squeeze", value, body.ints([2])), one, axis=2), 3)
+        if self.shared:
+            wide = body.op("Expand", body.op("Squeeze", value, body.ints([2])), body.vector(batch, heads, keys))
+            picked = body.op("GatherND", body.transpose(wide, 0, 2, 1), body.unsqueeze(index, 3), batch_dims=1)
+            return body.unsqueeze(body.transpose(picked, 0, 3, 1, 2), 3)
+        rows = blocks.rows(value, heads, keys)
+        if blocks.per_batch:
+            rows = body.op("Expand", rows, body.vector(batch, heads, blocks.count, blocks.block, keys))
+        shape = body.vector(batch, heads, blocks.count, blocks.block, blocks.span)
+        columns = body.op("Expand", body.unsqueeze(index, 1, 3), shape)
+        return body.op("GatherElements", rows, columns, axis=4)
+
+    def at(self, start: int, table: np.ndarray) -> ir.Value:
+        """That of the rows from start on at keys of their own, int64 (R, K): (B or 1, H or 1, R, 1, K)."""
+        body = self._body
+        if self.shared:
+            one = body.op("Squeeze", self.value, body.ints([2]))
+            return body.unsqueeze(body.op("Gather", one, constant_index(body, table), axis=2), 3)
+        rows = self.of_tokens(start, start + len(table))
+        shape = body.vector(body.dim(rows, 0), body.dim(rows, 1), *table.shape)
+        columns = body.op("Expand", constant_index(body, table[None, None]), shape)
+        return body.unsqueeze(body.op("GatherElements", rows, columns, axis=3), 3)
+
+    @staticmethod
+    def shown(body: Body, bias: ir.Value) -> ir.Value:
+        """True where a bias does not hide the key, NaN included."""
+        return body.op("Not", body.op("LessOrEqual", bias, HIDING_BIAS))
+
+
+def bias_of(body: Body, site: CallSite) -> Bias | None:
+    """The bias of a node, or None where it has none."""
+    value = body.optional("bias")
+    return None if value is None else Bias(body, site, value)
+
+
+def both(body: Body, first: ir.Value | None, second: ir.Value | None) -> ir.Value | None:
+    """Where two masks are true, either of which may be None, which is true throughout."""
+    if first is None or second is None:
+        return first if second is None else second
+    return body.op("And", first, second)
+
+
 class Operands:
     """Queries, keys and values in the compute type, and what rows see: where the body of most variants begins.
 
@@ -73,6 +145,7 @@ class Operands:
         narrow_v: (B, Hkv, M, Dv), zero there too.
         rows, keys: N and M.
         visibility: which keys rows see.
+        bias: added to the scores; None for none.
     """
 
     def __init__(self, body: Body, site: CallSite, q: str = "q", k: str = "k") -> None:
@@ -84,19 +157,22 @@ class Operands:
         self.narrow_v = zero_hidden(body, body.compute(body.tensor("v")), self.visibility)
         self.v = repeat_heads(body, self.narrow_v, self.heads, self.kv_heads)
         self.rows, self.keys = body.dim(self.q, 2), body.dim(self.k, 2)
+        self.bias = bias_of(body, site)
 
     def mask(self) -> ir.Value | None:
-        """Boolean (B or 1, 1, N or 1, M): the row sees the key. None when every row sees every key."""
-        return onnx_visible_mask(self._body, self.rows, self.keys, self.visibility)
+        """Boolean (B or 1, H or 1, N or 1, M): the row sees the key. None when every row sees every key."""
+        visible = onnx_visible_mask(self._body, self.rows, self.keys, self.visibility)
+        return both(self._body, visible, None if self.bias is None else Bias.shown(self._body, self.bias.value))
 
     def runs(self) -> OnnxKeyRuns:
         """The run of keys that every row sees."""
         return onnx_key_runs(self._body, self.rows, self.keys, self.visibility)
 
     def scores(self) -> ir.Value:
-        """Dot products times the attribute scale, (B, H, N, M)."""
+        """Dot products times the attribute scale and the bias, (B, H, N, M)."""
         scaled = self._body.op("Mul", self.q, self._body.float_attribute("scale"))
-        return dot(self._body, scaled, self.k)
+        scores = dot(self._body, scaled, self.k)
+        return scores if self.bias is None else self._body.op("Add", scores, self.bias.value)
 
 
 def swap_last(body: Body, value: ir.Value, rank: int = 4) -> ir.Value:
@@ -170,6 +246,8 @@ class Blocks:
         index: int64 (B or 1, blocks, span), the keys of every block, unclipped.
         positions: int64 (B or 1, blocks, block), the rows' positions among the keys.
         starts: int64 (B or 1, blocks), position of every block's first row.
+        count, block, span: how many blocks, rows of each and keys of each, int64 scalars.
+        per_batch: whether they differ from sample to sample.
     """
 
     def __init__(
@@ -184,7 +262,7 @@ class Blocks:
         beyond: int,
     ) -> None:
         self._body, self._rows, self._keys = body, rows, keys
-        self._per_batch = q_start is not None
+        self.per_batch = q_start is not None
         self.block = body.op("Min", body.op("Max", rows, 1), block)
         before = body.op("Min", keys, behind)
         ahead = body.op("Add", self.block, body.op("Min", keys, beyond))
@@ -214,8 +292,8 @@ class Blocks:
         """(B, H, M, D) to (B, H, blocks, span, D), with copies where the run leaves the keys."""
         body = self._body
         clipped = clip_index(body, self.index, self._keys)
-        flat = body.reshape(clipped, 0, -1) if self._per_batch else body.reshape(clipped, -1)
-        picked = gather_tokens(body, value, flat, per_batch=self._per_batch)
+        flat = body.reshape(clipped, 0, -1) if self.per_batch else body.reshape(clipped, -1)
+        picked = gather_tokens(body, value, flat, per_batch=self.per_batch)
         return body.reshape(picked, 0, heads, self.count, self.span, width)
 
     def visible(self, visibility: Visibility[ir.Value]) -> ir.Value:

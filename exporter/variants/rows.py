@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from attnexport.variants.bias import bias_of_rows, grouped_bias, shown
 from attnexport.variants.dense import compute_dtype, group_heads, masked_softmax, row_chunks, zero_hidden
 from attnexport.variants.visibility import KeyRuns, Visibility, key_runs
 
 AnyRows = TypeVar("AnyRows", bound="Rows")
+AnyBiasedRows = TypeVar("AnyBiasedRows", bound="BiasedRows")
 
 
 @dataclass(frozen=True)
@@ -100,3 +102,39 @@ class Rows:
         """True where a row sees a key, broadcastable to (B, H, N, M)."""
         visible = self.visible(slice(0, self.q.shape[-2]))
         return torch.ones(1, dtype=torch.bool) if visible is None else visible.flatten(1, 2)
+
+
+@dataclass(frozen=True)
+class BiasedRows(Rows):
+    """Rows whose scores have a bias, or none.
+
+    Attributes:
+        bias: (B or 1, Hkv or 1, G or 1, N or 1, M) in the compute type; None for none.
+    """
+
+    bias: Tensor | None
+
+    @classmethod
+    def of(
+        cls: type[AnyBiasedRows], q: Tensor, k: Tensor, v: Tensor,
+        causal: bool, kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
+        bias: Tensor | None = None, *, scale: float | None = None, **own: Any,
+    ) -> AnyBiasedRows:  # fmt: skip
+        """As :meth:`Rows.of`, with a bias (B or 1, H or 1, N or 1, M)."""
+        grouped = None if bias is None else grouped_bias(bias, k.shape[1], compute_dtype(v))
+        bounds = kv_lengths, q_start, kv_start
+        return super().of(q, k, v, causal, *bounds, scale=scale, bias=grouped, **own)
+
+    def biased(self, scores: Tensor, part: slice) -> Tensor:
+        """The scores of some rows with their bias."""
+        return scores if self.bias is None else scores + bias_of_rows(self.bias, part)
+
+    def scores(self, part: slice) -> Tensor:
+        return self.biased(super().scores(part), part)
+
+    def visible(self, part: slice) -> Tensor | None:
+        visible = super().visible(part)
+        if self.bias is None:
+            return visible
+        allowed = shown(bias_of_rows(self.bias, part))
+        return allowed if visible is None else visible & allowed

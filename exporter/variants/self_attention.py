@@ -73,9 +73,11 @@ class AttentionBlock(nn.Module):
         kv_lengths: Tensor | None = None,
         q_start: Tensor | None = None,
         kv_start: Tensor | None = None,
+        bias: Tensor | None = None,
     ) -> Tensor:
-        """x (B, N, d) to (B, N, d); kv_lengths, q_start and kv_start int32 (B,)."""
-        out = self.attend(x, causal=self.causal, kv_lengths=kv_lengths, q_start=q_start, kv_start=kv_start)
+        """x (B, N, d) to (B, N, d); kv_lengths, q_start and kv_start int32 (B,), bias (B or 1, H or 1, N or 1, N)."""
+        biased = {} if bias is None else {"bias": bias}
+        out = self.attend(x, causal=self.causal, kv_lengths=kv_lengths, q_start=q_start, kv_start=kv_start, **biased)
         projected: Tensor = self.out_proj(merge_heads(out))
         return projected
 

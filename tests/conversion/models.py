@@ -50,6 +50,24 @@ class LeftPadded(nn.Module):
         return x
 
 
+class Positioned(nn.Module):
+    """Blocks with a table of relative positions, and a padding mask (batch, tokens), true where a token counts."""
+
+    def __init__(self, *blocks: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.slope = nn.Parameter(torch.tensor([0.3, 0.1]))
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        place = torch.arange(x.shape[1])
+        relative = -self.slope[:, None, None] * (place[:, None] - place).abs()
+        bias = relative[None].masked_fill(~mask[:, None, None], -torch.inf)
+        x = x + self.blocks[0](x, bias=bias)
+        for block in self.blocks[1:]:
+            x = x + block(x, bias=torch.where(mask, 0.0, -torch.inf)[:, None, None])
+        return x
+
+
 class Branch(nn.Module):
     """A module in one branch of a condition on the values: where their sum is positive, else they are doubled."""
 

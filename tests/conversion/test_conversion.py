@@ -14,7 +14,7 @@ from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.graph.inspection import read_model
 from attnexport.graph.metadata import dim_ranges
 from attnexport.variants.registry import all_variants
-from tests.conversion.models import DYNAMIC, WIDTH, LeftPadded, Stack, WithLengths, every_variant, example
+from tests.conversion.models import DYNAMIC, WIDTH, LeftPadded, Positioned, Stack, WithLengths, every_variant, example
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +222,24 @@ def test_first_keys_become_an_input_behind_the_defaults_of_the_others(tmp_path, 
     given = OnnxRuntimeBackend(result.path).run({"x": x.numpy(), "kv_start": starts.numpy()})["output"]
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(given), model(x, starts), rtol=1e-4, atol=2e-5)
+
+
+def test_a_bias_that_the_model_makes_is_an_input_of_its_nodes(tmp_path):
+    blocks = [block for block in every_variant(True).blocks if type(block).__name__ != "HadamardLinearAttention"]
+    model = Positioned(*blocks).eval()
+    mask = torch.arange(9) < torch.tensor([[9], [5]])
+    shapes = {**DYNAMIC, "mask": {0: "batch", 1: "tokens"}}
+    result = attnexport.convert(model, (example(), mask), tmp_path / "m.onnx", dynamic_shapes=shapes)
+    nodes = [node for node in onnx.load(result.path).graph.node if node.domain == "attnexport"]
+    assert len(nodes) == len(blocks)
+    for node in nodes:
+        attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        assert attributes["plugin_version"] == b"2"
+        assert attributes["defaults"] == b"kv_lengths q_start kv_start"
+    x, mask = example(3, 20), torch.arange(20) < torch.tensor([[20], [0], [7]])
+    given = OnnxRuntimeBackend(result.path).run({"x": x.numpy(), "mask": mask.numpy()})["output"]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(given), model(x, mask), rtol=1e-4, atol=2e-5)
 
 
 def test_half_model_converts(tmp_path):

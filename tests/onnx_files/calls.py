@@ -28,8 +28,10 @@ class Call(nn.Module):
         lengths: Tensor | None = None,
         start: Tensor | None = None,
         first: Tensor | None = None,
+        bias: Tensor | None = None,
     ):
-        return self.function(q, k, v, kv_lengths=lengths, q_start=start, kv_start=first)
+        biased = {} if bias is None else {"bias": bias}
+        return self.function(q, k, v, kv_lengths=lengths, q_start=start, kv_start=first, **biased)
 
 
 def krause(q, k, v, **options):

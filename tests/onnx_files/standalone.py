@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from attnexport.graph.functions import attach_functions
 from attnexport.graph.nodes import count_attribute
-from attnexport.variants.descriptions import OPTIONAL_TENSORS
+from attnexport.variants.descriptions import DEFAULTS, LENGTHS, OPTIONAL_TENSORS
 from attnexport.variants.registry import variant_of_torch_op
 from attnexport.variants.spec import Variant
 
@@ -37,12 +37,22 @@ class _Capture(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def captured(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Variant, dict[str, Any]]:
-    """The operator that the module calls, and the arguments of that call by name."""
+def captured(module: nn.Module, args: tuple[Tensor | None, ...]) -> tuple[Variant, dict[str, Any], list[str]]:
+    """The operator that the module calls, the arguments of that call by name, and the names of those at defaults.
+
+    Optional tensors before a given one have their defaults, as nodes have them.
+    """
     with _Capture() as capture, torch.no_grad():
         module(*args)
     assert capture.call is not None
-    return capture.call
+    variant, bound = capture.call
+    optional = [name for name in OPTIONAL_TENSORS if name in bound and not isinstance(bound[name], (int, float))]
+    given = [position for position, name in enumerate(optional) if bound[name] is not None]
+    missing = [name for name in (optional[: given[-1]] if given else []) if bound[name] is None]
+    rows, keys, batch = args[0].shape[2], args[1].shape[2], args[0].shape[0]
+    values = {"kv_lengths": keys, "q_start": keys - rows, "kv_start": 0}
+    defaults = {name: torch.full((batch,), values[name], dtype=torch.int32) for name in missing}
+    return variant, bound | defaults, missing
 
 
 def named_tensors(bound: dict[str, Any]) -> dict[str, Tensor]:
@@ -57,8 +67,11 @@ def named_tensors(bound: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _symbolic(name: str, tensor: Tensor, rows: int, keys: int) -> ir.Shape:
-    if name in OPTIONAL_TENSORS:
+    if name in LENGTHS:
         return ir.Shape(["batch"])
+    if name == "bias":
+        sizes = ("batch", tensor.shape[1], "rows", "keys")
+        return ir.Shape([1 if given == 1 else size for given, size in zip(tensor.shape, sizes, strict=True)])
     if tensor.dim() < 3:
         return ir.Shape(list(tensor.shape))
     tokens = "rows" if tensor.shape[2] == rows else "keys"
@@ -67,7 +80,7 @@ def _symbolic(name: str, tensor: Tensor, rows: int, keys: int) -> ir.Shape:
 
 def standalone_model(module: nn.Module, args: tuple[Tensor, ...], *, dynamic: bool = True, opset: int = 20) -> ir.Model:
     """The one-node model of the operator that the module calls on (q, k, v, ...)."""
-    variant, bound = captured(module, args)
+    variant, bound, missing = captured(module, args)
     rows, keys = args[0].shape[2], args[1].shape[2]
     inputs = []
     for name, tensor in named_tensors(bound).items():
@@ -79,6 +92,8 @@ def standalone_model(module: nn.Module, args: tuple[Tensor, ...], *, dynamic: bo
             attributes[count_attribute(name)] = len(value)
         elif isinstance(value, (bool, int, float, str)):
             attributes[name] = int(value) if isinstance(value, bool) else value
+    if missing and bound.get("bias") is not None:
+        attributes[DEFAULTS] = " ".join(missing)
     tape = ir.tape.Tape()
     output = tape.op(variant.op_type, inputs, attributes, domain="attnexport")
     output.name, output.dtype = "out", _TYPES[args[2].dtype]
@@ -108,5 +123,5 @@ class Session:
 
     def run_all(self, module: nn.Module, args: tuple[Tensor, ...]) -> list[np.ndarray]:
         """Every output of the model."""
-        _, bound = captured(module, args)
+        _, bound, _ = captured(module, args)
         return self._session.run(None, {name: tensor.numpy() for name, tensor in named_tensors(bound).items()})

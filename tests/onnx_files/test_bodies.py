@@ -68,6 +68,57 @@ def test_body_obeys_kv_lengths_alone(case):
     assert_computes(session, module, (*tensors(2, 4, 4, 3, 40, seed=1), lengths(0, 33)))
 
 
+def bias(batch, heads, rows, keys, seed=0):
+    """Numbers of which some hide their key."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(batch, heads, rows, keys, generator=generator)
+    return values.masked_fill(torch.rand(values.shape, generator=generator) < 0.2, -torch.inf)
+
+
+BIASED = [case for case in CASES if case.operator.__name__ in ("krause", "affine", "topn", "ssa")]
+BIASES = [(1, 1, 1), (2, 1, 1), (1, 4, 1), (1, 1, 0), (2, 4, 0)]
+"""Batch, heads and rows; 0 for those of the queries."""
+
+
+@pytest.mark.parametrize("bounds", ["none", "all"])
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.parametrize("sizes", BIASES, ids=str)
+@pytest.mark.parametrize("case", BIASED, ids=lambda case: case.name)
+def test_body_adds_the_bias(case, sizes, causal, bounds):
+    module = case.module(causal)
+    batch, heads, rows = sizes
+
+    def given(tokens, keys, seed):
+        some = (lengths(keys, keys - 3), lengths(0, 2), lengths(1, 3)) if bounds == "all" else (None, None, None)
+        added = bias(batch, heads, rows or tokens, keys, seed)
+        return *tensors(2, 4, 2, tokens, keys, seed=seed), *some, added
+
+    session = Session(standalone_model(module, given(9, 13, 0)))
+    for tokens, keys in ((9, 13), (40, 70), (20, 11)):
+        assert_computes(session, module, given(tokens, keys, tokens))
+
+
+@pytest.mark.parametrize("sizes", BIASES, ids=str)
+@pytest.mark.parametrize("options", [{}, {"top_k": 3}, {"causal": True}], ids=["all", "top_k", "causal"])
+def test_krause_grid_body_adds_the_bias(sizes, options):
+    grid = attnexport.Grid(3, 4, 1, "chebyshev", 2)
+    module = Call(lambda q, k, v, **given: krause(q, k, v, grid=grid, **options, **given))
+    batch, heads, rows = sizes
+    added = bias(batch, heads, grid.tokens if rows == 0 else 1, grid.tokens)
+    example = (*tensors(2, 4, 2, grid.tokens, grid.tokens), None, None, None, added)
+    assert_computes(Session(standalone_model(module, example)), module, example)
+
+
+def test_defaults_before_a_bias_leave_no_trace_in_the_body():
+    module, added = CASES[0].module(False), bias(1, 1, 1, 13)
+    model = standalone_model(module, (*tensors(2, 4, 2, 9, 13), None, None, None, added))
+    (function,) = model.functions.values()
+    read = {value.name for node in function for value in node.inputs if value is not None}
+    assert "bias" in read
+    assert not {"kv_lengths", "q_start", "kv_start"} & read
+    assert [value.name for value in function.inputs][-4:] == ["kv_lengths", "q_start", "kv_start", "bias"]
+
+
 @pytest.mark.parametrize("prefix", [0, 2])
 @pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
 def test_krause_grid_body_obeys_kv_start(prefix, causal):

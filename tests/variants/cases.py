@@ -78,6 +78,11 @@ class Case:
         return bool({"window", "grid"} & self.options.keys())
 
     @property
+    def takes_bias(self) -> bool:
+        kinds = {item.name: str(item.type) for item in self.torch_op._schema.arguments}
+        return kinds.get("bias") == "Optional[Tensor]"
+
+    @property
     def torch_op(self) -> Any:
         return getattr(torch.ops.attnexport, self.operator.__name__).default
 
@@ -250,6 +255,8 @@ ONE_PER_VARIANT = tuple(case for variant in all_variants() for case in cases_of(
 
 MODULES = tuple(kind for kind in public_names().values() if isclass(kind) and issubclass(kind, nn.Module))
 
+BIASED = tuple(case for case in CASES if case.takes_bias)
+
 UNBOUND = tuple(case for case in CASES if case.tokens is None)
 
 SHAPES = {
@@ -319,6 +326,7 @@ def each(*cases: Case) -> pytest.MarkDecorator:
 examples = settings(derandomize=True, deadline=None, max_examples=40, database=None)
 
 each_case = each(*CASES)
+each_biased = each(*BIASED)
 each_unbound = each(*UNBOUND)
 each_variant = each(*ONE_PER_VARIANT)
 each_shape = pytest.mark.parametrize("shape", [pytest.param(shape, id=name) for name, shape in SHAPES.items()])

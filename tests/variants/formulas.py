@@ -40,6 +40,23 @@ class Visibility:
         return [j for j in range(self.keys) if self.sees(b, i, j)]
 
 
+@dataclass(frozen=True)
+class Bias:
+    """A score bias by its four numbers, broadcast; none is zero everywhere."""
+
+    values: Tensor | None
+
+    def at(self, b: int, h: int, i: int, j: int) -> float:
+        if self.values is None:
+            return 0.0
+        place = [n if size > 1 else 0 for n, size in zip((b, h, i, j), self.values.shape, strict=True)]
+        return float(self.values[tuple(place)])
+
+    def shown(self, b: int, h: int, i: int, keys: Sequence[int]) -> list[int]:
+        """The keys that it does not hide."""
+        return [j for j in keys if not self.at(b, h, i, j) <= -30000]
+
+
 def dot(x: Sequence[float], y: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(x, y, strict=True))
 
@@ -94,23 +111,27 @@ def krause(
     window: int | None = None,
     grid: Any = None,
     top_k: int | None = None,
+    bias: Tensor | None = None,
     **visibility: Any,
 ) -> Tensor:
-    rule = Visibility(q.shape[2], k.shape[2], **visibility)
+    rule, added = Visibility(q.shape[2], k.shape[2], **visibility), Bias(bias)
     queries, keys = nested(q), nested(k)
     sigmas = nested(sigma.reshape(-1).expand(q.shape[1]))
 
     def row(b: int, h: int, g: int, i: int) -> Row:
         neighbours = [
             j
-            for j in rule.seen(b, i)
+            for j in added.shown(b, h, i, rule.seen(b, i))
             if (window is None or abs(rule.position(b, i) - j) < window) and (grid is None or near_on_grid(grid, i, j))
         ]
-        kept = largest({j: -squared_distance(queries[b][h][i], keys[b][g][j]) for j in neighbours}, top_k)
+        exponents = {
+            j: -squared_distance(queries[b][h][i], keys[b][g][j]) / (2 * sigmas[h] ** 2) + added.at(b, h, i, j)
+            for j in neighbours
+        }
+        kept = largest(exponents, top_k)
         if not kept:
             return {}
-        nearest = max(kept.values())
-        strength = {j: math.exp((kept[j] - nearest) / (2 * sigmas[h] ** 2)) for j in kept}
+        strength = {j: math.exp(kept[j] - max(kept.values())) for j in kept}
         total = sum(strength.values())
         return {j: strength[j] / total for j in strength}
 
@@ -167,14 +188,15 @@ def ssa(
     *,
     top_k: int | None = None,
     eps: float = 1e-8,
+    bias: Tensor | None = None,
     **visibility: Any,
 ) -> Tensor:
-    rule = Visibility(omega_q.shape[2], omega_k.shape[2], **visibility)
+    rule, added = Visibility(omega_q.shape[2], omega_k.shape[2], **visibility), Bias(bias)
     queries, keys, phases, decay = nested(omega_q), nested(omega_k), nested(theta), nested(alpha)
     reach: dict[tuple[int, int, tuple[int, ...]], float] = {}
 
     def row(b: int, h: int, g: int, i: int) -> Row:
-        seen = rule.seen(b, i)
+        seen = added.shown(b, h, i, rule.seen(b, i))
         if not seen:
             return {}
         place = (b, g, tuple(seen))
@@ -205,14 +227,16 @@ def affine(
     beta: Tensor,
     *,
     scale: float | None = None,
+    bias: Tensor | None = None,
     **visibility: Any,
 ) -> Tensor:
-    rule = Visibility(q.shape[2], k.shape[2], **visibility)
+    rule, added = Visibility(q.shape[2], k.shape[2], **visibility), Bias(bias)
     factor = 1.0 / math.sqrt(q.shape[3]) if scale is None else scale
     queries, keys, a, c = nested(q), nested(k), nested(alpha), nested(beta)
 
     def row(b: int, h: int, g: int, i: int) -> Row:
-        weights = softmax({j: factor * dot(queries[b][h][i], keys[b][g][j]) for j in rule.seen(b, i)})
+        shown = added.shown(b, h, i, rule.seen(b, i))
+        weights = softmax({j: factor * dot(queries[b][h][i], keys[b][g][j]) + added.at(b, h, i, j) for j in shown})
         return {j: a[b][h][i] * weights[j] + c[b][h][i] for j in weights}
 
     return weighted_values(q.shape[1], q.shape[2], v, row)
@@ -226,14 +250,16 @@ def top_n(
     *,
     scale: float | None = None,
     renormalize: bool = True,
+    bias: Tensor | None = None,
     **visibility: Any,
 ) -> Tensor:
-    rule = Visibility(q.shape[2], k.shape[2], **visibility)
+    rule, added = Visibility(q.shape[2], k.shape[2], **visibility), Bias(bias)
     factor = 1.0 / math.sqrt(q.shape[3]) if scale is None else scale
     queries, keys = nested(q), nested(k)
 
     def row(b: int, h: int, g: int, i: int) -> Row:
-        weights = softmax({j: factor * dot(queries[b][h][i], keys[b][g][j]) for j in rule.seen(b, i)})
+        shown = added.shown(b, h, i, rule.seen(b, i))
+        weights = softmax({j: factor * dot(queries[b][h][i], keys[b][g][j]) + added.at(b, h, i, j) for j in shown})
         kept = largest(weights, n)
         total = sum(kept.values()) if renormalize else 1.0
         return {j: kept[j] / total for j in kept}

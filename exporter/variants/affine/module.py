@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from attnexport.variants.affine.op import affine_scaled_attention
+from attnexport.variants.bias import shown
 from attnexport.variants.options import choice, finite_or_none, share
 from attnexport.variants.self_attention import SelfAttention
-from attnexport.variants.visibility import Visibility, present_keys, visible_counts
+from attnexport.variants.visibility import Visibility, present_keys, visible_counts, visible_mask
 
 DENOMINATORS = ("visible", "total")
 
@@ -67,13 +68,20 @@ class AffineScaledAttention(SelfAttention):
             mean = torch.where(present[:, None], alpha, 0.0).sum(dim=(0, 2)) / present.sum().clamp(min=1)
         self.alpha_ma.mul_(self.rho).add_(mean, alpha=1.0 - self.rho)
 
-    def attend(self, x: Tensor, **visibility: Any) -> Tensor:
+    def _visible(self, x: Tensor, visibility: Visibility[Tensor], bias: Tensor | None) -> Tensor:
+        """How many keys every row sees, at least 1, to divide (B, H, N) by."""
+        tokens = x.shape[1]
+        if bias is None:
+            return visible_counts(tokens, tokens, visibility, x.device).clamp(min=1)[:, None]
+        mask = visible_mask(tokens, tokens, visibility, x.device)
+        seen = shown(bias) if mask is None else mask & shown(bias)
+        return seen.sum(-1).clamp(min=1)
+
+    def attend(self, x: Tensor, bias: Tensor | None = None, **bounds: Any) -> Tensor:
+        visibility = Visibility(**bounds)
         alpha = (0.1 * self.alpha_proj(x) + 0.5).clamp(0.0, 1.0).transpose(1, 2)
         if self.training:
-            self._update_average(alpha, Visibility(**visibility))
-        tokens = x.shape[1]
-        counts: Tensor | int = tokens
-        if self.denominator == "visible":
-            counts = visible_counts(tokens, tokens, Visibility(**visibility), x.device).clamp(min=1)[:, None]
+            self._update_average(alpha, visibility)
+        counts = self._visible(x, visibility, bias) if self.denominator == "visible" else x.shape[1]
         beta = (self.alpha_ma.to(x.dtype)[:, None] - alpha) / counts
-        return affine_scaled_attention(*self.project(x), alpha, beta, scale=self.scale, **visibility)
+        return affine_scaled_attention(*self.project(x), alpha, beta, scale=self.scale, bias=bias, **bounds)

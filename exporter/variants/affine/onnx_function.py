@@ -10,6 +10,9 @@ from attnexport.variants.onnx_parts import Operands, masked_softmax, prefix_sums
 
 def _visible_sums(body: Body, operands: Operands, mask: ir.Value | None) -> ir.Value:
     """Sum of the values that every row sees, (B, H, N or 1, Dv)."""
+    if operands.bias is not None:  # what rows see is no run of keys
+        assert mask is not None
+        return body.op("MatMul", body.compute(mask), operands.v)
     if operands.visibility.causal:
         # Values before kv_start are zero, so that sums from the first key on are sums of what rows see.
         ends, per_batch = operands.runs().high, operands.visibility.ends_per_sample

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from attnexport.variants.dense import group_heads
-from attnexport.variants.rows import Rows
+from attnexport.variants.rows import BiasedRows
 
 
 @dataclass(frozen=True)
-class AffineRows(Rows):
+class AffineRows(BiasedRows):
     """Rows whose weights are alpha softmax + beta over visible keys, both (B, H, N)."""
 
     alpha: Tensor
@@ -37,9 +37,13 @@ def affine_scaled_attention(
     q: Tensor, k: Tensor, v: Tensor, alpha: Tensor, beta: Tensor,
     scale: float, causal: bool,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator."""
-    rows = Rows.of(q, k, v, causal, kv_lengths, q_start, kv_start, scale=scale)
+    given = q, k, v, causal, kv_lengths, q_start, kv_start, bias
+    if bias is not None:  # what rows see is no run of keys, and its sum no difference of two
+        return AffineRows.of(*given, scale=scale, alpha=alpha, beta=beta).attend().to(v.dtype)
+    rows = BiasedRows.of(*given, scale=scale)
     softmax, values = rows.attend(), rows.v[:, :, 0]
     # Values before kv_start are zero, so that sums from the first key on are sums of what rows see.
     sums = _sums_before(values, rows.runs.high) if rows.hides else values.sum(2, keepdim=True)

@@ -22,6 +22,7 @@ def hadamard_linear_attention(
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
     kv_start: Tensor | None = None,
+    bias: None = None,
     eps: float = 1e-6,
 ) -> Tensor:
     """Hadamard linear attention: linear attention whose weights are products of R kernels.
@@ -40,6 +41,7 @@ def hadamard_linear_attention(
         kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
         q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
         kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
+        bias: None, which is all that it takes: a bias of a pair of tokens enters no product of sums over the keys.
         eps: added to the denominator. Default: 1e-6.
 
     Returns:
@@ -49,6 +51,11 @@ def hadamard_linear_attention(
     Raises:
         ValueError: shapes that do not fit, naming the argument.
     """
+    if bias is not None:
+        raise ValueError(
+            "bias: expected None, given a tensor: weights are products of features, whose sums over the keys are taken "
+            "before any row, so that no number of a pair of tokens can be added"
+        )
     if len(query_factors) == 0 or len(query_factors) != len(key_factors):
         raise ValueError(
             "key_factors: expected as many tensors as query_factors, at least one, "

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from attnexport.variants.bias import bias_of_rows, grouped_bias, shown
 from attnexport.variants.dense import group_heads, per_head, row_chunks
 from attnexport.variants.hazards import Figure, ScoreSums
 from attnexport.variants.krause.neighbourhood import grid_mask, window_mask
@@ -19,6 +20,7 @@ def measure(
     window: int, top_k: int, causal: bool,
     grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
     *, precision: torch.dtype,
 ) -> tuple[Figure, ...]:  # fmt: skip
     """Largest score inside the neighbourhoods, before and after the division by sigma², rows without keys, ties."""
@@ -43,6 +45,10 @@ def measure(
             mask = mask & on_grid[part]
         dots = queries[..., part, :] @ near.transpose(-1, -2) - 0.5 * near.square().sum(-1)[..., None, :]
         scores = dots / variance
+        if bias is not None:
+            of_rows = bias_of_rows(grouped_bias(bias, kv_heads, scores.dtype), part)[..., first:last]
+            scores = scores + of_rows
+            mask = mask & shown(of_rows).flatten(1, 2)
         sums.add(scores.flatten(1, 2), mask, torch.maximum(dots.abs(), scores.abs()).flatten(1, 2))
     return sums.figures()
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attnexport.variants.bias import shown
 from attnexport.variants.krause.neighbourhood import Grid, checked_grid
 from attnexport.variants.krause.op import krause_attention
 from attnexport.variants.options import count_or_none, flag, positive
@@ -19,12 +20,16 @@ from attnexport.variants.visibility import Visibility, visible_mask
 class _SoftmaxBranch(SelfAttention):
     """Ordinary softmax self-attention with projections of its own."""
 
-    def attend(self, x: Tensor, **visibility: Any) -> Tensor:
+    def attend(self, x: Tensor, bias: Tensor | None = None, **visibility: Any) -> Tensor:
         q, groups = self.queries(x), self.heads // self.kv_heads
         k = self.keys(x).repeat_interleave(groups, dim=1)
         v = self.values(x).repeat_interleave(groups, dim=1)
         mask = visible_mask(x.shape[1], x.shape[1], Visibility(**visibility), x.device)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        added = mask
+        if bias is not None:
+            mask = shown(bias) if mask is None else mask & shown(bias)
+            added = torch.where(mask, bias, torch.finfo(bias.dtype).min).to(q.dtype)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=added)
         return out if mask is None else torch.where(mask.any(-1, keepdim=True), out, 0.0)
 
 
@@ -89,9 +94,13 @@ class KrauseAttention(SelfAttention):
         kv_lengths: Tensor | None = None,
         q_start: Tensor | None = None,
         kv_start: Tensor | None = None,
+        bias: Tensor | None = None,
     ) -> Tensor:
-        """x (B, N, d) to (B, N, d); kv_lengths, q_start and kv_start int32 (B,)."""
-        visibility = {"kv_lengths": kv_lengths, "q_start": q_start, "kv_start": kv_start}
+        """x (B, N, d) to (B, N, d); kv_lengths, q_start and kv_start int32 (B,), bias (B or 1, H or 1, N or 1, N).
+
+        The bias is added in both branches.
+        """
+        visibility = {"kv_lengths": kv_lengths, "q_start": q_start, "kv_start": kv_start, "bias": bias}
         krause = super().forward(x, **visibility)
         if self.softmax_branch is None or self.gate is None:
             return krause

@@ -10,7 +10,10 @@ import torch
 from attnexport.variants.body import Body, CallSite
 from attnexport.variants.krause.neighbourhood import Grid, grid_candidates
 from attnexport.variants.onnx_parts import (
+    Bias,
     Blocks,
+    bias_of,
+    both,
     constant_index,
     dot,
     key_operand,
@@ -38,14 +41,20 @@ class _Krause:
         self.k = key_operand(body, k, self.visibility, self.heads, kv_heads)
         self.v = key_operand(body, v, self.visibility, self.heads, kv_heads)
         self.sigma = body.compute(body.tensor("sigma"))
+        self.bias = bias_of(body, site)
 
-    def attend(self, q: ir.Value, k: ir.Value, v: ir.Value, mask: ir.Value | None, rank: int = 4) -> ir.Value:
+    def attend(
+        self, q: ir.Value, k: ir.Value, v: ir.Value, mask: ir.Value | None, bias: ir.Value | None, rank: int = 4
+    ) -> ir.Value:
         """(B, H, ..., n, D) against (B, H, ..., m, D)."""
         body = self.body
         half_square = body.op("Mul", body.sum(body.op("Mul", k, k), -1), 0.5)
         key_bias = swap_last(body, half_square, rank)
         sigma = body.reshape(self.sigma, -1, *(1 for _ in range(rank - 2)))
         scores = body.op("Div", body.op("Sub", dot(body, q, k, rank), key_bias), body.op("Mul", sigma, sigma))
+        if bias is not None:
+            scores = body.op("Add", scores, bias)
+            mask = both(body, mask, Bias.shown(body, bias))
         if self.site.integer("top_k"):
             mask = top_k_mask(body, scores, body.int_attribute("top_k"), mask, rank)
         return body.op("MatMul", masked_softmax(body, scores, mask), v)
@@ -53,7 +62,7 @@ class _Krause:
 
 def _dense(parts: _Krause) -> ir.Value:
     mask = onnx_visible_mask(parts.body, parts.rows, parts.keys, parts.visibility)
-    return parts.attend(parts.q, parts.k, parts.v, mask)
+    return parts.attend(parts.q, parts.k, parts.v, mask, None if parts.bias is None else parts.bias.value)
 
 
 def _window(parts: _Krause, window: int) -> ir.Value:
@@ -70,6 +79,7 @@ def _window(parts: _Krause, window: int) -> ir.Value:
         blocks.keys(parts.k, parts.heads, parts.width),
         blocks.keys(parts.v, parts.heads, parts.value_width),
         body.unsqueeze(body.op("And", visible, near), 1),
+        None if parts.bias is None else parts.bias.in_blocks(blocks),
         rank=5,
     )
     return blocks.join(out, parts.heads, parts.value_width)
@@ -99,6 +109,7 @@ def _grid(parts: _Krause, grid: Grid) -> ir.Value:
         body.op("Gather", parts.k, table, axis=2),
         body.op("Gather", parts.v, table, axis=2),
         mask,
+        None if parts.bias is None else parts.bias.at(prefix, index),
         rank=5,
     )
     cells = body.op("Squeeze", out, body.ints([3]))
@@ -106,7 +117,8 @@ def _grid(parts: _Krause, grid: Grid) -> ir.Value:
         return cells
     visible = seen(body.unsqueeze(body.ints(range(grid.tokens)), 0, 1), 0, prefix)
     visible = None if visible is None else body.unsqueeze(visible, 1)
-    global_rows = parts.attend(tokens(parts.q, 0, prefix, 2), parts.k, parts.v, visible)
+    bias = None if parts.bias is None else parts.bias.of_tokens(0, prefix)
+    global_rows = parts.attend(tokens(parts.q, 0, prefix, 2), parts.k, parts.v, visible, bias)
     return body.op("Concat", global_rows, cells, axis=2)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnexport.variants.checks import check, check_count, checked_lengths, checked_qkv
+from attnexport.variants.checks import check, check_count, checked_bias, checked_lengths, checked_qkv
 from attnexport.variants.krause import reference
 from attnexport.variants.krause.neighbourhood import Grid, checked_grid
 from attnexport.variants.registration import register_operator
@@ -25,6 +25,7 @@ def krause_attention(
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
     kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Krause attention: bounded-confidence attention over a neighbourhood (arXiv 2602.11534).
 
@@ -45,6 +46,9 @@ def krause_attention(
         kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
         q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
         kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
+        bias: added to the exponent -|q_i - k_j|^2 / (2 sigma_h^2), before keys are selected, floating
+            (B or 1, H or 1, N or 1, M), in q's dtype. -30000 or less, -inf too, hides the key from the row, as a mask.
+            Default: None, 0.
 
     Returns:
         (B, H, N, Dv) of v's dtype; rows that see no key are zero. A row whose query, or a key that it sees, holds NaN
@@ -74,4 +78,5 @@ def krause_attention(
         grid.metric if grid else "chebyshev",
         grid.prefix if grid else 0,
         *lengths,
+        checked_bias(bias, q, k),
     )

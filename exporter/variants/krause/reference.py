@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from attnexport.variants.bias import bias_at, bias_of_rows, shown
 from attnexport.variants.blocks import block_rows, block_starts, gather_keys, unblock_rows
 from attnexport.variants.dense import compute_dtype, masked_softmax, per_head, row_chunks, top_k_mask
 from attnexport.variants.krause.neighbourhood import Grid, grid_candidates, grid_mask, window_mask
-from attnexport.variants.rows import Rows
+from attnexport.variants.rows import BiasedRows
 from attnexport.variants.visibility import row_positions
 
 
@@ -29,7 +30,7 @@ def _weights(scores: Tensor, top_k: int, mask: Tensor | None) -> Tensor:
 
 
 @dataclass(frozen=True)
-class KrauseRows(Rows):
+class KrauseRows(BiasedRows):
     """Rows that weigh the top_k keys of their neighbourhood.
 
     Attributes:
@@ -46,7 +47,7 @@ class KrauseRows(Rows):
     grid: Grid | None
 
     def scores(self, part: slice) -> Tensor:
-        return _scores(self.q[..., part, :], self.k, self.sigma)
+        return self.biased(_scores(self.q[..., part, :], self.k, self.sigma), part)
 
     def mask(self, part: slice) -> Tensor | None:
         mask, near = self.visible(part), None
@@ -58,6 +59,16 @@ class KrauseRows(Rows):
 
     def weights(self, part: slice) -> Tensor:
         return _weights(self.scores(part), self.top_k, self.mask(part))
+
+
+def _bias_in_blocks(bias: Tensor, index: Tensor, part: slice, block: int) -> Tensor:
+    """That of some blocks' rows at their runs of keys (B or 1, blocks, span): (..., blocks, block or 1, span)."""
+    if bias.shape[-2] == 1:
+        return bias_at(bias, index)[..., None, :]
+    rows = block_rows(bias, block)[..., part, :, :]
+    wide = index[:, :, None].expand(-1, -1, block, -1)
+    picked: Tensor = bias_at(rows.flatten(-3, -2), wide.flatten(1, 2)).unflatten(-2, wide.shape[1:3])
+    return picked
 
 
 def _attend_window(rows: KrauseRows, causal: bool, q_start: Tensor | None) -> Tensor:
@@ -78,7 +89,11 @@ def _attend_window(rows: KrauseRows, causal: bool, q_start: Tensor | None) -> Te
     for part in row_chunks(q_blocks.shape[-3], per_block, device):
         k, v = (gather_keys(x[:, :, 0], index[:, part])[:, :, None] for x in (rows.k, rows.v))
         scores = _scores(q_blocks[..., part, :, :], k, rows.sigma[..., None])
-        parts.append(_weights(scores, rows.top_k, mask[:, None, None, part]) @ v)
+        seen = mask[:, None, None, part]
+        if rows.bias is not None:
+            bias = _bias_in_blocks(rows.bias, index[:, part], part, block)
+            scores, seen = scores + bias, seen & shown(bias)
+        parts.append(_weights(scores, rows.top_k, seen) @ v)
     return unblock_rows(torch.cat(parts, dim=-3), tokens).flatten(1, 2)
 
 
@@ -86,15 +101,21 @@ def _attend_grid(rows: KrauseRows, grid: Grid) -> Tensor:
     """Prefix rows against every key, cells against the prefix and their neighbours."""
     index, inside = grid_candidates(grid, rows.q.device)
     prefix = grid.prefix
-    global_rows = replace(rows, q=rows.q[..., :prefix, :], runs=rows.runs.part(slice(0, prefix)), grid=None)
-    mask = inside & rows.runs.part(slice(prefix, None)).hold(index)[:, None, None]
+    first, others = slice(0, prefix), slice(prefix, None)
+    bias = None if rows.bias is None else bias_of_rows(rows.bias, first)
+    global_rows = replace(rows, q=rows.q[..., first, :], runs=rows.runs.part(first), bias=bias, grid=None)
+    mask = inside & rows.runs.part(others).hold(index)[:, None, None]
     cells = rows.q[..., prefix:, None, :]
     parts = [global_rows.attend()]
     per_cell = rows.q.shape[0] * rows.q.shape[1] * rows.q.shape[2] * index.shape[1] * rows.q.shape[-1]
     for part in row_chunks(grid.cells, per_cell, rows.q.device):
         k, v = (gather_keys(x[:, :, 0], index[None, part])[:, :, None] for x in (rows.k, rows.v))
-        scores = _scores(cells[..., part, :, :], k, rows.sigma[..., None])
-        weights = _weights(scores, rows.top_k, mask[..., part, None, :])
+        scores, seen = _scores(cells[..., part, :, :], k, rows.sigma[..., None]), mask[..., part, None, :]
+        if rows.bias is not None:
+            of_cells = bias_of_rows(bias_of_rows(rows.bias, others), part)
+            bias = bias_at(of_cells, index[None, part])[..., None, :]
+            scores, seen = scores + bias, seen & shown(bias)
+        weights = _weights(scores, rows.top_k, seen)
         parts.append((weights @ v).squeeze(-2).flatten(1, 2))
     return torch.cat(parts, dim=-2)
 
@@ -109,10 +130,11 @@ def krause_rows(
     window: int, top_k: int, causal: bool,
     grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> KrauseRows:  # fmt: skip
     """The operator's rows."""
     return KrauseRows.of(
-        q, k, v, causal, kv_lengths, q_start, kv_start,
+        q, k, v, causal, kv_lengths, q_start, kv_start, bias,
         sigma=per_head(sigma.to(compute_dtype(v)), q.shape[1], k.shape[1]),
         positions=row_positions(q.shape[2], k.shape[2], q_start, q.device),
         window=window,
@@ -126,10 +148,11 @@ def krause_attention(
     window: int, top_k: int, causal: bool,
     grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator. A window, top_k or grid_height of 0 means none."""
     grid = grid_height, grid_width, grid_radius, grid_metric, grid_prefix
-    rows = krause_rows(q, k, v, sigma, window, top_k, causal, *grid, kv_lengths, q_start, kv_start)
+    rows = krause_rows(q, k, v, sigma, window, top_k, causal, *grid, kv_lengths, q_start, kv_start, bias)
     if rows.grid is not None:
         return _attend_grid(rows, rows.grid).to(v.dtype)
     if window and window < k.shape[2]:

@@ -36,7 +36,7 @@ def measure(*, precision: torch.dtype, **call: Any) -> tuple[Figure, ...]:
     for part in rows.parts():
         distance, mask = rows.scores(part), rows.mask(part)
         strength = rows.strength(part, distance).flatten(1, 2)
-        mask = None if mask is None else mask[:, 0]
+        mask = None if mask is None else mask.flatten(1, 2)
         sums.add(distance.flatten(1, 2), mask)
         locked = strength > 0
         if rows.top_k:

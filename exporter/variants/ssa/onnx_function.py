@@ -19,8 +19,10 @@ from attnexport.variants.visibility import onnx_present_keys
 
 
 def _order_parameter(body: Body, theta: ir.Value, operands: Operands) -> ir.Value:
-    """r as (B, Hkv, N or 1, 1) from phases (B, Hkv, M, D)."""
+    """r as (B, H, N or 1, 1) from phases (B, Hkv, M, D)."""
     runs, visibility = operands.runs(), operands.visibility
+    if operands.bias is not None:
+        return _masked_order_parameter(body, theta, operands)
     number = body.unsqueeze(body.compute(body.op("Max", runs.counts(), 1)), 1, 3)
     present = onnx_present_keys(body, operands.keys, visibility)
 
@@ -34,6 +36,27 @@ def _order_parameter(body: Body, theta: ir.Value, operands: Operands) -> ir.Valu
         return body.op("Mul", mean, mean)
 
     magnitude = body.op("Sqrt", body.op("Add", mean_square("Cos"), mean_square("Sin")))
+    order = body.op("Div", body.sum(magnitude, 3), body.compute(body.dim(theta, 3)))
+    return repeat_heads(body, order, operands.heads, operands.kv_heads)
+
+
+def _masked_order_parameter(body: Body, theta: ir.Value, operands: Operands) -> ir.Value:
+    """r as (B, H, N or 1, 1) over the keys of a mask; NaN in a phase stays with the rows that see it."""
+    mask = operands.mask()
+    assert mask is not None  # a bias hides
+    seen = body.compute(mask)
+    number = body.op("Max", body.sum(seen, 3), 1.0)
+    phases = repeat_heads(body, theta, operands.heads, operands.kv_heads)
+    broken = body.op("IsNaN", phases)
+    phases = body.op("Where", broken, 0.0, phases)
+
+    def mean_square(wave: str) -> ir.Value:
+        mean = body.op("Div", body.op("MatMul", seen, body.op(wave, phases)), number)
+        return body.op("Mul", mean, mean)
+
+    magnitude = body.op("Sqrt", body.op("Add", mean_square("Cos"), mean_square("Sin")))
+    lost = body.op("Greater", body.op("MatMul", seen, body.compute(broken)), 0.0)
+    magnitude = body.op("Where", lost, float("nan"), magnitude)
     return body.op("Div", body.sum(magnitude, 3), body.compute(body.dim(theta, 3)))
 
 
@@ -44,7 +67,7 @@ def write_body(body: Body, site: CallSite) -> ir.Value:
     theta = zero_hidden(body, body.compute(body.tensor("theta")), operands.visibility)
     order = _order_parameter(body, theta, operands)
     coupling = body.compute(body.tensor("coupling"))
-    lock = body.op("Mul", coupling, repeat_heads(body, order, operands.heads, operands.kv_heads))
+    lock = body.op("Mul", coupling, order)
     lock_square = at_least(body, body.op("Mul", lock, lock), SMALLEST_LOCK_SQUARE)
 
     query_square = body.sum(body.op("Mul", omega_q, omega_q), -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnexport.variants.checks import check, check_count, check_heads, checked_lengths, same_precision
+from attnexport.variants.checks import check, check_count, check_heads, checked_bias, checked_lengths, same_precision
 from attnexport.variants.registration import register_operator
 from attnexport.variants.ssa import reference
 
@@ -24,6 +24,7 @@ def selective_synchronization_attention(
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
     kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
     eps: float = 1e-8,
 ) -> Tensor:
     """Selective synchronization attention: weights of phase-locked oscillators (arXiv 2602.14445, eqs. 4-14).
@@ -47,6 +48,8 @@ def selective_synchronization_attention(
         kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
         q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
         kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
+        bias: a mask, floating (B or 1, H or 1, N or 1, M), in omega_q's dtype. -30000 or less, -inf too, hides the key
+            from the row, in r too; other numbers change nothing. Default: None, no key is hidden.
         eps: added to the denominator. Default: 1e-8.
 
     Returns:
@@ -73,4 +76,5 @@ def selective_synchronization_attention(
         causal,
         eps,
         *lengths,
+        checked_bias(bias, omega_q, omega_k),
     )

@@ -7,13 +7,14 @@ The causal form, with an order parameter per row, is ours; the paper has none.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from attnexport.variants.dense import compute_dtype, per_head, top_k_mask, zero_hidden
-from attnexport.variants.rows import Rows
+from attnexport.variants.rows import BiasedRows
 from attnexport.variants.visibility import KeyRuns, Visibility
 
 SMALLEST_LOCK_SQUARE = 1e-30
@@ -45,13 +46,36 @@ def order_parameter(theta: Tensor, runs: KeyRuns) -> Tensor:
     return magnitude.mean(-1)
 
 
+def masked_order_parameter(theta: Tensor, seen: Tensor) -> Tensor:
+    """r of every row that sees the keys of a mask: mean over l of |mean over these keys of exp(i theta[j, l])|.
+
+    Args:
+        theta: phases (B, Hkv, M, D).
+        seen: true where a row sees a key, (B or 1, Hkv or 1, G or 1, N or 1, M).
+
+    Returns:
+        (B, Hkv, G or 1, N or 1), 0 for rows that see no key. NaN in a phase stays with the rows that see it.
+    """
+    weights, broken = seen.to(theta.dtype), theta.isnan()
+    phases = theta.masked_fill(broken, 0.0)
+    counts = weights.sum(-1, keepdim=True).clamp(min=1)
+    mean = (weights @ torch.stack([phases.cos(), phases.sin()])[:, :, :, None]) / counts
+    power = mean.square().sum(0)
+    some = power != 0
+    magnitude = torch.where(some, power, 1.0).sqrt().where(some, 0.0)
+    lost = weights @ broken.to(theta.dtype)[:, :, None] > 0
+    return magnitude.masked_fill(lost, torch.nan).mean(-1)
+
+
 @dataclass(frozen=True)
-class CoupledRows(Rows):
+class CoupledRows(BiasedRows):
     """Rows whose scores are the squared distances D2 of the frequencies, and whose weights are S / (sum S + eps).
+
+    A bias is a mask: it hides keys and enters no score.
 
     Attributes:
         alpha: decay per head (Hkv, G, 1, 1).
-        lock_square: (K r)^2, (B, Hkv, 1, N or 1, 1).
+        lock_square: (K r)^2, (B, Hkv, G or 1, N or 1, 1).
         top_k: keys kept per row, 0 for all.
         eps: added to the denominator.
     """
@@ -89,22 +113,39 @@ class CoupledRows(Rows):
         return strength @ self.v / (strength.sum(-1, keepdim=True) + self.eps)
 
 
+def _seen(rows: BiasedRows, part: slice) -> Tensor:
+    seen = rows.visible(part)
+    assert seen is not None  # a bias hides
+    return seen
+
+
+def _chunks(rows: BiasedRows, causal: bool) -> Iterator[slice]:
+    """Rows whose masks are looked at at once; the first alone where all see the same keys."""
+    alike = not causal and rows.bias is not None and rows.bias.shape[-2] == 1
+    return iter([slice(0, 1)]) if alike else rows.parts()
+
+
 def coupled_rows(
     omega_q: Tensor, omega_k: Tensor, theta: Tensor, v: Tensor, coupling: Tensor, alpha: Tensor,
     top_k: int, causal: bool, eps: float,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> CoupledRows:  # fmt: skip
     """The operator's rows."""
     dtype, kv_heads = compute_dtype(v), omega_k.shape[1]
     visibility = Visibility(causal, kv_lengths, q_start, kv_start)
-    plain = Rows.of(omega_q, omega_k, v, causal, kv_lengths, q_start, kv_start)
+    plain = BiasedRows.of(omega_q, omega_k, v, causal, kv_lengths, q_start, kv_start, bias)
     phases = zero_hidden(theta.to(dtype), visibility)
-    order = order_parameter(phases, plain.runs if causal else plain.runs.part(slice(0, 1)))
+    if bias is None:
+        order = order_parameter(phases, plain.runs if causal else plain.runs.part(slice(0, 1)))[:, :, None]
+    else:
+        masks = (_seen(plain, part) for part in _chunks(plain, causal))
+        order = torch.cat([masked_order_parameter(phases, mask) for mask in masks], dim=-1)
     lock_square = (coupling.to(dtype) * order).square().clamp(min=SMALLEST_LOCK_SQUARE)
     return CoupledRows(
         **vars(plain),
         alpha=per_head(alpha.to(dtype), omega_q.shape[1], kv_heads),
-        lock_square=lock_square[:, :, None, :, None],
+        lock_square=lock_square[..., None],
         top_k=top_k,
         eps=eps,
     )
@@ -114,9 +155,10 @@ def selective_synchronization_attention(
     omega_q: Tensor, omega_k: Tensor, theta: Tensor, v: Tensor, coupling: Tensor, alpha: Tensor,
     top_k: int, causal: bool, eps: float,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator. A top_k of 0 means none."""
     rows = coupled_rows(
-        omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, eps, kv_lengths, q_start, kv_start
+        omega_q, omega_k, theta, v, coupling, alpha, top_k, causal, eps, kv_lengths, q_start, kv_start, bias
     )  # fmt: skip
     return rows.attend().to(v.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attnexport.variants.checks import check_count, checked_lengths, checked_qkv, scale_or_default
+from attnexport.variants.checks import check_count, checked_bias, checked_lengths, checked_qkv, scale_or_default
 from attnexport.variants.registration import register_operator
 from attnexport.variants.topn import reference
 
@@ -23,6 +23,7 @@ def top_n_attention(
     kv_lengths: Tensor | None = None,
     q_start: Tensor | None = None,
     kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Softmax attention that keeps the n largest weights of each row (the selection of arXiv 2602.01893).
 
@@ -38,6 +39,9 @@ def top_n_attention(
         kv_lengths: int32 (B,), the key before which each sample's keys end. Default: None, M.
         q_start: int32 (B,), position of row 0 among the keys, negative too. Default: None, M - N.
         kv_start: int32 (B,), the first of each sample's keys. Default: None, 0.
+        bias: added to the scaled scores, before keys are selected, floating
+            (B or 1, H or 1, N or 1, M), in q's dtype. -30000 or less, -inf too, hides the key from the row, as a mask.
+            Default: None, 0.
 
     Returns:
         (B, H, N, Dv) of v's dtype; rows that see no key are zero. A row whose query, or a key that it sees, holds NaN
@@ -51,4 +55,4 @@ def top_n_attention(
     kept = check_count("n", n)
     if kept == 0:
         raise ValueError("n: expected an int >= 1, given None")
-    return _operator(q, k, v, kept, scale_or_default(scale, q), renormalize, causal, *lengths)
+    return _operator(q, k, v, kept, scale_or_default(scale, q), renormalize, causal, *lengths, checked_bias(bias, q, k))

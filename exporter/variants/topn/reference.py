@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attnexport.variants.dense import masked_softmax, top_k_mask
-from attnexport.variants.rows import Rows
+from attnexport.variants.rows import BiasedRows
 
 
 @dataclass(frozen=True)
-class TopNRows(Rows):
+class TopNRows(BiasedRows):
     """Rows that keep their n largest weights."""
 
     n: int
@@ -30,9 +30,10 @@ def top_n_attention(
     q: Tensor, k: Tensor, v: Tensor,
     n: int, scale: float, renormalize: bool, causal: bool,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The operator."""
     rows = TopNRows.of(
-        q, k, v, causal, kv_lengths, q_start, kv_start, scale=scale, n=n, renormalize=renormalize
+        q, k, v, causal, kv_lengths, q_start, kv_start, bias, scale=scale, n=n, renormalize=renormalize
     )  # fmt: skip
     return rows.attend().to(v.dtype)
