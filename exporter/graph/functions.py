@@ -17,7 +17,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common
 
 from attnexport.errors import ConversionError
-from attnexport.graph.nodes import OPSET_VERSION, attribute_names, call_site, variant_nodes
+from attnexport.graph.nodes import OPSET_VERSION, attribute_names, call_site, optional_attributes, variant_nodes
 from attnexport.variants.body import Body, CallSite
 from attnexport.variants.descriptions import DEFAULTS, ONNX_DOMAIN
 from attnexport.variants.spec import Variant
@@ -112,7 +112,14 @@ def _single(variant: Variant, site: CallSite, opset: int) -> ir.Function:
 
 def _attributes(variant: Variant, sites: Sequence[CallSite]) -> list[str]:
     """Names of the attributes that nodes of one function have."""
-    return [*attribute_names(variant), *([DEFAULTS] if any(DEFAULTS in site.attributes for site in sites) else [])]
+    return [*attribute_names(variant), *sorted({name for site in sites for name in _own_attributes(variant, site)})]
+
+
+def _own_attributes(variant: Variant, site: CallSite) -> list[str]:
+    """Names of those that not every node has."""
+    defaults = optional_attributes(variant)
+    own = [name for name, default in defaults.items() if site.attributes[name] != default]
+    return [*own, DEFAULTS] if DEFAULTS in site.attributes else own
 
 
 def _choice(variant: Variant, sites: Sequence[CallSite], opset: int) -> ir.Function:
@@ -180,12 +187,16 @@ def inline_all(model: ir.Model) -> list[str]:
     return []
 
 
-def _signature(site: CallSite) -> tuple[object, ...]:
-    """Names and fixed sizes of a node's inputs, and which are defaults. Runtimes infer shapes in a branch that is not
-    taken, too, so that only nodes of one signature can share a choice of bodies."""
-    return site.attributes.get(DEFAULTS), *(
-        (name, position, tuple(size if isinstance(size, int) else None for size in value.shape or ()))
-        for name, position, value in _flat(site.inputs)
+def _signature(variant: Variant, site: CallSite) -> tuple[object, ...]:
+    """Names and fixed sizes of a node's inputs, and what it has beside others. Runtimes infer shapes in a branch that
+    is not taken, too, so that only nodes of one signature can share a choice of bodies."""
+    return (
+        tuple(_own_attributes(variant, site)),
+        site.attributes.get(DEFAULTS),
+        *(
+            (name, position, tuple(size if isinstance(size, int) else None for size in value.shape or ()))
+            for name, position, value in _flat(site.inputs)
+        ),
     )
 
 
@@ -195,7 +206,7 @@ def _serveable(variant: Variant, nodes: Sequence[ir.Node], opset: int) -> tuple[
     sites = [call_site(variant, node) for node in nodes]
     if len({_fingerprint(_single(variant, site, opset)) for site in sites}) == 1:
         return list(nodes), []
-    signatures = [_signature(site) for site in sites]
+    signatures = [_signature(variant, site) for site in sites]
     common = Counter(signatures).most_common(1)[0][0]
     kept = [node for node, signature in zip(nodes, signatures, strict=True) if signature == common]
     return kept, [node for node, signature in zip(nodes, signatures, strict=True) if signature != common]

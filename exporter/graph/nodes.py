@@ -42,13 +42,21 @@ def count_attribute(name: str) -> str:
     return f"num_{name}"
 
 
+def optional_attributes(variant: Variant) -> dict[str, int | float | str]:
+    """Attributes that a node has only where they differ from these defaults: files of before have none of them."""
+    arguments = variant.torch_op._schema.arguments
+    static = [item for item in arguments if str(item.type) in _ATTRIBUTE_TYPES and item.has_default_value()]
+    defaults: dict[str, Any] = {item.name: item.default_value for item in static}
+    return defaults
+
+
 def attribute_names(variant: Variant) -> list[str]:
-    """Names of the node's attributes, the plugin look-up's included."""
+    """Names of the attributes that every node has, the plugin look-up's included."""
     names = []
     for argument in variant.torch_op._schema.arguments:
         if str(argument.type) == "List[Tensor]":
             names.append(count_attribute(argument.name))
-        elif str(argument.type) in _ATTRIBUTE_TYPES:
+        elif str(argument.type) in _ATTRIBUTE_TYPES and not argument.has_default_value():
             names.append(argument.name)
     return [*names, "plugin_namespace", "plugin_version"]
 
@@ -92,6 +100,9 @@ def _default(name: str, bound: dict[str, Any]) -> Any:
 def _translation(variant: Variant) -> Callable[..., Any]:
     def translate(*args: Any, **kwargs: Any) -> Any:
         bound, missing = _with_defaults(variant, variant.bind(args, kwargs))
+        optional = optional_attributes(variant)
+        later = [name for name, default in optional.items() if bound[name] != default]
+        bound = {name: value for name, value in bound.items() if name in later or name not in optional}
         names: list[str] = []
         inputs: list[Any] = []
         attributes: dict[str, int | float | str] = {}
@@ -108,7 +119,7 @@ def _translation(variant: Variant) -> Callable[..., Any]:
                 names.append(name)
                 inputs.append(value)
         version = PLUGIN_VERSION
-        if set(LATER_TENSORS) & set(names):
+        if later or set(LATER_TENSORS) & set(names):
             version = MASKED_PLUGIN_VERSION
             attributes |= {DEFAULTS: " ".join(missing)} if missing else {}
         attributes |= {"plugin_namespace": ONNX_DOMAIN, "plugin_version": version}
@@ -128,7 +139,7 @@ def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
 
 def call_site(variant: Variant, node: ir.Node) -> CallSite:
     """Reads a node back into attributes and inputs by argument name."""
-    attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+    attributes = optional_attributes(variant) | {name: item.value for name, item in node.attributes.items()}
     given = iter(node.inputs)
     inputs: dict[str, ir.Value | tuple[ir.Value, ...] | None] = {}
     for argument in variant.torch_op._schema.arguments:

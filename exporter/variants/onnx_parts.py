@@ -242,6 +242,9 @@ class Blocks:
     """Query rows in blocks of at most ``block``, each with the run of keys from ``behind`` before its first row to
     ``beyond`` after its last. Few rows make small blocks, and a run is never longer than the keys and a block.
 
+    Other keys may come before the run, ``first``, int64 (B or 1, s), where ``first_per_batch`` says whether they differ
+    from sample to sample; the caller says who sees them.
+
     Attributes:
         index: int64 (B or 1, blocks, span), the keys of every block, unclipped.
         positions: int64 (B or 1, blocks, block), the rows' positions among the keys.
@@ -260,6 +263,8 @@ class Blocks:
         block: int,
         behind: int,
         beyond: int,
+        first: ir.Value | None = None,
+        first_per_batch: bool = False,
     ) -> None:
         self._body, self._rows, self._keys = body, rows, keys
         self.per_batch = q_start is not None
@@ -279,6 +284,18 @@ class Blocks:
         near = body.op("Max", body.op("Min", self.starts, keys), body.op("Neg", self.block))
         run = body.op("Range", body.op("Neg", before), ahead, 1)
         self.index = body.op("Add", body.unsqueeze(near, 2), run)
+        if first is not None:
+            self._put_before(first)
+            self.per_batch = self.per_batch or first_per_batch
+
+    def _put_before(self, keys: ir.Value) -> None:
+        """Keys of every sample, int64 (B or 1, s), before the run of each of its blocks."""
+        body, number = self._body, self._body.dim(keys, 1)
+        batch = body.op("Max", body.dim(keys, 0), body.dim(self.index, 0))
+        first = body.op("Expand", body.unsqueeze(keys, 1), body.vector(batch, self.count, number))
+        run = body.op("Expand", self.index, body.vector(batch, self.count, self.span))
+        self.index = body.op("Concat", first, run, axis=2)
+        self.span = body.op("Add", self.span, number)
 
     def rows(self, value: ir.Value, heads: Operand, width: Operand) -> ir.Value:
         """(B, H, N, D) to (B, H, blocks, block, D), the last block filled up with copies of the last row."""

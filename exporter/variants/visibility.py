@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor
@@ -102,12 +103,19 @@ def key_runs(rows: int, keys: int, visibility: Visibility[Tensor], device: torch
         ends = row_positions(rows, keys, visibility.q_start, device) + 1
         high = torch.minimum(high, ends).clamp(min=0)
     if visibility.kv_start is not None:
-        low = _clipped(visibility.kv_start, keys, device)[:, None].expand(-1, rows)
+        low = first_keys(keys, visibility.kv_start, device).expand(-1, rows)
     return KeyRuns(low, high)
 
 
 def _clipped(bound: Tensor, keys: int, device: torch.device) -> Tensor:
     return bound.to(device=device, dtype=torch.int64).clamp(0, keys)
+
+
+def first_keys(keys: int, kv_start: Tensor | None, device: torch.device) -> Tensor:
+    """The first key of every sample of M, int64 (B or 1, 1)."""
+    if kv_start is None:
+        return torch.zeros((1, 1), dtype=torch.int64, device=device)
+    return _clipped(kv_start, keys, device)[:, None]
 
 
 def visible_counts(rows: int, keys: int, visibility: Visibility[Tensor], device: torch.device) -> Tensor:
@@ -184,6 +192,12 @@ def onnx_key_runs(body: Body, rows: ir.Value, keys: ir.Value, visibility: Visibi
 def onnx_key_bound(body: Body, bound: ir.Value | None) -> ir.Value | None:
     """kv_lengths or kv_start as int64 (B, 1)."""
     return None if bound is None else body.unsqueeze(body.cast(bound, ir.DataType.INT64), 1)
+
+
+def onnx_first_keys(body: Body, kv_start: ir.Value | None) -> ir.Value:
+    """ONNX counterpart of first_keys, int64 (B or 1, 1), but not clipped to M."""
+    start = onnx_key_bound(body, kv_start)
+    return body.constant(np.zeros((1, 1), dtype=np.int64)) if start is None else body.op("Max", start, 0)
 
 
 def onnx_visible_mask(body: Body, rows: ir.Value, keys: ir.Value, visibility: Visibility[ir.Value]) -> ir.Value | None:

@@ -42,6 +42,7 @@ def test_every_layer_is_one_node_with_its_body_beside_it(converted):
         attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
         assert attributes["plugin_namespace"] == b"attnexport"
         assert attributes["plugin_version"] == b"1"
+        assert not {"prefix", "defaults"} & attributes.keys()
         body = bodies[node.domain, node.op_type]
         assert {"plugin_namespace", "plugin_version", *attributes} <= set(body.attribute)
         assert len(body.input) == len(node.input)
@@ -240,6 +241,20 @@ def test_a_bias_that_the_model_makes_is_an_input_of_its_nodes(tmp_path):
     given = OnnxRuntimeBackend(result.path).run({"x": x.numpy(), "mask": mask.numpy()})["output"]
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(given), model(x, mask), rtol=1e-4, atol=2e-5)
+
+
+def test_a_prefix_is_an_attribute_where_there_is_one(tmp_path):
+    torch.manual_seed(0)
+    model = Stack(
+        *(attnexport.KrauseAttention(WIDTH, 2, window=3, prefix=2, causal=causal) for causal in (True, False))
+    )
+    result = attnexport.convert(model, (example(),), tmp_path / "m.onnx", dynamic_shapes=DYNAMIC)
+    assert result.variants == {"KrauseAttention": 2}
+    for node in onnx.load(result.path).graph.node:
+        if node.domain == "attnexport":
+            attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+            assert (attributes["prefix"], attributes["plugin_version"]) == (2, b"2")
+    assert error_at(model, result.path, example(3, 40)) < 1e-5
 
 
 def test_half_model_converts(tmp_path):

@@ -79,6 +79,8 @@ CASES = [
     Case("krause_top_k", krause, {"top_k": 3}),
     Case("krause_window", krause, {"window": 4}),
     Case("krause_window_top_k", krause, {"window": 20, "top_k": 5}),
+    Case("krause_window_prefix", krause, {"window": 4, "prefix": 3}),
+    Case("krause_window_prefix_top_k", krause, {"window": 3, "prefix": 2, "top_k": 4}),
     Case("hla_1", hla, {"factors": 1}),
     Case("hla_2", hla),
     Case("hla_3", hla, {"factors": 3}),

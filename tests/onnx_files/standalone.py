@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attnexport.graph.functions import attach_functions
-from attnexport.graph.nodes import count_attribute
+from attnexport.graph.nodes import count_attribute, optional_attributes
 from attnexport.variants.descriptions import DEFAULTS, LENGTHS, OPTIONAL_TENSORS
 from attnexport.variants.registry import variant_of_torch_op
 from attnexport.variants.spec import Variant
@@ -90,7 +90,7 @@ def standalone_model(module: nn.Module, args: tuple[Tensor, ...], *, dynamic: bo
     for name, value in bound.items():
         if isinstance(value, (list, tuple)):
             attributes[count_attribute(name)] = len(value)
-        elif isinstance(value, (bool, int, float, str)):
+        elif isinstance(value, (bool, int, float, str)) and value != optional_attributes(variant).get(name):
             attributes[name] = int(value) if isinstance(value, bool) else value
     if missing and bound.get("bias") is not None:
         attributes[DEFAULTS] = " ".join(missing)

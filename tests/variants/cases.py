@@ -212,6 +212,8 @@ _CASES = {
         _krause("krause-window1", window=1),
         _krause("krause-window4", window=4),
         _krause("krause-window20", window=20),
+        _krause("krause-window4-prefix3", window=4, prefix=3),
+        _krause("krause-window3-prefix2-top3", window=3, prefix=2, top_k=3),
         _krause_grid("krause-chebyshev1", 3, 5, 1, "chebyshev", 1),
         _krause_grid("krause-chebyshev2-prefix0", 5, 4, 2, "chebyshev", 0),
         _krause_grid("krause-manhattan1-prefix2", 4, 3, 1, "manhattan", 2),

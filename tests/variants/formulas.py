@@ -30,10 +30,12 @@ class Visibility:
         start = self.keys - self.rows if self.q_start is None else int(self.q_start[b])
         return start + i
 
+    def first(self, b: int) -> int:
+        return 0 if self.kv_start is None else max(0, int(self.kv_start[b]))
+
     def sees(self, b: int, i: int, j: int) -> bool:
         length = self.keys if self.kv_lengths is None else int(self.kv_lengths[b])
-        start = 0 if self.kv_start is None else int(self.kv_start[b])
-        return start <= j < length and (not self.causal or j <= self.position(b, i))
+        return self.first(b) <= j < length and (not self.causal or j <= self.position(b, i))
 
     def seen(self, b: int, i: int) -> list[int]:
         """Visible keys of row i, ascending."""
@@ -109,6 +111,7 @@ def krause(
     sigma: Tensor,
     *,
     window: int | None = None,
+    prefix: int = 0,
     grid: Any = None,
     top_k: int | None = None,
     bias: Tensor | None = None,
@@ -122,7 +125,8 @@ def krause(
         neighbours = [
             j
             for j in added.shown(b, h, i, rule.seen(b, i))
-            if (window is None or abs(rule.position(b, i) - j) < window) and (grid is None or near_on_grid(grid, i, j))
+            if (window is None or abs(rule.position(b, i) - j) < window or j < rule.first(b) + prefix)
+            and (grid is None or near_on_grid(grid, i, j))
         ]
         exponents = {
             j: -squared_distance(queries[b][h][i], keys[b][g][j]) / (2 * sigmas[h] ** 2) + added.at(b, h, i, j)

@@ -12,7 +12,7 @@ from attnexport.variants.dense import group_heads, per_head, row_chunks
 from attnexport.variants.hazards import Figure, ScoreSums
 from attnexport.variants.krause.neighbourhood import grid_mask, window_mask
 from attnexport.variants.krause.reference import grid_of
-from attnexport.variants.visibility import Visibility, key_runs, row_positions
+from attnexport.variants.visibility import Visibility, first_keys, key_runs, row_positions
 
 
 def measure(
@@ -20,7 +20,7 @@ def measure(
     window: int, top_k: int, causal: bool,
     grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
-    bias: Tensor | None = None,
+    bias: Tensor | None = None, prefix: int = 0,
     *, precision: torch.dtype,
 ) -> tuple[Figure, ...]:  # fmt: skip
     """Largest score inside the neighbourhoods, before and after the division by sigma², rows without keys, ties."""
@@ -28,6 +28,7 @@ def measure(
     kv_heads, keys = k.shape[1], k.shape[2]
     runs = key_runs(rows, keys, Visibility(causal, kv_lengths, q_start, kv_start), q.device)
     positions = row_positions(rows, keys, q_start, q.device)
+    prefix_end = first_keys(keys, kv_start, q.device) + prefix
     grid = grid_of(grid_height, grid_width, grid_radius, grid_metric, grid_prefix)
     on_grid = None if grid is None else grid_mask(grid, q.device)
 
@@ -36,11 +37,15 @@ def measure(
     sums = ScoreSums(heads, precision, keep=top_k)
     for part in _parts(rows, keys, window, batch * heads, q.device):
         first, last = _reach(positions[:, part], window, keys)
+        first = 0 if prefix else first
         near = wide[..., first:last, :]
         columns = torch.arange(first, last, device=q.device)
         mask = runs.part(part).hold(columns)[:, None]
         if window:
-            mask = mask & window_mask(positions[:, part] - first, last - first, window)
+            seen = window_mask(positions[:, part] - first, last - first, window)
+            if prefix:
+                seen = seen | (columns < prefix_end)[:, None, None]
+            mask = mask & seen
         if on_grid is not None:
             mask = mask & on_grid[part]
         dots = queries[..., part, :] @ near.transpose(-1, -2) - 0.5 * near.square().sum(-1)[..., None, :]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attnexport.variants.bias import shown
-from attnexport.variants.krause.neighbourhood import Grid, checked_grid
+from attnexport.variants.krause.neighbourhood import Grid, checked_grid, checked_prefix
 from attnexport.variants.krause.op import krause_attention
 from attnexport.variants.options import count_or_none, flag, positive
 from attnexport.variants.self_attention import SelfAttention
@@ -40,7 +40,7 @@ class KrauseAttention(SelfAttention):
         dim: model width d, a multiple of heads.
         heads: query heads H.
         kv_heads: key and value heads. Default: None, heads.
-        window, grid, top_k, causal: as in :func:`attnexport.krause_attention`.
+        window, prefix, grid, top_k, causal: as in :func:`attnexport.krause_attention`.
         sigma: initial temperature; the parameter is its logarithm. Default: 2.5.
         sigma_per_head: one temperature per head instead of one per layer. Default: False.
         softmax_branch: adds the paper's second branch for language models: softmax attention with its own
@@ -58,6 +58,7 @@ class KrauseAttention(SelfAttention):
         *,
         kv_heads: int | None = None,
         window: int | None = None,
+        prefix: int = 0,
         grid: Grid | None = None,
         top_k: int | None = None,
         causal: bool = False,
@@ -67,6 +68,7 @@ class KrauseAttention(SelfAttention):
     ) -> None:
         super().__init__(dim, heads, kv_heads, causal)
         self.window, self.top_k = count_or_none("window", window), count_or_none("top_k", top_k)
+        self.prefix = checked_prefix(prefix, self.window)
         self.grid = checked_grid(grid, self.window)
         self.sigma_per_head = flag("sigma_per_head", sigma_per_head)
         start = math.log(positive("sigma", sigma))
@@ -84,7 +86,7 @@ class KrauseAttention(SelfAttention):
         return {**super().arguments(), "softmax_branch": self.softmax_branch is not None}
 
     def attend(self, x: Tensor, **visibility: Any) -> Tensor:
-        sight = {"window": self.window, "grid": self.grid, "top_k": self.top_k, **visibility}
+        sight = {"window": self.window, "prefix": self.prefix, "grid": self.grid, "top_k": self.top_k, **visibility}
         return krause_attention(*self.project(x), self.log_sigma.exp(), **sight)
 
     def forward(

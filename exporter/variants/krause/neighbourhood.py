@@ -111,6 +111,19 @@ def grid_mask(grid: Grid, device: torch.device) -> Tensor:
     return mask
 
 
+def checked_prefix(prefix: object, window: int | None) -> int:
+    """How many first keys all rows see beside a window.
+
+    Raises:
+        ValueError: no int >= 0, or one above 0 without a window.
+    """
+    if isinstance(prefix, bool) or not isinstance(prefix, Integral) or prefix < 0:
+        raise ValueError(f"prefix: expected an int >= 0, given {prefix!r}")
+    if prefix and window is None:
+        raise ValueError(f"prefix: expected 0 without a window, given {prefix}")
+    return int(prefix)
+
+
 def window_mask(positions: Tensor, keys: int, window: int) -> Tensor:
     """Boolean (B or 1, 1, N, M), true where |p_i - j| < window, for row positions (B or 1, N)."""
     distance = positions[:, None, :, None] - torch.arange(keys, device=positions.device)

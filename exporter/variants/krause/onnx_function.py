@@ -23,7 +23,7 @@ from attnexport.variants.onnx_parts import (
     top_k_mask,
     visibility_of,
 )
-from attnexport.variants.visibility import onnx_key_runs, onnx_visible_mask
+from attnexport.variants.visibility import onnx_first_keys, onnx_key_runs, onnx_visible_mask
 
 
 class _Krause:
@@ -65,15 +65,28 @@ def _dense(parts: _Krause) -> ir.Value:
     return parts.attend(parts.q, parts.k, parts.v, mask, None if parts.bias is None else parts.bias.value)
 
 
-def _window(parts: _Krause, window: int) -> ir.Value:
-    body = parts.body
-    beyond = 0 if parts.visibility.causal else window - 1
+def _window(parts: _Krause, window: int, prefix: int) -> ir.Value:
+    body, visibility = parts.body, parts.visibility
+    beyond = 0 if visibility.causal else window - 1
+    first = onnx_first_keys(body, visibility.kv_start)
     blocks = Blocks(
-        body, parts.rows, parts.keys, parts.visibility.q_start, block=max(16, window), behind=window - 1, beyond=beyond
+        body,
+        parts.rows,
+        parts.keys,
+        visibility.q_start,
+        block=max(16, window),
+        behind=window - 1,
+        beyond=beyond,
+        first=body.op("Add", first, body.ints(range(prefix))) if prefix else None,
+        first_per_batch=visibility.kv_start is not None,
     )
-    visible = blocks.visible(parts.visibility)
+    visible = blocks.visible(visibility)
     step = body.op("Sub", body.unsqueeze(blocks.positions, 3), body.unsqueeze(blocks.index, 2))
     near = body.op("Less", body.op("Abs", step), window)
+    if prefix:  # the prefix comes first, so that keys ascend, and the window goes on behind it
+        behind = body.op("GreaterOrEqual", blocks.index, body.unsqueeze(body.op("Add", first, prefix), 2))
+        in_prefix = body.op("Less", body.arange(blocks.span), prefix)
+        near = body.op("Or", in_prefix, body.op("And", near, body.unsqueeze(behind, 2)))
     out = parts.attend(
         blocks.rows(parts.q, parts.heads, parts.width),
         blocks.keys(parts.k, parts.heads, parts.width),
@@ -135,5 +148,5 @@ def write_body(body: Body, site: CallSite) -> ir.Value:
         )
         return _grid(parts, grid)
     if site.integer("window"):
-        return _window(parts, site.integer("window"))
+        return _window(parts, site.integer("window"), site.integer("prefix"))
     return _dense(parts)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from attnexport.variants.checks import check, check_count, checked_bias, checked_lengths, checked_qkv
 from attnexport.variants.krause import reference
-from attnexport.variants.krause.neighbourhood import Grid, checked_grid
+from attnexport.variants.krause.neighbourhood import Grid, checked_grid, checked_prefix
 from attnexport.variants.registration import register_operator
 
 _operator = register_operator(reference.krause_attention)
@@ -19,6 +19,7 @@ def krause_attention(
     sigma: Tensor,
     *,
     window: int | None = None,
+    prefix: int = 0,
     grid: Grid | None = None,
     top_k: int | None = None,
     causal: bool = False,
@@ -32,7 +33,7 @@ def krause_attention(
         s_ij  = exp(-|q_i - k_j|^2 / (2 sigma_h^2))   for visible j in the neighbourhood of i
         out_i = sum_j s_ij v_j / sum_j s_ij            over the top_k largest s_ij of the row
 
-    Work is O(N * |neighbourhood|) with a window or a grid.
+    Work is O(N * |neighbourhood|) with a window, its prefix or a grid.
 
     Args:
         q: queries (B, H, N, Dk), floating.
@@ -40,6 +41,7 @@ def krause_attention(
         v: values (B, Hkv, M, Dv).
         sigma: temperature () or (H,), > 0, in the unit of |q - k|.
         window: sees |p_i - j| < window with p_i = q_start + i the row's position. Default: None, all keys.
+        prefix: with a window, how many first keys, from kv_start on, all rows see too. Default: 0.
         grid: image neighbourhood; needs N = M = grid.tokens. Default: None. Excludes window.
         top_k: keys kept per row, ties going to the lower index. Default: None, all.
         causal: row i sees no key after its position. Default: False.
@@ -79,4 +81,5 @@ def krause_attention(
         grid.prefix if grid else 0,
         *lengths,
         checked_bias(bias, q, k),
+        checked_prefix(prefix, window),
     )

@@ -16,7 +16,7 @@ from attnexport.variants.blocks import block_rows, block_starts, gather_keys, un
 from attnexport.variants.dense import compute_dtype, masked_softmax, per_head, row_chunks, top_k_mask
 from attnexport.variants.krause.neighbourhood import Grid, grid_candidates, grid_mask, window_mask
 from attnexport.variants.rows import BiasedRows
-from attnexport.variants.visibility import row_positions
+from attnexport.variants.visibility import first_keys, row_positions
 
 
 def _scores(q: Tensor, k: Tensor, sigma: Tensor) -> Tensor:
@@ -37,12 +37,16 @@ class KrauseRows(BiasedRows):
         sigma: temperature per head (Hkv, G, 1, 1).
         positions: of the rows among the keys, int64 (B or 1, N).
         window, top_k: 0 for none.
+        prefix: how many first keys all rows see beside a window.
+        prefix_end: the key behind them, int64 (B or 1, 1).
         grid: None for none.
     """
 
     sigma: Tensor
     positions: Tensor
     window: int
+    prefix: int
+    prefix_end: Tensor
     top_k: int
     grid: Grid | None
 
@@ -52,7 +56,11 @@ class KrauseRows(BiasedRows):
     def mask(self, part: slice) -> Tensor | None:
         mask, near = self.visible(part), None
         if self.window:
-            near = window_mask(self.positions[:, part], self.k.shape[-2], self.window)[:, :, None]
+            keys = self.k.shape[-2]
+            near = window_mask(self.positions[:, part], keys, self.window)[:, :, None]
+            if self.prefix:
+                first = torch.arange(keys, device=self.k.device) < self.prefix_end
+                near = near | first[:, None, None, None]
         elif self.grid is not None:
             near = grid_mask(self.grid, self.q.device)[part]
         return near if mask is None else mask if near is None else mask & near
@@ -71,6 +79,14 @@ def _bias_in_blocks(bias: Tensor, index: Tensor, part: slice, block: int) -> Ten
     return picked
 
 
+def _behind(ahead: Tensor, index: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
+    """The runs of keys of blocks, (B or 1, blocks, span), and who is near, with near keys (B or 1, s) before them."""
+    batch = max(ahead.shape[0], index.shape[0])
+    ahead = ahead[:, None].expand(batch, index.shape[1], -1)
+    close = near.new_ones(1).expand(*near.shape[:-1], ahead.shape[-1])
+    return torch.cat([ahead, index.expand(batch, -1, -1)], dim=-1), torch.cat([close, near], dim=-1)
+
+
 def _attend_window(rows: KrauseRows, causal: bool, q_start: Tensor | None) -> Tensor:
     """Block by block: rows of a block share the run of keys that their windows cover together."""
     tokens, keys, device, window = rows.q.shape[-2], rows.k.shape[-2], rows.q.device, rows.window
@@ -81,8 +97,12 @@ def _attend_window(rows: KrauseRows, causal: bool, q_start: Tensor | None) -> Te
     positions = starts[..., None] + torch.arange(block, device=device)
     last = block_rows(rows.runs.high[..., None], block)
     first = 0 if rows.runs.low is None else block_rows(rows.runs.low[..., None], block)
-    mask = (index[..., None, :] >= first) & (index[..., None, :] < last)
-    mask = mask & ((positions[..., None] - index[..., None, :]).abs() < window)
+    near = (positions[..., None] - index[..., None, :]).abs() < window
+    if rows.prefix:  # the prefix comes first, so that keys ascend, and the window goes on behind it
+        ahead = rows.prefix_end - rows.prefix + torch.arange(rows.prefix, device=device)
+        near = near & (index >= rows.prefix_end[:, :, None])[..., None, :]
+        index, near = _behind(ahead, index, near)
+    mask = near & (index[..., None, :] >= first) & (index[..., None, :] < last)
     q_blocks = block_rows(rows.q, block)
     parts = []
     per_block = rows.q.shape[0] * rows.q.shape[1] * rows.q.shape[2] * block * index.shape[-1]
@@ -130,7 +150,7 @@ def krause_rows(
     window: int, top_k: int, causal: bool,
     grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
-    bias: Tensor | None = None,
+    bias: Tensor | None = None, prefix: int = 0,
 ) -> KrauseRows:  # fmt: skip
     """The operator's rows."""
     return KrauseRows.of(
@@ -138,6 +158,8 @@ def krause_rows(
         sigma=per_head(sigma.to(compute_dtype(v)), q.shape[1], k.shape[1]),
         positions=row_positions(q.shape[2], k.shape[2], q_start, q.device),
         window=window,
+        prefix=prefix,
+        prefix_end=first_keys(k.shape[2], kv_start, q.device) + prefix,
         top_k=top_k,
         grid=grid_of(grid_height, grid_width, grid_radius, grid_metric, grid_prefix),
     )  # fmt: skip
@@ -148,11 +170,11 @@ def krause_attention(
     window: int, top_k: int, causal: bool,
     grid_height: int, grid_width: int, grid_radius: int, grid_metric: str, grid_prefix: int,
     kv_lengths: Tensor | None = None, q_start: Tensor | None = None, kv_start: Tensor | None = None,
-    bias: Tensor | None = None,
+    bias: Tensor | None = None, prefix: int = 0,
 ) -> Tensor:  # fmt: skip
     """The operator. A window, top_k or grid_height of 0 means none."""
     grid = grid_height, grid_width, grid_radius, grid_metric, grid_prefix
-    rows = krause_rows(q, k, v, sigma, window, top_k, causal, *grid, kv_lengths, q_start, kv_start, bias)
+    rows = krause_rows(q, k, v, sigma, window, top_k, causal, *grid, kv_lengths, q_start, kv_start, bias, prefix)
     if rows.grid is not None:
         return _attend_grid(rows, rows.grid).to(v.dtype)
     if window and window < k.shape[2]:

@@ -36,7 +36,9 @@ def one(figures: dict[str, Figure], start: str) -> Tensor:
 
 
 @pytest.mark.parametrize("visibility", ["causal", "lengths", "decode", "before-the-keys", "one-empty", "sliding-cache"])
-@pytest.mark.parametrize("case", ["krause-window4", "krause-chebyshev1", "hla-two", "affine", "topn-3"])
+@pytest.mark.parametrize(
+    "case", ["krause-window4", "krause-window4-prefix3", "krause-chebyshev1", "hla-two", "affine", "topn-3"]
+)
 def test_rows_without_keys_are_those_without_weights(case, visibility):
     case = named(case)
     shape = case.fit(Shape(rows=9, keys=13))
@@ -46,6 +48,20 @@ def test_rows_without_keys_are_those_without_weights(case, visibility):
     inputs = case.inputs(shape)
     empty = (case.weights(inputs, **options) == 0).all(-1)[:, 0]
     assert one(figures_of(case, inputs, **options), "share of rows that see no key") == empty.double().mean()
+
+
+@pytest.mark.parametrize("case", ["krause-window4", "krause-chebyshev1", "affine", "topn-3", "ssa"])
+def test_what_a_bias_hides_is_left_out(case):
+    case = named(case)
+    inputs, tokens = case.inputs(case.fit(Shape(rows=9, keys=9))), case.fit(Shape(rows=9, keys=9)).keys
+    bias = torch.zeros(1, 1, tokens, tokens, dtype=torch.float64)
+    bias[:, :, 2], bias[..., 4] = -torch.inf, -65504.0
+    loud = inputs | {name: inputs[name].clone() for name in case.per_key}
+    for name in case.per_key:
+        loud[name][:, :, 4] *= 1000.0
+    figures = figures_of(case, loud, bias=bias)
+    assert one(figures, "share of rows that see no key") == 1 / tokens
+    assert torch.allclose(one(figures, "largest |score|"), one(figures_of(case, inputs, bias=bias), "largest |score|"))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
