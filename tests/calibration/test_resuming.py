@@ -72,7 +72,7 @@ def test_a_folder_goes_on_behind_a_sample_that_failed_and_was_mended(file: Path,
 def test_of_another_calibration_nothing_is_taken_up(file: Path, tmp_path: Path, other: str):
     data, state = saved(tmp_path / "x.npz", heavy_tailed(100)), tmp_path / "state"
     stopped(file, data, state)
-    given = {"method": "minmax", "samples": None}
+    given: dict = {"method": "minmax", "samples": None}
     if other == "model":
         save_layers(file, opset=20)
     elif other == "data":
