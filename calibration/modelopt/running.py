@@ -104,7 +104,7 @@ def choose(
         answer = _ask(request, folder, version)
         if files and not answer.samples:
             raise InputError(f"{option('--data')} {data}: expected at least one sample, given none")
-        outputs = [folder / job.output for job in request.jobs]
+        outputs = [folder / job.output for job in request.jobs if (folder / job.output).is_file()]
         weights = read_weights(outputs, layers, scheme)
         tensors = {} if scheme.activations is None else read_activations(outputs, layers, scheme.activations)
     left = list(dict.fromkeys(layer.name for layer in chosen if layer.weight.name not in weights))
