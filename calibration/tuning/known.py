@@ -22,6 +22,7 @@ from attnexport.calibration.ranges import Ranges
 from attnexport.calibration.tuning.candidates import FLOATING, Candidate
 from attnexport.calibration.tuning.measuring import Measured, Yardstick
 from attnexport.files.outputs import sha256
+from attnexport.graph.half_layers import round_half_layers
 from attnexport.graph.writing import write_model
 
 Choice = tuple[Candidate, ...]
@@ -49,12 +50,23 @@ class Writer:
 
     def write(self, choice: Choice, output: Path) -> None:
         """Writes the file in which the layers are computed in this."""
+        write_model(self.model(choice), output)
+
+    def write_rounded(self, choice: Choice, output: Path) -> None:
+        """Writes one that rounds as that does where there are no kernels of half, as in ONNX Runtime on the CPU."""
+        model = self.model(choice)
+        if any(chosen.floating is not None for chosen in choice):
+            round_half_layers(model)
+        write_model(model, output)
+
+    def model(self, choice: Choice) -> ir.Model:
+        """The model in which the layers are computed in this."""
         model = ir.load(self.path)
         given = dict(zip(self.names, choice, strict=True))
         schemes = {name: chosen.scheme for name, chosen in given.items() if chosen.scheme is not None}
         kept = {name: chosen.floating for name, chosen in given.items() if chosen.scheme is None}
         apply(self.path, model, all_layers(self.path, model), Plan(schemes, kept), self.ranges)
-        write_model(model, output)
+        return model
 
 
 class Known:
@@ -97,7 +109,7 @@ class Known:
     def _run(self, choice: Choice, rows: int | None) -> NDArray[np.float64]:
         """The error, and each metric in the floating file and in this one."""
         file = self._folder / "candidate.onnx"
-        self.writer.write(choice, file)
+        self.writer.write_rounded(choice, file)
         measured = self._yardstick.measure(file, rows)
         self.runs += 1
         pairs = [figure for metric in measured.metrics for figure in (metric.reference, metric.contender)]

@@ -65,6 +65,39 @@ def widen_half_layers(model: ir.Model, values: Mapping[str, NDArray[Any]]) -> No
     ir.passes.common.RemoveUnusedNodesPass()(model)
 
 
+def round_half_layers(model: ir.Model) -> None:
+    """Has these layers compute in the type around them, with operands and results that went to half and back, in place.
+
+    That is what a processor with products of half does, which sums in more digits, and what ONNX Runtime's CPU leaves
+    out: it has no such kernels, computes in float32 and drops the casts.
+    """
+    for layer in list(half_layers(model)):
+        node = layer.node
+        narrow = node.outputs[0].dtype
+        assert narrow is not None
+        for position, value in enumerate(node.inputs):
+            if value in layer.constants:
+                held = ir.convenience.get_const_tensor(value)
+                assert held is not None
+                node.replace_input_with(position, _constant(model, value, held.numpy(), layer.wide))
+            elif value is not None:
+                node.replace_input_with(position, _between(model, value, node, layer.wide))
+        output = node.outputs[0]
+        readers = list(output.uses())
+        output.dtype = layer.wide
+        rounded = ir.val(f"{output.name}_rounded", dtype=narrow, shape=output.shape)
+        model.graph.insert_after(node, ir.node("Cast", [output], {"to": int(narrow)}, outputs=[rounded]))
+        for reader, position in readers:
+            reader.replace_input_with(position, rounded)
+    ir.passes.common.RemoveUnusedNodesPass()(model)
+
+
+def _between(model: ir.Model, value: ir.Value, before: ir.Node, dtype: ir.DataType) -> ir.Value:
+    wide = ir.val(f"{value.name}_for_{before.name}", dtype=dtype, shape=value.shape)
+    model.graph.insert_before(before, ir.node("Cast", [value], {"to": int(dtype)}, outputs=[wide]))
+    return wide
+
+
 def _held(value: ir.Value) -> bool:
     return ir.convenience.get_const_tensor(value) is not None
 

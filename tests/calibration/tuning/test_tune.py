@@ -86,7 +86,8 @@ def test_the_written_file_holds_what_was_promised(tune, model: Path, data: Path)
     assert error <= 0.01
     assert drop <= 0.005
     assert found.chosen is not None
-    assert (found.chosen.measured.error, found.chosen.measured.drop) == pytest.approx((error, drop), rel=1e-4)
+    # ONNX Runtime's CPU leaves out how half rounds, which tune does not.
+    assert (found.chosen.measured.error, found.chosen.measured.drop) == pytest.approx((error, drop), rel=0.01)
 
 
 def test_a_tighter_bound_costs_more_and_errs_less(tune):
@@ -212,6 +213,25 @@ def test_a_metric_of_the_users_own_is_held(tune, tmp_path: Path, monkeypatch: py
     assert found.values == {"margins:spread": 200}
 
 
+def test_half_rounds_what_layers_multiply_and_give_though_the_cpu_has_no_kernels_of_half(tune, data: Path, model: Path):
+    found = tune(max_error=1.0, candidates=["fp16"])
+    weights = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(model).graph.initializer}
+    with np.load(data) as stored:
+        value = stored["x"]
+
+    def half(array: np.ndarray) -> np.ndarray:
+        return array.astype(np.float16).astype(np.float64)
+
+    for name in LAYERS:
+        value = value * weights["spread"] if name == RUINED else value
+        value = half(half(value) @ half(weights[f"{name}_weight"]))
+        value = value if name == "head" else np.tanh(value)
+    exact = OnnxRuntimeBackend(model).run({"x": np.load(data)["x"]})["y"].astype(np.float64)
+    expected = np.linalg.norm(value - exact) / np.linalg.norm(exact)
+    assert found.chosen.title == "all fp16"
+    assert found.chosen.measured.error == pytest.approx(expected, rel=0.05)
+
+
 def test_candidates_that_the_opset_lacks_are_left_out_unless_they_are_asked_for(tmp_path: Path):
     model = save_chain(tmp_path / "old.onnx", opset=17)
     data = save_data(tmp_path / "data.npz", model)
@@ -241,6 +261,7 @@ def test_a_tuned_file_passes_the_gate(tmp_path: Path, tmp_path_factory: pytest.T
         converted["digits", "krause.pt2"], tmp_path / "tuned.onnx", data=some, candidates=["int8"], **bounds
     )
     assert {layer.candidate for layer in found.layers} == {"int8", "floating"}
+    assert found.path is not None
     report = attnexport.check(DIGITS / "krause.pt2", [found.path], data=some, metrics=["accuracy"], max_drop=0.0)
     assert report.passed
 
