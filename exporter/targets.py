@@ -21,7 +21,7 @@ class Target:
         sms: compute capabilities, as 87 for 8.7.
         cuda: CUDA releases that its software stack has.
         tensorrt: TensorRT releases that run there, as 10.3, 10.13 to 10.16 or TensorRT-RTX 1.x.
-        opset: highest ONNX opset to emit for it.
+        opset: the ONNX opset that convert writes for it, which every TensorRT of it parses.
         plugin_api: plugin interface of the library for it, "v3" or "v2"; None where the kernels do not run.
         precisions: types that both its tensor cores and its TensorRT take.
         shared_kib: largest shared memory of a block, in KiB.
@@ -49,6 +49,12 @@ class Target:
         return self.tensorrt.startswith(_RTX_NAME)
 
     @property
+    def highest_opset(self) -> int:
+        """The highest that the newest TensorRT of it parses, for files that are asked for it."""
+        low, _, high = self.tensorrt.removeprefix(_RTX_NAME).partition(" to ")
+        return parsed_opset(_release(high or low, 10**6), rtx=self.is_rtx)
+
+    @property
     def backends(self) -> tuple[str, ...]:
         """Names of what builds its engines."""
         return ("tensorrt_rtx",) if self.is_rtx else ("tensorrt", "native")
@@ -71,6 +77,27 @@ class Target:
 
 
 _RTX_NAME = "TensorRT-RTX"
+
+
+_PARSED = (((10, 15), 24), ((10, 0), 20), ((8, 5), 17))
+_PARSED_BY_RTX = 23
+
+
+def parsed_opset(release: tuple[int, ...], *, rtx: bool = False) -> int:
+    """The highest opset that a release of TensorRT, as (10, 3), says that it parses.
+
+    Source: docs/operators.md of onnx-tensorrt for 8.5, 8.6, 10.0, 10.1 and 10.15; what lies between has the earlier
+    one's. TensorRT-RTX 1.7.1, tried with the highest that convert writes.
+    """
+    if rtx:
+        return _PARSED_BY_RTX
+    return next((opset for first, opset in _PARSED if release >= first), _PARSED[-1][1])
+
+
+def release_that_parses(opset: int) -> str:
+    """The first TensorRT, as 10.15, that says that it parses an opset of this height."""
+    first = min(first for first, highest in _PARSED if highest >= opset)
+    return ".".join(map(str, first))
 
 
 def _release(text: str, unnamed: int) -> tuple[int, ...]:

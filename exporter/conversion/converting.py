@@ -45,7 +45,7 @@ from attnexport.models.fitness import refuse_unfit
 from attnexport.models.loading.sources import ModelSource, as_model
 from attnexport.models.model import Model
 from attnexport.models.state.choices import REFUSE
-from attnexport.targets import Target
+from attnexport.targets import Target, release_that_parses
 
 _IR_VERSION = {17: 8}
 
@@ -227,7 +227,10 @@ def _notes_on_calls(calls: bool, target: Target | None, version: int, inlined: b
 
 def _notes_on_target(target: Target, version: int) -> Iterator[str]:
     because = f"because of target {target.name}: "
-    yield f"{because}opset {version}, it parses up to {target.opset}"
+    if version > target.opset and not target.is_rtx:
+        yield f"{because}opset {version}, which TensorRT {release_that_parses(version)} and later parse"
+    else:
+        yield f"{because}opset {version}, it parses up to {target.highest_opset}"
     if not target.layer_normalization:
         yield f"{because}LayerNormalization is written out, TensorRT {target.tensorrt} does not know it"
 

@@ -27,6 +27,6 @@ def chosen_target(*, opset: int | None, target: str | None, nodes: str) -> Targe
     chosen = None if target is None else find_target(target)
     if opset is not None and not LOWEST_OPSET <= opset <= HIGHEST_OPSET:
         raise ConversionError(f"opset: expected {LOWEST_OPSET} to {HIGHEST_OPSET}, given {opset}")
-    if opset is not None and chosen is not None and opset > chosen.opset:
-        raise ConversionError(f"opset: the target parses up to {chosen.opset}, given {opset}")
+    if opset is not None and chosen is not None and opset > chosen.highest_opset:
+        raise ConversionError(f"opset: the target parses up to {chosen.highest_opset}, given {opset}")
     return chosen

@@ -12,7 +12,7 @@ from attnexport.backends.building import EngineBuilder
 from attnexport.graph.file_precision import attention_precisions
 from attnexport.plugins.calling.library import Library
 from attnexport.plugins.runtime.request import Profile
-from attnexport.targets import Target
+from attnexport.targets import Target, parsed_opset
 from attnexport.variants.spec import Variant
 
 
@@ -92,7 +92,7 @@ def limits_of(target: Target, builder: EngineBuilder) -> Limits:
     return Limits(
         product=f"{builder.product} {builder.version}",
         release=release,
-        opset=min(target.opset, 17) if old else target.opset,
+        opset=parsed_opset(release, rtx=target.is_rtx),
         plugin_api="v2" if old and target.plugin_api is not None else target.plugin_api,
         strongly_typed=builder.strongly_typed,
         local_functions=target.local_functions and not old,

@@ -370,6 +370,7 @@ def test_operator_that_onnx_lacks_is_named(tmp_path):
     [
         ({"opset": 12}, "opset: expected 17 to 23, given 12"),
         ({"target": "jetson-orin-jp6.0", "opset": 20}, "opset: the target parses up to 17, given 20"),
+        ({"target": "jetson-orin-jp6.2", "opset": 21}, "opset: the target parses up to 20, given 21"),
         ({"target": "toaster"}, "expected one of jetson-xavier-jp5"),
     ],
 )

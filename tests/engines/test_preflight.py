@@ -17,6 +17,7 @@ from attnexport.engines.preflight import check_files, check_nodes
 from attnexport.errors import AttnexportError
 from attnexport.graph.tensorrt8 import rewrite_for_tensorrt8
 from attnexport.plugins.calling.library import Library, load_library
+from tests.calibration.graphs import WIDTH, save_layers
 from tests.cli.commands import Refuse
 from tests.engines.models import draft_for, save_graph, value, with_attribute
 from tests.onnx_files.calls import Call, tensors
@@ -206,9 +207,20 @@ def test_computed_k_for_the_oldest_release(tmp_path: Path):
 
 
 def test_opset_too_new(refuse_build, tmp_path: Path):
-    model = save_graph(tmp_path / "new.onnx", [make_node("Relu", ["x"], ["y"], name="n")], [value("x", [2])], opset=23)
-    expected = "opset 23: expected 20 or lower for target rtx-50 (TensorRT-RTX 1.7.1)"
+    model = save_graph(tmp_path / "new.onnx", [make_node("Relu", ["x"], ["y"], name="n")], [value("x", [2])], opset=24)
+    expected = "opset 24: expected 23 or lower for target rtx-50 (TensorRT-RTX 1.7.1)"
     assert refuse_build(model) == f"{model}: {expected}: convert the model with --target rtx-50"
+
+
+def test_four_bits_for_a_tensorrt_before_their_opset(tmp_path: Path):
+    file = save_layers(tmp_path / "layers.onnx", opset=21)
+    made = attnexport.quantize(file, tmp_path / "int4.onnx", to="int4-weights")
+    shapes = [f"x=1x{WIDTH}:2x{WIDTH}:8x{WIDTH}"]
+    line = refused(made.path, "jetson-orin-jp6.2", "10.3.0", shapes=shapes)
+    expected = "opset 21: expected 20 or lower for target jetson-orin-jp6.2 (TensorRT 10.3.0): convert the model with "
+    ways = 'target="jetson-orin-jp6.2", and quantize it with to="int8-weights": int4 came with opset 21'
+    assert line == f"{made.path}: {expected}{ways}"
+    check(draft_for(made.path, "jetson-orin-jp7", "10.16.1", shapes=shapes))
 
 
 def test_what_tensorrt_8_computes_wrongly(tmp_path: Path):

@@ -33,8 +33,30 @@ def test_an_older_tensorrt_limits_a_newer_target():
     assert (limits.opset, limits.plugin_api, limits.local_functions) == (17, "v2", False)
     assert limits.precisions == ("fp32", "fp16", "int8")
     limits = limits_of(find_target("h200"), Release("10.16.1"))
-    assert (limits.opset, limits.plugin_api, limits.local_functions) == (20, "v3", True)
+    assert (limits.opset, limits.plugin_api, limits.local_functions) == (24, "v3", True)
     assert "fp8" in limits.precisions
+
+
+@pytest.mark.parametrize(
+    ("target", "written", "highest"),
+    [
+        ("jetson-orin-jp6.0", 17, 17),
+        ("jetson-orin-jp6.2", 20, 20),
+        ("jetson-orin-jp7", 20, 24),
+        ("h200", 20, 24),
+        ("rtx", 20, 23),
+    ],
+)
+def test_a_higher_opset_than_what_is_written_is_parsed_where_some_tensorrt_of_the_target_does(
+    target: str, written: int, highest: int
+):
+    assert (find_target(target).opset, find_target(target).highest_opset) == (written, highest)
+    assert all(target.opset <= target.highest_opset for target in TARGETS.values())
+
+
+def test_the_tensorrt_at_hand_says_what_is_parsed():
+    assert limits_of(find_target("h200"), Release("10.3.0")).opset == 20
+    assert limits_of(find_target("rtx-30"), Release("1.7.1")).opset == 23
 
 
 def test_fp8_begins_with_ada():

@@ -49,9 +49,13 @@ def _check_opset(draft: Draft) -> None:
     opset = draft.model.opset_imports.get("", 0)
     options = _options(draft, option("--opset", draft.limits.opset))
     if opset > draft.limits.opset:
+        four_bits = any(value.dtype == ir.DataType.INT4 for value in draft.model.graph.initializers.values())
+        ways = f"convert the model with {options}"
+        if four_bits:
+            ways += f", and quantize it with {option('--to', 'int8-weights')}: int4 came with opset 21"
         raise InputError(
             f"{draft.path}: opset {opset}: expected {draft.limits.opset} or lower for target {draft.target.name} "
-            f"({draft.limits.product}): convert the model with {options}"
+            f"({draft.limits.product}): {ways}"
         )
 
 
@@ -103,4 +107,4 @@ def _check_functions(draft: Draft) -> None:
 
 def _options(draft: Draft, otherwise: str) -> str:
     """Options of convert: the target, or what stands for it where an older TensorRT than the target's builds."""
-    return option("--target", draft.target.name) if draft.limits.opset == draft.target.opset else otherwise
+    return option("--target", draft.target.name) if draft.limits.opset >= draft.target.opset else otherwise
