@@ -14,6 +14,7 @@ from attnexport.calibration.rewriting import Rounded, cast_layers, quantize_acti
 from attnexport.calibration.schemes import Scheme
 from attnexport.errors import InputError
 from attnexport.graph.metadata import PREFIX
+from attnexport.graph.placement import misplaced
 from attnexport.messages import count, option
 
 _OPSET_OF_HALF_SCALES = 19
@@ -59,6 +60,10 @@ def apply(
             cast_layers(model, [layer for layer in layers if plan.kept.get(layer.name) == dtype], dtype)
     for layer, scheme in chosen:
         _check_quantized(path, layer, scheme)
+    for node, operand in misplaced(model):
+        raise InputError(
+            f"{path}: node {node.name} ({node.op_type}): expected {operand} as it was, made Q/DQ before it"
+        )
     if ranges is not None and plan.rounds_activations:
         model.metadata_props[f"{PREFIX}calibration"] = f"{ranges.method} of {count(ranges.samples, 'sample')}"
 

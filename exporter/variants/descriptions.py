@@ -33,6 +33,17 @@ DEFAULTS = "defaults"
 """Attribute of a node with names of inputs that are there at their defaults alone, so that its body leaves them out."""
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where Q/DQ may stand around an attention node; what is not named stays floating, its result always.
+
+    Attributes:
+        rounded: operands, by argument name, that the kernels read through Q/DQ. Default: none.
+    """
+
+    rounded: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Description:
     """A variant in words.
@@ -44,6 +55,7 @@ class Description:
         formula: the definition in one line.
         cost: work per head in N query rows and M key rows.
         paper: where it comes from.
+        placement: where quantizers put Q/DQ. Default: around none of its operands, which stay floating.
     """
 
     name: str
@@ -52,6 +64,7 @@ class Description:
     formula: str
     cost: str
     paper: str
+    placement: Placement = Placement()
 
 
 def folders() -> list[str]:

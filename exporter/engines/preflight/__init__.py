@@ -9,7 +9,7 @@ from attnexport.engines.preflight.kernels import check_kernels
 from attnexport.engines.preflight.library import check_library
 from attnexport.engines.preflight.operators import check_operators
 from attnexport.engines.preflight.plugin_nodes import check_plugin_nodes
-from attnexport.engines.preflight.quantizers import check_quantizers
+from attnexport.engines.preflight.quantizers import check_quantizers, notes_on_placement
 from attnexport.engines.preflight.top_k import check_top_k
 
 
@@ -25,7 +25,7 @@ def check_files(draft: Draft) -> list[str]:
     check_file(draft)
     check_quantizers(draft)
     check_top_k(draft)
-    return check_library(draft)
+    return [*notes_on_placement(draft), *check_library(draft)]
 
 
 def check_nodes(draft: Draft, survey: Survey | None) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from attnexport.engines.draft import Draft
 from attnexport.errors import InputError
 from attnexport.graph.half_rules import constant_of
+from attnexport.graph.placement import misplaced
 
 _TAKEN = {
     ir.DataType.INT8: "int8",
@@ -18,6 +19,15 @@ _TAKEN = {
 }
 _PRODUCTS = ("MatMul", "Gemm", "Conv")
 _OURS = "or by attnexport quantize"
+
+
+def notes_on_placement(draft: Draft) -> list[str]:
+    """Attention nodes whose kernels read what a tool rounded before them in a floating type all the same."""
+    return [
+        f"node {node.name} ({node.op_type}): {operand} goes through Q/DQ, which its plugin does not take: it is "
+        f"rounded and read in {draft.precision_at(node)}"
+        for node, operand in misplaced(draft.model)
+    ]
 
 
 def check_quantizers(draft: Draft) -> None:
