@@ -131,8 +131,8 @@ def refuse_unfit_target(to: str, target: Target) -> None:
     precision, name = to.removesuffix(WEIGHTS_ALONE), option("--target", target.name)
     if to not in BLOCKED and precision not in target.precisions:
         raise InputError(f"{name}: expected {', '.join(target.precisions)}, given {to}")
-    if OPSETS[to] > target.opset:
-        raise InputError(f"{name}: it parses up to opset {target.opset}, and {to} needs {OPSETS[to]}")
+    if OPSETS[to] > target.highest_opset:
+        raise InputError(f"{name}: it parses up to opset {target.highest_opset}, and {to} needs {OPSETS[to]}")
 
 
 def named_types(keep: Mapping[str, str]) -> dict[str, str]:
