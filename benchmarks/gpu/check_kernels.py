@@ -1,4 +1,7 @@
-"""Kernels against the float64 reference on a GPU: python -m benchmarks.gpu.check_kernels LIBRARY [--quick]."""
+"""Kernels against the float64 reference on a GPU: python -m benchmarks.gpu.check_kernels LIBRARY [--quick].
+
+The list takes longer to check than to run: --part 1 4 to --part 4 4, side by side, are the whole of it.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +58,9 @@ def two_runs_agree(case: Case, op: Op, dtype: torch.dtype) -> bool:
     return torch.equal(run_kernel(op, arguments).view(torch.uint8), run_kernel(op, arguments).view(torch.uint8))
 
 
-def check_nan(ops: Mapping[str, Op]) -> int:
+def check_nan(ops: Mapping[str, Op], part: slice) -> int:
     """Prints the calls with a NaN that a kernel does not hand on as the reference does; returns how many."""
-    calls = [(broken, dtype) for broken in nan_cases() if broken.case.op_type in ops for dtype in FLOAT_TYPES]
+    calls = [(broken, dtype) for broken in nan_cases() if broken.case.op_type in ops for dtype in FLOAT_TYPES][part]
     faults = [(broken, dtype, nan_fault(broken, ops[broken.case.op_type], dtype, "cuda")) for broken, dtype in calls]
     found = [f"FAIL {broken} {dtype}: {fault}" for broken, dtype, fault in faults if fault is not None]
     print(*found, f"NaN: {len(calls)} calls, {len(found)} failed", sep="\n", flush=True)
@@ -70,14 +73,16 @@ def main() -> int:
     parser.add_argument("library")
     parser.add_argument("--quick", action="store_true", help="every seventh of the small cases")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop beginning cases after this long")
+    parser.add_argument("--part", type=int, nargs=2, default=(1, 1), metavar=("I", "N"), help="every N-th, from I on")
     given = parser.parse_args()
+    part = slice(given.part[0] - 1, None, given.part[1])
     ops = load_library(given.library).ops
     small = all_cases(PAIRS)
     cases = large_cases() + (small[::7] if given.quick else small)
-    cases = [case for case in cases if case.op_type in ops]
+    cases = [case for case in cases if case.op_type in ops][part]
     worst: dict[tuple[str, torch.dtype], float] = defaultdict(float)
     failed = count = skipped = 0
-    failed += check_nan(ops)
+    failed += check_nan(ops, part)
     start = time.perf_counter()
     for case in cases:
         if time.perf_counter() - start > given.seconds:

@@ -63,11 +63,10 @@ CALLS = (
 )
 
 
-def make_inputs(sizes: Sizes) -> dict[str, Tensor]:
+def make_inputs(sizes: Sizes, dtype: torch.dtype = torch.float16) -> dict[str, Tensor]:
     """Random queries, keys and values."""
-    q = torch.randn(sizes.batch, sizes.heads, sizes.rows, sizes.width, device="cuda").half()
-    k, v = (torch.randn(sizes.batch, sizes.kv_heads, sizes.keys, sizes.width, device="cuda").half() for _ in range(2))
-    return {"q": q, "k": k, "v": v}
+    heads = {"q": (sizes.heads, sizes.rows), "k": (sizes.kv_heads, sizes.keys), "v": (sizes.kv_heads, sizes.keys)}
+    return {name: torch.randn(sizes.batch, *own, sizes.width, device="cuda").to(dtype) for name, own in heads.items()}
 
 
 def affine(library: Library, inputs: dict[str, Tensor], sizes: Sizes) -> Callable[[], object]:

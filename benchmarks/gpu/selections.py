@@ -1,8 +1,9 @@
 """Selections at the sizes of the tables, at deployed shapes, when decoding and under unfriendly orders of the keys,
 beside attention without a selection, in one run: python -m benchmarks.gpu.selections LIBRARY [OLDER LIBRARY].
 
-fp16, medians of CUDA-graph replays. Peers: softmax attention by the faster of cuDNN and flash (top-N), the same call
-without top-k (Krause, selective synchronization); torch.topk alone on scores that lie in memory is printed below.
+Medians of CUDA-graph replays. Peers: softmax attention by the faster of cuDNN and flash (top-N), the same call
+without top-k (Krause, selective synchronization); torch.topk alone on scores that lie in memory is printed below. fp16;
+the sizes of the tables in the other types, too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from benchmarks.gpu.deployed_shapes import CALLS, SIGMA, Sizes, make_inputs, sof
 
 TABLES = (Sizes("table", 4, 16, 16, 4096, 4096, 64), Sizes("table", 2, 16, 16, 8192, 8192, 128))
 COUNTS = (8, 32, 64, 100, 128, 192)
-WINDOW = 256
+WINDOW, REPEATS = 256, 15
 Inputs = dict[str, Tensor]
 Run = Callable[[], object]
 
@@ -46,7 +47,7 @@ def top_n(count: int, inputs: Inputs, sizes: Sizes, library: Library, renormaliz
 def krause(count: int, inputs: Inputs, library: Library) -> Run:
     """Krause attention over a causal window."""
     options = {"window": WINDOW, "top_k": count, "causal": True, **NO_GRID}
-    sigma = torch.tensor(SIGMA, device="cuda").half()
+    sigma = torch.tensor(SIGMA, device="cuda", dtype=inputs["q"].dtype)
     return partial(run_op, library.ops["KrauseAttention"], {**inputs, "sigma": sigma}, options)
 
 
@@ -54,17 +55,17 @@ def ssa(count: int, inputs: Inputs, library: Library) -> Run:
     """Selective synchronization attention."""
     q, k, v = inputs.values()
     arguments = {"omega_q": q * q.shape[-1] ** -0.5, "omega_k": k * k.shape[-1] ** -0.5, "theta": k, "v": v}
-    arguments["coupling"] = torch.tensor(8.0, device="cuda").half()
-    arguments["alpha"] = torch.full((q.shape[1],), 0.5, device="cuda").half()
+    arguments["coupling"] = torch.tensor(8.0, device="cuda", dtype=q.dtype)
+    arguments["alpha"] = torch.full((q.shape[1],), 0.5, device="cuda", dtype=q.dtype)
     options = {"top_k": count, "causal": False, "eps": 1e-8}
     return partial(run_op, library.ops["SelectiveSynchronizationAttention"], arguments, options)
 
 
-def lines(sizes: Sizes) -> Iterator[Line]:
+def lines(sizes: Sizes, dtype: torch.dtype = torch.float16) -> Iterator[Line]:
     """The calls at one shape."""
-    inputs, is_table = make_inputs(sizes), sizes.name == "table"
+    inputs, is_table = make_inputs(sizes, dtype), sizes.name == "table"
     softmax = softmax_time(inputs, sizes)
-    for count in COUNTS if is_table else (32,):
+    for count in COUNTS if is_table and dtype == torch.float16 else (64,) if is_table else (32,):
         yield Line(f"top-N {count}", partial(top_n, count, inputs, sizes), lambda _: softmax)
     if sizes.rows == sizes.keys and (sizes.causal or is_table):
         yield Line(
@@ -78,7 +79,7 @@ def lines(sizes: Sizes) -> Iterator[Line]:
 
 def time_of(call: Callable[[Library], Run], library: Library) -> float:
     """Milliseconds of a call by a library."""
-    return replay_time(call(library))
+    return replay_time(call(library), REPEATS)
 
 
 def orders(keys: int) -> dict[str, Tensor]:
@@ -108,7 +109,7 @@ def ranking(sizes: Sizes, order: Tensor) -> Inputs:
 def print_line(line: Line, shape: str, libraries: list[Library]) -> None:
     """One row of the table: every library's time, the peer's, and how often the peer's the first one is."""
     try:
-        own = [replay_time(line.ours(library)) for library in libraries]
+        own = [replay_time(line.ours(library), REPEATS) for library in libraries]
         other = line.peer(libraries[0])
     except (RuntimeError, AttnexportError, KeyError) as error:
         print(f"| {line.name} | {shape} | not run: {str(error).splitlines()[0]} |", flush=True)
@@ -138,9 +139,10 @@ def main() -> None:
     libraries = [load_library(path) for path in sys.argv[1:]]
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     print_header(sys.argv[1:2])
-    for sizes in (*TABLES, *CALLS):
-        for line in lines(sizes):
-            print_line(line, sizes.shape, libraries[:1])
+    others = [(TABLES[0], torch.bfloat16), (TABLES[1], torch.bfloat16), (TABLES[0], torch.float32)]
+    for sizes, dtype in (*((sizes, torch.float16) for sizes in (*TABLES, *CALLS)), *others):
+        for line in lines(sizes, dtype):
+            print_line(line, f"{sizes.shape} {str(dtype).removeprefix('torch.')}", libraries[:1])
         torch.cuda.empty_cache()
     print_header(sys.argv[1:])
     print_orders(libraries)
