@@ -45,7 +45,8 @@ struct SimtSums {
         for (int c = 1; c < Config::kOwnCols; ++c) largest = fmaxf(largest, scores[c]);
         largest = fmaxf(maximum[r], octet_max(largest));
         const float before = Variant::exponent(maximum[r], row), now = Variant::exponent(largest, row);
-        const float rescale = largest == -INFINITY ? 1.f : exp2f(before - now);
+        // Of rounded exponents, as the weights were taken relative to them: a fused difference errs by their rounding.
+        const float rescale = largest == -INFINITY ? 1.f : exp2f(__fadd_rn(before, -now));
         const float shift = largest == -INFINITY ? 0.f : now;
         maximum[r] = largest;
         sum[r] *= rescale;
