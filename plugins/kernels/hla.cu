@@ -59,6 +59,8 @@ struct HlaPlan {
     size_t output_shared = 0;
     size_t bytes = 0;
 
+    const Shape &shape() const { return p.shape; }
+
     int prepare(const attnexport_call &raw, void *base) {
         const int status = read(raw);
         if (status != ATTNEXPORT_OK) return status;

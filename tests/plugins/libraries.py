@@ -115,6 +115,7 @@ def emulator_flags() -> list[str]:
         "-fno-gnu-unique",
         "-Wno-unknown-pragmas",
         "-Wno-psabi",
+        "-DATTNEXPORT_MOST_PAIRS=128",
     ]
     # The emulator's headers come first: they stand in for some of the kernels'.
     includes = [f"-I{EMULATOR / 'include'}", *Sources().include_options, f"-I{cuda_include()}"]

@@ -77,8 +77,9 @@ typedef struct {
     uint32_t dtypes; /* bit 1 << dtype for each floating type that was compiled in */
 
     /* Bytes of workspace, 256-byte aligned memory, that a launch of these shapes needs; returns attnexport_status. The
-     * number never shrinks when the batch, the heads or the tokens grow and does not depend on the device: engines are
-     * built with the largest shapes, on other machines. */
+     * number never shrinks when the batch or the tokens grow, nor when the heads do as long as all samples together
+     * have at most 65535 of keys and values, and does not depend on the device: engines are built with the largest
+     * shapes, on other machines. */
     int (*workspace)(const attnexport_call *call, size_t *bytes);
 
     /* Launches on the cudaStream_t `stream`; returns attnexport_status. */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <attnexport/op.h>
+#include <common/samples.h>
 #include <common/shape.h>
 
 #include <climits>
@@ -53,8 +54,8 @@ class Call {
         const int64_t batch = q.dims[0], heads = q.dims[1], kv_heads = v.dims[1], keys = v.dims[2];
         if (kv_heads < 1 || heads < 1 || heads % kv_heads != 0 || v.dims[0] != batch) return ATTNEXPORT_INVALID;
         if (v.dtype != q.dtype || !matches(key, batch, kv_heads, keys, q.dims[3])) return ATTNEXPORT_INVALID;
-        // Numbers of rows, keys and blocks are counted in int, and a grid's second axis holds 65535 blocks.
-        if (batch * kv_heads > 65535 || heads * q.dims[2] > INT_MAX / 8 || keys > INT_MAX / 8)
+        // Numbers of rows, keys and blocks are counted in int.
+        if (batch * kv_heads > kMostPairs || heads * q.dims[2] > INT_MAX / 8 || keys > INT_MAX / 8)
             return ATTNEXPORT_UNSUPPORTED;
         const int *given[2] = {nullptr, nullptr};
         for (int optional = 0; optional < 2 && has(lengths + optional); ++optional) {

@@ -38,6 +38,8 @@ struct ForwardPlan {
     float *key_norms = nullptr;
     size_t bytes = 0;
 
+    const Shape &shape() const { return forward.shape; }
+
     // Reads shapes and places. Returns attnexport_status.
     int read(const Call &call, const ForwardInputs &inputs, bool causal) {
         const int status =

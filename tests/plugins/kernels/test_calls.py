@@ -15,7 +15,7 @@ from attnexport.plugins.calling.interface import Dtype, Status
 from attnexport.plugins.calling.library import Library
 from attnexport.plugins.calling.operators import Array, Call, Op, OperatorError
 from attnexport.variants.registry import all_variants
-from tests.plugins.kernel_cases import Case, Sizes, make_arguments
+from tests.plugins.kernel_cases import Case, Sizes, hold_to_reference, make_arguments
 
 pytestmark = pytest.mark.slow
 
@@ -183,3 +183,17 @@ def test_the_workspace_does_not_depend_on_the_device(
             monkeypatch.setenv("ATTNEXPORT_CPU_SHARED", str(shared))
             needed.append(op.workspace(call))
         assert len(set(needed)) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("op_type", OP_TYPES)
+def test_samples_that_one_launch_does_not_take_go_through_several(
+    op_type: str, dtype: torch.dtype, emulated_library: Library
+):
+    # The emulated kernels take 128 pairs of a sample and a head of keys at once, those of a GPU 65535.
+    lengths, starts = tuple(i % 6 for i in range(70)), tuple(i % 4 for i in range(70))
+    sizes = Sizes(heads=4, kv_heads=2, rows=3, keys=5, width=8, value_width=8, batch=70, causal=True,
+                  kv_lengths=lengths, q_start=starts)  # fmt: skip
+    case = Case(op_type, sizes, SELECTING.get(op_type, {}))
+    outcome = hold_to_reference(case, emulated_library.ops[op_type], dtype)
+    assert outcome.good, f"error {outcome.error:.3g}, allowed {outcome.allowed:.3g}"
