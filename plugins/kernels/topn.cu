@@ -1,5 +1,6 @@
 // Top-N attention: softmax attention of which each row keeps its N largest weights.
 #include <forward/plan.cuh>
+#include <topn.cuh>
 
 namespace attnexport {
 namespace {
@@ -9,21 +10,6 @@ constexpr attnexport_attribute kAttributes[] = {{"n", ATTNEXPORT_INTEGER},
                                                 {"scale", ATTNEXPORT_NUMBER},
                                                 {"renormalize", ATTNEXPORT_INTEGER},
                                                 {"causal", ATTNEXPORT_INTEGER}};
-
-struct TopNRow {
-    float scale;  // times log2(e)
-};
-
-struct TopN : SoftmaxHooks<TopNRow> {
-    static constexpr bool kGeneral = true;
-
-    // Scaled before rows select by it: the scale may be negative.
-    static __device__ __forceinline__ float score(float dot, const Row &row) { return dot * row.scale; }
-    static __device__ __forceinline__ float exponent(float score, const Row &) { return score; }
-    static __device__ __forceinline__ float exponent_minus(float score, float shift, const Row &) {
-        return score - shift;
-    }
-};
 
 template <class T>
 struct TopNPlan : ForwardPlan<T, TopN> {

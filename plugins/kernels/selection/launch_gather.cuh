@@ -96,6 +96,9 @@ int launch_list_rows(const ParamsOf<Variant, T> &p, int wanted, void *memory, co
     const ListParams params{wanted, list_slots(wanted),
                             reinterpret_cast<Candidate *>((place + alignment - 1) / alignment * alignment)};
     const bool few = key_tiles(p.shape, p.neighbourhood.window, kListRows) <= kFewTiles;
+    using Hopper = sm90::ListPath<Variant, T>;
+    if (!few && list_slots(wanted) == kMostSlots && Hopper::serves(p, wanted, device))
+        return Hopper::launch(p, params, list_warps(p.shape), device, stream);
     const auto launch = [&](auto width) {
         using Config = ListedRows<width, 4>;
         using OfAll = ListRows<Variant, T, Config, ResultOf::kAllValues>;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <forward/mask.cuh>
+#include <forward/softmax.cuh>
 #include <selection/gather.cuh>
 #include <selection/row_lists.cuh>
 #include <selection/select_block.cuh>
@@ -19,9 +20,9 @@ namespace attnexport {
 // Where a row's result comes from: a walk over all values, or those of the kept keys.
 enum class ResultOf { kAllValues, kKeptValues };
 
-template <class Variant, class T, class Config>
+// Block gives the rows, their memory and the scores of their tiles: SelectBlock, and on Hopper sm90::ListBlock.
+template <class Variant, class T, class Config, class Block = SelectBlock<Variant, T, Config>>
 class RowsByLists {
-    using Block = SelectBlock<Variant, T, Config>;
     using Scores = typename Config::Scores;
     static constexpr int kTiles = Config::kCols / 8, kGroupsOfLane = Config::kCols / 2, kQuads = 8;
     static_assert(Config::kRowTiles == 1 && Config::kCols / 4 == kTileSlots);
@@ -45,14 +46,14 @@ class RowsByLists {
         for (int n = 0; n < kTiles; ++n)
 #pragma unroll
             for (int e = 0; e < 4; ++e) peaks[0][n][e] = peaks[1][n][e] = -INFINITY;
-        block_.for_each_tile([&](int tile, int stage) {
-            Scores scores;
-            visible_scores(scores, tile, stage);
-            if (stage == 0)
-                raise(peaks[0], scores);
-            else
-                raise(peaks[1], scores);
-        });
+        block_.template for_each_scores<Registers::kTaken>([] {},
+                                                           [&](Scores &scores, int tile, int part) {
+                                                               hide_unseen(scores, tile);
+                                                               if (part == 0)
+                                                                   raise(peaks[0], scores);
+                                                               else
+                                                                   raise(peaks[1], scores);
+                                                           });
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             QuadScores<kGroupsOfLane> groups;
@@ -78,13 +79,12 @@ class RowsByLists {
 
     // The second walk.
     __device__ __forceinline__ void list_keys() {
-        block_.for_each_tile([&](int tile, int stage) {
-            make_room();
-            Scores scores;
-            visible_scores(scores, tile, stage);
-            append(scores, tile);
-            if (over_all_) add_weights(scores);
-        });
+        block_.template for_each_scores<Registers::kFree>([&] { make_room(); },
+                                                          [&](Scores &scores, int tile, int) {
+                                                              hide_unseen(scores, tile);
+                                                              append(scores, tile);
+                                                              if (over_all_) add_weights(scores);
+                                                          });
     }
 
     // Which of the listed keys are kept.
@@ -102,10 +102,10 @@ class RowsByLists {
 
     // The results by gathering.
     __device__ __forceinline__ void gather() const {
-        KeptKey *kept = reinterpret_cast<KeptKey *>(dynamic_shared()) + threadIdx.x / 32 * kQuads * kMostKept;
+        KeptKey *kept = block_.kept_keys() + Block::warp_row() / 16 * kQuads * kMostKept;
         const int width = p_.shape.value_width;
         const T *values = p_.v + static_cast<int64_t>(block_.pair) * p_.shape.keys * width;
-        T *out = p_.out + static_cast<int64_t>(block_.pair) * block_.total * width;
+        T *out = p_.out + block_.first_row() * width;
 #pragma unroll 1
         for (int half = 0; half < 2; ++half) {
             int count;
@@ -113,10 +113,10 @@ class RowsByLists {
             __syncwarp();
 #pragma unroll 1
             for (int quad = 0; quad < kQuads; ++quad) {
-                const int row = block_.first + Block::warp_row() + half * 8 + quad;
+                const int row = Block::warp_row() + half * 8 + quad;
                 const int count_of_row = __shfl_sync(0xffffffffu, count, quad * 4);
                 const float factor_of_row = __shfl_sync(0xffffffffu, factor, quad * 4);
-                if (row < block_.total)
+                if (block_.first + row < block_.total)
                     gather_values<T, Config::kWidth / 8>(values, width, kept + quad * kMostKept, count_of_row,
                                                          factor_of_row, out + static_cast<int64_t>(row) * width);
             }
@@ -132,7 +132,11 @@ class RowsByLists {
             shift[half] = weight_shift<Variant>(rows_[half].largest, block_.state[0][half]);
         typename Config::Output out = {};
         block_.for_each_key_and_value(
-            p_, [&](Scores &scores, int tile) { weigh(scores, tile, shift, sum); },
+            p_,
+            [&](Scores &scores, int tile) {
+                block_.scores(scores, 0);
+                weigh(scores, tile, shift, sum);
+            },
             [&](const Scores &weights, uint32_t values) { multiply_values<T, Config>(out, weights, values); });
         write(out, sum);
     }
@@ -142,10 +146,9 @@ class RowsByLists {
     __device__ __forceinline__ ListedRow of_half(int half) const { return half == 0 ? rows_[0] : rows_[1]; }
 
     // Hidden keys have -INFINITY whatever the variant.
-    __device__ __forceinline__ void visible_scores(Scores &scores, int tile, int stage) const {
-        block_.scores(scores, stage);
+    __device__ __forceinline__ void hide_unseen(Scores &scores, int tile) const {
         if (!block_.cuts(tile)) return;
-        if (block_.near.grid_width > 0) {
+        if (block_.has_grid()) {
             const uint32_t hidden[1] = {hidden_by_grid(tile)};
             return overwrite<Config>(scores, hidden, -INFINITY);
         }
@@ -203,12 +206,12 @@ class RowsByLists {
         }
     }
 
-    // Cuts the lists of a half where one has no room for a tile.
+    // Cuts the lists of a half where one has no room for the next tiles.
     __device__ __forceinline__ void make_room() {
 #pragma unroll 1
         for (int half = 0; half < 2; ++half) {
             ListedRow row = of_half(half);
-            if (!__any_sync(0xffffffffu, lists_.crowds(row.count))) continue;
+            if (!__any_sync(0xffffffffu, lists_.crowds(row.count, Block::kTilesAtOnce))) continue;
             WarpLists::Scores scores;
             lists_.read(half, row.count, scores);
             lists_.cut(half, lists_.choose(half, row, scores), scores.used, row);
@@ -252,7 +255,7 @@ class RowsByLists {
     }
 
     __device__ __forceinline__ void weigh(Scores &scores, int tile, const float (&shift)[2], float (&sum)[2]) const {
-        visible_scores(scores, tile, 0);
+        hide_unseen(scores, tile);
         const bool ties = __any_sync(0xffffffffu, kept_[0].last != INT_MAX || kept_[1].last != INT_MAX);
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
@@ -277,7 +280,7 @@ class RowsByLists {
         for (int half = 0; half < 2; ++half) {
             const float factor = factor_of(rows_[half], block_.state[0][half], sum[half]);
             if (!block_.exists(0, half)) continue;
-            T *row = p_.out + (static_cast<int64_t>(block_.pair) * block_.total + block_.row(0, half)) * width;
+            T *row = p_.out + (block_.first_row() + Block::local_row(0, half)) * width;
 #pragma unroll
             for (int n = 0; n < Config::kWidth / 8; ++n) {
                 const int column = n * 8 + threadIdx.x % 4 * 2;
@@ -322,7 +325,7 @@ __global__ void __launch_bounds__(Config::kThreads, (list_blocks<Variant, Config
     static_assert(!Variant::kAdds, "the result is a weighted sum of the kept values");
     const int blocks = (p.shape.group_rows() + Config::kRows - 1) / Config::kRows;
     const int64_t all_blocks = static_cast<int64_t>(p.shape.pairs()) * blocks;
-    const WarpLists lists(params);
+    const WarpLists lists(params, blockIdx.x * Config::kWarps + threadIdx.x / 32);
     for (int64_t at = blockIdx.x; at < all_blocks; at += gridDim.x) {
         const int first = (blocks - 1 - static_cast<int>(at % blocks)) * Config::kRows;
         const SelectBlock<Variant, T, Config> block(

@@ -113,11 +113,11 @@ class WarpLists {
   public:
     using Scores = QuadScores<kMostSlots>;
 
-    __device__ __forceinline__ explicit WarpLists(const ListParams &params)
+    // Those of the warp-th warp of all.
+    __device__ __forceinline__ WarpLists(const ListParams &params, int warp)
         : wanted_(params.wanted),
           slots_(params.slots),
-          lists_(params.lists +
-                 (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x / 32 * 32) * 2 * params.slots) {}
+          lists_(params.lists + static_cast<int64_t>(warp) * 32 * 2 * params.slots) {}
 
     __device__ __forceinline__ Candidate *at(int half, int slot, int lane) const {
         return lists_ + (half * slots_ + slot) * 32 + lane;
@@ -125,8 +125,8 @@ class WarpLists {
 
     __device__ __forceinline__ Candidate *own(int half, int slot) const { return at(half, slot, threadIdx.x % 32); }
 
-    // Whether a lane with so many candidates of a row has no room for those of a whole tile.
-    __device__ __forceinline__ bool crowds(int count) const { return count > slots_ - kTileSlots; }
+    // Whether a lane with so many candidates of a row has no room for those of so many whole tiles.
+    __device__ __forceinline__ bool crowds(int count, int tiles) const { return count > slots_ - tiles * kTileSlots; }
 
     // The scores of the rows of one half, of which this lane has `count`.
     __device__ __forceinline__ void read(int half, int count, Scores &scores) const {

@@ -3,9 +3,12 @@
 
 #include <forward/block_rows.cuh>
 #include <forward/scores.cuh>
-#include <selection/selection.cuh>
+#include <selection/candidates.cuh>
 
 namespace attnexport {
+
+// Whether what is given scores holds most of a thread's registers.
+enum class Registers { kFree, kTaken };
 
 template <class Variant, class T, class Config>
 class SelectBlock : public BlockRows<Variant, T, Config> {
@@ -19,19 +22,30 @@ class SelectBlock : public BlockRows<Variant, T, Config> {
     static constexpr size_t shared_bytes =
         kQueryBytes + 2 * kTileBytes + 2 * kCols * sizeof(float) + kBoundsScratch * sizeof(int);
 
+    static constexpr int kTilesAtOnce = 1;
+
     // Loads the queries; every thread of the block makes one.
     __device__ __forceinline__ explicit SelectBlock(const ParamsOf<Variant, T> &p) : SelectBlock(p, Rows(p)) {}
 
     // The same for these rows.
     __device__ __forceinline__ SelectBlock(const ParamsOf<Variant, T> &p, const Rows &rows)
         : Rows(rows),
-          first_row(static_cast<int64_t>(Rows::pair) * Rows::total + Rows::first),
           walk(p.shape, Rows::near, load_queries(p), Rows::first, kRows, kCols, p.splits),
           norms_(Variant::kKeyNorms && p.key_norms != nullptr ? p.key_norms + pair_keys(p) : nullptr),
           present_(present_keys(p.shape, Rows::batch)),
           keys_(p.k + pair_keys(p) * p.shape.width, p.shape.width) {
         Rows::read(p);
     }
+
+    // Among the rows of all pairs.
+    __device__ __forceinline__ int64_t first_row() const {
+        return static_cast<int64_t>(Rows::pair) * Rows::total + Rows::first;
+    }
+
+    __device__ __forceinline__ bool has_grid() const { return Rows::near.grid_width > 0; }
+
+    // Where the rows' kept keys go when the tiles are done with.
+    static __device__ __forceinline__ KeptKey *kept_keys() { return reinterpret_cast<KeptKey *>(dynamic_shared()); }
 
     // Shared memory behind the block's own.
     static __device__ __forceinline__ unsigned char *rest() { return dynamic_shared() + shared_bytes; }
@@ -70,6 +84,17 @@ class SelectBlock : public BlockRows<Variant, T, Config> {
         __syncthreads();
     }
 
+    // Calls before(), then f(scores, tile, part), for each of these tiles. They are part 0 and 1 in turn.
+    template <Registers, class Before, class F>
+    __device__ __forceinline__ void for_each_scores(Before before, F f) const {
+        for_each_tile([&](int tile, int stage) {
+            before();
+            typename Config::Scores of_tile;
+            scores(of_tile, stage);
+            f(of_tile, tile, stage);
+        });
+    }
+
     // The same with one tile of keys, for weigh(scores, tile), and one of values, for multiply(scores, values).
     template <class Weigh, class Multiply>
     __device__ __forceinline__ void for_each_key_and_value(const ParamsOf<Variant, T> &p, Weigh weigh,
@@ -104,7 +129,6 @@ class SelectBlock : public BlockRows<Variant, T, Config> {
                                         Rows::warp_row());
     }
 
-    const int64_t first_row;  // among the rows of all pairs
     const TileWalk<Variant::kNear> walk;
 
   private:

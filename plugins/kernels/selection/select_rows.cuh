@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(Config::kThreads)
     auto &table = *reinterpret_cast<SelectionTable<Config::kRows> *>(Block::rest());
     const Block block(p);
     RowSelection<Config::kRows, Config::kThreads> selection(table, select, p.shape, block.near, block.batch,
-                                                            block.first, p.splits, block.first_row);
+                                                            block.first, p.splits, block.first_row());
 
     for (Pass pass; selection.next(&pass);) {
         const SelectionState state[2] = {table.states[Block::local_row(0, 0)], table.states[Block::local_row(0, 1)]};

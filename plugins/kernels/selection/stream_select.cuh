@@ -177,7 +177,7 @@ __global__ void __launch_bounds__(Config::kThreads)
                 threshold.score = from_ordered(view.kth_largest(wanted, &larger));
                 threshold.room = wanted - larger;
             }
-            if (lane == 0 && block.first + at < block.total) thresholds[block.first_row + at] = threshold;
+            if (lane == 0 && block.first + at < block.total) thresholds[block.first_row() + at] = threshold;
         }
 }
 

@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(Config::kThreads) write_scores(const ParamsOf<
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
             if (!block.exists(0, half)) continue;
-            float *row = to.scores + (block.first_row + Block::local_row(0, half)) * to.stride;
+            float *row = to.scores + (block.first_row() + Block::local_row(0, half)) * to.stride;
 #pragma unroll
             for (int n = 0; n < Config::kCols / 8; ++n) {
                 const int key = Block::key_at(tile, n, 0);

@@ -131,6 +131,9 @@ __device__ __forceinline__ uint64_t matrix_of_pieces(uint32_t address, uint32_t 
     return kPiece << 32 | static_cast<uint64_t>(beside / 16) << 16 | (address & 0x3ffff) / 16;
 }
 
+// The same matrix so many bytes further on.
+__device__ __forceinline__ uint64_t moved(uint64_t matrix, uint32_t bytes) { return matrix + bytes / 16; }
+
 template <class T>
 struct Wgmma;
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from attnexport.plugins.calling.library import Library
-from tests.plugins.kernel_cases import Case, Sizes, hold_to_reference, make_arguments, run_kernel
+from tests.plugins.kernel_cases import Case, Sizes, hold_to_reference, make_arguments, run_kernel, truth
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +41,12 @@ def cases(sizes: tuple[Sizes, ...], widths: tuple[tuple[int, int], ...]) -> list
 WHOLE = cases(SIZES, ((64, 64), (128, 128)))
 PARTIAL = cases(SIZES[:2], ((24, 40), (72, 16)))
 CALLS = [*itertools.product(WHOLE, DTYPES), *itertools.product(PARTIAL, DTYPES[:1])]
+# Selections go there where rows and keys are many.
+MANY = Sizes(heads=22, kv_heads=22, rows=130, keys=1540, batch=1, width=72, value_width=40)
+SELECTIONS = (
+    Case("TopNAttention", replace(MANY, width=128, value_width=128, causal=True), {"n": 64}),
+    Case("TopNAttention", replace(MANY, kv_lengths=(1539,)), {"n": 20, "renormalize": False}),
+)
 
 
 @pytest.fixture
@@ -53,6 +59,20 @@ def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("case", "dtype"), CALLS, ids=str)
 def test_a_hopper_kernel_is_within_the_error_budget(case: Case, dtype: torch.dtype, emulated_library: Library):
     outcome = hold_to_reference(case, emulated_library.ops[case.op_type], dtype)
+    assert outcome.good, f"error {outcome.error:.3g}, allowed {outcome.allowed:.3g}"
+
+
+@pytest.mark.parametrize("case", SELECTIONS, ids=str)
+def test_a_selection_on_hopper_is_its_own_and_within_the_error_budget(
+    case: Case, emulated_library: Library, monkeypatch: pytest.MonkeyPatch
+):
+    op = emulated_library.ops[case.op_type]
+    portable = run_kernel(op, make_arguments(case, torch.float16))
+    monkeypatch.setenv("ATTNEXPORT_CPU_MAJOR", "9")
+    arguments = make_arguments(case, torch.float16)
+    out = run_kernel(op, arguments)
+    assert not torch.equal(out, portable)
+    outcome = truth(case, torch.float16, arguments).hold(out)
     assert outcome.good, f"error {outcome.error:.3g}, allowed {outcome.allowed:.3g}"
 
 

@@ -36,6 +36,10 @@ template <class Registers>
 void pin(Registers &) {}
 
 inline cpu::Matrix matrix(uint32_t address, uint32_t beside = 16) { return {address, beside, true}; }
+inline cpu::Matrix moved(cpu::Matrix matrix, uint32_t bytes) {
+    matrix.address += bytes;
+    return matrix;
+}
 inline cpu::Matrix matrix_of_pieces(uint32_t address, uint32_t beside) { return {address, beside, false}; }
 
 template <class T>
