@@ -17,7 +17,7 @@ def product_types(engine: bytes) -> Mapping[str, tuple[str, str]]:
     A node of a body, which there may be several of, has a number behind its name from the second on.
     """
     types = _types(engine)
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for names, inputs in _PRODUCT.findall(engine):
         first, second = re.findall(rb'"([^"]*)"', inputs)[:2]
         operands = (types.get(first.decode(), ""), types.get(second.decode(), ""))
