@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common
 
 from attnexport.errors import InputError
 from attnexport.graph.half_rules import constant_of
@@ -14,7 +15,7 @@ from attnexport.graph.quantization import check_is_qdq, quantized_precision
 
 
 def floating_model(path: Path) -> ir.Model:
-    """A file that is not quantized yet, with its weights, those behind a Transpose transposed.
+    """A file that is not quantized yet, with its weights in memory, those behind a Transpose transposed.
 
     Exporters leave a weight that several nodes read behind one, as that of a head that is the embedding too.
 
@@ -23,7 +24,7 @@ def floating_model(path: Path) -> ir.Model:
     """
     read_model(path)
     check_external_data(path)
-    model = ir.load(path)
+    model = ir.external_data.load_to_model(ir.load(path))
     check_is_qdq(model, str(path))
     precision = quantized_precision(model)
     if precision is not None:
@@ -31,6 +32,8 @@ def floating_model(path: Path) -> ir.Model:
             f"{path}: expected a file without Q/DQ nodes, given one in {precision}: quantize what it was made from"
         )
     _transpose_weights(model)
+    if any(value.dtype is None for node in model.graph for value in node.outputs):
+        ir.passes.common.ShapeInferencePass()(model)
     return model
 
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from attnexport.errors import InputError
 from attnexport.graph.half_rules import constant_of
+from attnexport.messages import count
 
 _FLOATING = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 """What QuantizeLinear takes."""
@@ -75,12 +77,25 @@ def all_layers(path: Path, model: ir.Model) -> list[Layer]:
     """The layers of a file that has some.
 
     Raises:
-        InputError: a file without.
+        InputError: a file without, an activation whose type the file does not say, or weights that are not finite.
     """
     layers = list(layers_of(model))
     if not layers:
         raise InputError(f"{path}: expected MatMul, Gemm or Conv nodes with constant weights to quantize, given none")
+    for layer in layers:
+        _check(path, layer)
     return layers
+
+
+def _check(path: Path, layer: Layer) -> None:
+    for value in (layer.activation, layer.node.outputs[0]):
+        if value.dtype is None:
+            raise InputError(f"{path}: layer {layer.name}: tensor {value.name}: expected a type, given none")
+    held = constant_of(layer.weight)
+    assert held is not None
+    others = held.size - int(np.isfinite(held.astype(np.float32)).sum())
+    if others:
+        raise InputError(f"{path}: layer {layer.name}: expected finite weights, given {count(others, 'other')}")
 
 
 def _name_of(node: ir.Node) -> str:

@@ -21,6 +21,7 @@ from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
 from attnexport.files.staging import work_folder
+from attnexport.graph.inspection import model_sha256
 from attnexport.graph.writing import write_model
 from attnexport.messages import count, option
 
@@ -59,7 +60,7 @@ def calibrate(
     refuse_unfit_calibration(path, data=data, method=method, samples=samples)
     files = data_files(data)
     digests = tuple(sha256(file) for file in files)
-    model = sha256(path)
+    model = model_sha256(path)
     kept = Unfinished(
         None if unfinished is None else Path(unfinished), Calibration(model, method, BATCH, samples), digests
     )

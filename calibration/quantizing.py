@@ -19,6 +19,7 @@ from attnexport.display.progress import Progress, unheard
 from attnexport.errors import InputError
 from attnexport.files.kinds import ONNX
 from attnexport.files.outputs import check_not_same, check_output, replacing, sha256
+from attnexport.graph.inspection import model_sha256
 from attnexport.graph.quantization import quantized_precision
 from attnexport.graph.writing import write_model
 
@@ -158,7 +159,7 @@ def ranges_for(
         assert data is not None
         return calibrate(path, data, method=method, samples=samples, progress=progress)
     found = ranges if isinstance(ranges, Ranges) else read_ranges(ranges)
-    given = sha256(path)
+    given = model_sha256(path)
     if found.model_sha256 != given:
         raise InputError(f"{path}: expected SHA-256 {found.model_sha256}, whose ranges these are, given {given}")
     return found

@@ -10,9 +10,10 @@ from typing import Any
 
 from attnexport.errors import InputError
 from attnexport.files.kinds import JSON, check_kind
-from attnexport.files.outputs import sha256, write_json
+from attnexport.files.outputs import write_json
 from attnexport.files.schemas import entries_of
 from attnexport.files.typed_json import read_json, typed
+from attnexport.graph.inspection import model_sha256
 
 SCHEMA = "attnexport.ranges/1"
 
@@ -96,7 +97,7 @@ def merged_with(
     Raises:
         InputError: a file that holds none, ranges of another model, or such as cannot be merged.
     """
-    given, model = [], sha256(path)
+    given, model = [], model_sha256(path)
     for file in files:
         found = read_ranges(file)
         if found.model_sha256 != model:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from attnexport.calibration.layers import Layer
 from attnexport.calibration.ranges import Range
+from attnexport.errors import InputError
 from attnexport.graph.half_rules import constant_of
 
 INT8, FP8, INT4 = ir.DataType.INT8, ir.DataType.FLOAT8E4M3FN, ir.DataType.INT4
@@ -133,10 +134,19 @@ def _cast(model: ir.Model, before: ir.Node, value: ir.Value, dtype: ir.DataType)
     name = f"{value.name}_{dtype.name.lower()}"
     if held is not None:
         known = model.graph.initializers.get(name)
-        return known if known is not None else _initializer(model, name, held.astype(dtype.numpy()), dtype)
-    result = ir.val(f"{name}_{before.name}", dtype=dtype, shape=value.shape)
+        return known if known is not None else _initializer(model, name, _narrowed(value, held, dtype), dtype)
+    result = ir.val(f"{name}_{before.outputs[0].name}", dtype=dtype, shape=value.shape)
     model.graph.insert_before(before, ir.node("Cast", [value], {"to": int(dtype)}, outputs=[result]))
     return result
+
+
+def _narrowed(value: ir.Value, held: NDArray[Any], dtype: ir.DataType) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        narrow = held.astype(dtype.numpy())
+    if np.isinf(narrow.astype(np.float32)).any():
+        largest = float(np.abs(held.astype(np.float64)).max())
+        raise InputError(f"weight {value.name}: expected values that {dtype.name.lower()} holds, given {largest:.3g}")
+    return narrow
 
 
 def _pair(model: ir.Model, before: ir.Node, source: ir.Value, scale: NDArray[Any], dtype: ir.DataType) -> ir.Value:

@@ -11,13 +11,17 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from attnexport.accuracy.errors.distance import relative_l2
 from attnexport.calibration.layers import Layer
 from attnexport.calibration.modelopt.copying import is_turned, name_of
 from attnexport.calibration.ranges import Range
-from attnexport.calibration.rewriting import LARGEST, Rounded, equal_block, rounded_to
+from attnexport.calibration.rewriting import FP8, INT4, INT8, LARGEST, Rounded, equal_block, rounded_to
 from attnexport.calibration.schemes import Scheme
 from attnexport.errors import BackendError
 from attnexport.graph.half_rules import constant_of
+
+_FARTHEST = {INT8: 0.1, FP8: 0.1, INT4: 0.5}
+"""Relative L2 errors beyond which a stored weight is taken for another."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,9 @@ def _rounded(layer: Layer, pair: _Pair, scheme: Scheme) -> Rounded:
     if stored.shape != layer.weight_shape:
         raise _misfit(layer, f"expected a weight {layer.weight_shape}, given {stored.shape}")
     made = Rounded(np.asarray(stored, scheme.weights.numpy()), scale)
-    if np.abs(made.floating(axis, block) - held).max() > np.abs(held).max():
-        raise _misfit(layer, "expected its weight, given another")
+    error = relative_l2(made.floating(axis, block), held)
+    if error > _FARTHEST[scheme.weights]:
+        raise _misfit(layer, f"expected its weight, given one of a relative L2 error of {error:.2g}")
     return made
 
 

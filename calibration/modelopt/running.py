@@ -28,6 +28,7 @@ from attnexport.errors import BRIEF, BackendError, InputError, ending, first_lin
 from attnexport.files.outputs import sha256
 from attnexport.files.staging import work_folder
 from attnexport.files.typed_json import read_json
+from attnexport.graph.inspection import model_sha256
 from attnexport.messages import count, option
 
 # Without the current folder, whose files must not pass for modules.
@@ -113,7 +114,7 @@ def choose(
     ranges = None
     if scheme.activations is not None:
         digests = tuple(sha256(file) for file in files)
-        ranges = Ranges(sha256(path), digests, f"{method} by ModelOpt {version}", answer.samples, tensors)
+        ranges = Ranges(model_sha256(path), digests, f"{method} by ModelOpt {version}", answer.samples, tensors)
     return Choice(_without(plan, left), weights, ranges, tuple(_notes(version, left, answer.warnings)))
 
 

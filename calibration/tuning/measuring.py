@@ -23,6 +23,7 @@ from attnexport.calibration.observing import tapped
 from attnexport.display.progress import Progress
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
+from attnexport.graph.inspection import model_sha256
 from attnexport.messages import option
 
 BATCH = 64
@@ -102,7 +103,7 @@ class Yardstick:
     ) -> None:
         self._files, self._max_drop, self._folder = tuple(files), max_drop, folder
         self.path, self.metrics = path, tuple(metrics)
-        self.model_sha256, self.data_sha256 = sha256(path), tuple(sha256(file) for file in files)
+        self.model_sha256, self.data_sha256 = model_sha256(path), tuple(sha256(file) for file in files)
         self.first: Arrays = {}
         backend = OnnxRuntimeBackend(path)
         means = self._means()

@@ -93,7 +93,7 @@ def round_half_layers(model: ir.Model) -> None:
 
 
 def _between(model: ir.Model, value: ir.Value, before: ir.Node, dtype: ir.DataType) -> ir.Value:
-    wide = ir.val(f"{value.name}_for_{before.name}", dtype=dtype, shape=value.shape)
+    wide = ir.val(f"{value.name}_for_{before.outputs[0].name}", dtype=dtype, shape=value.shape)
     model.graph.insert_before(before, ir.node("Cast", [value], {"to": int(dtype)}, outputs=[wide]))
     return wide
 

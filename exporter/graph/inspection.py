@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -174,6 +175,15 @@ def check_external_data(path: Path) -> None:
     for name in external_data(read_model(path)):
         if not (path.parent / name).resolve().is_relative_to(path.parent.resolve()):
             raise InputError(f"{path}: external data: expected a file in the model's folder, given {name}")
+
+
+def model_sha256(path: Path) -> str:
+    """SHA-256 of an ONNX file; of those of all its files together where weights lie beside it."""
+    beside = sorted(set(external_data(read_model(path))))
+    if not beside:
+        return sha256(path)
+    together = "".join([sha256(path), *(sha256(path.parent / name) for name in beside)])
+    return hashlib.sha256(together.encode()).hexdigest()
 
 
 def _size_beside(path: Path, name: str) -> int:

@@ -233,7 +233,8 @@ def right() -> dict:
     ("wrong", "said"),
     [
         ({"weight": np.zeros((OUT, HIDDEN), np.int8)}, r"layer two: expected a weight \(3, 24\), given \(24, 3\)"),
-        ({"weight": np.full((HIDDEN, OUT), -128, np.int8)}, "layer two: expected its weight, given another"),
+        ({"weight": np.full((HIDDEN, OUT), -128, np.int8)}, "layer two: expected its weight, given one of a relative"),
+        ({"weight": np.zeros((HIDDEN, OUT), np.int8)}, "layer two: expected its weight, given one of a relative"),
         ({"weight": np.zeros((HIDDEN, OUT), np.uint8)}, "layer two: expected INT8, given UINT8"),
         ({"scale": np.zeros(OUT, np.float32)}, "layer two: expected positive scales"),
         ({"scale": np.full(OUT, np.nan, np.float32)}, "layer two: expected positive scales"),
