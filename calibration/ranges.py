@@ -97,7 +97,7 @@ def merged_with(
     Raises:
         InputError: a file that holds none, ranges of another model, or such as cannot be merged.
     """
-    given, model = [], model_sha256(path)
+    given, model = [], model_sha256(Path(path))
     for file in files:
         found = read_ranges(file)
         if found.model_sha256 != model:
