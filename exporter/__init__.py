@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from attnexport.models.loading.sources import load_model as load_model
     from attnexport.models.model import Model as Model
     from attnexport.models.saving import save as save
+    from attnexport.patching.patching import patch as patch
+    from attnexport.patching.patching import prove_patch as prove_patch
+    from attnexport.patching.patching import unpatch as unpatch
+    from attnexport.patching.report import PatchReport as PatchReport
     from attnexport.variants.affine.variant import *
     from attnexport.variants.geometry import AttentionGeometry as AttentionGeometry
     from attnexport.variants.geometry import attention_geometry as attention_geometry
@@ -68,6 +72,7 @@ _HOME = {
     "Inspection": "graph.inspection",
     "Manifest": "engines.manifest",
     "Model": "models.model",
+    "PatchReport": "patching.report",
     "Quantization": "calibration.quantizing",
     "Ranges": "calibration.ranges",
     "RecordedSet": "accuracy.recorded.recording",
@@ -82,11 +87,14 @@ _HOME = {
     "convert": "conversion.converting",
     "inspect": "graph.inspection",
     "load_model": "models.loading.sources",
+    "patch": "patching.patching",
+    "prove_patch": "patching.patching",
     "quantize": "calibration.quantizing",
     "record": "accuracy.recorded.recording",
     "run": "engines.running",
     "save": "models.saving",
     "tune": "calibration.tuning.tuning",
+    "unpatch": "patching.patching",
 }
 
 

@@ -14,7 +14,7 @@ from attnexport.variants.registry import all_variants
 ROOT = Path(__file__).parents[1]
 LINKS = ROOT / ".links" / "attnexport"
 GROUND = ("version", "printable", "messages", "display", "errors", "files", "targets", "sandbox")
-MODELS = ("variants", "models", "graph")
+MODELS = ("variants", "models", "patching", "graph")
 WORK = ("plugins", "backends", "engines", "accuracy", "conversion", "analysis", "calibration")
 ORDER = (*GROUND, *MODELS, *WORK, "__init__", "cli")
 """The rooms: each may import those before it. __init__ is the public API."""

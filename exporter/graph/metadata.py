@@ -30,6 +30,7 @@ def write_metadata(file: ir.Model, model: Model) -> None:
             f"{PREFIX}torch_version": torch.__version__,
             f"{PREFIX}variants": ",".join(f"{name}:{count}" for name, count in sorted(counts.items())),
             f"{PREFIX}source_hash": model.source_hash,
+            **{f"{PREFIX}{key}": text for key, text in model.descriptions.items()},
         }
     )
     file.producer_name, file.producer_version = "attnexport", __version__

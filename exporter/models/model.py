@@ -46,6 +46,7 @@ class Model:
         sha256: hex digest of the file, or of several the digest of their digests. Default: empty.
         notes: what a user should know of it, one sentence each: how it was exported, its weights, what became of its
             state. Default: none.
+        descriptions: what its modules have to say in the metadata of files, by key. Default: nothing.
     """
 
     program: ExportedProgram
@@ -54,6 +55,7 @@ class Model:
     path: Path | None = None
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from attnexport.variants.body import Body, CallSite
+from attnexport.variants.core import AttentionCore
 from attnexport.variants.descriptions import Description
 from attnexport.variants.hazards import Figure, in_double, score_figures
 from attnexport.variants.rows import Rows
@@ -97,10 +98,12 @@ class Variant(Description, Attention):
     Attributes:
         body: writes the ONNX function body and returns the output, in the compute type.
         floor: floor of the error budget.
+        core: what stands in layers of other libraries. Default: None, it cannot.
     """
 
     body: Callable[[Body, CallSite], ir.Value]
     floor: ErrorFloor = field(default_factory=ErrorFloor)
+    core: type[AttentionCore] | None = None
 
     @property
     def torch_name(self) -> str:

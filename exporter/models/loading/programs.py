@@ -21,6 +21,7 @@ from attnexport.errors import BRIEF, ConversionError, InputError, first_line, to
 from attnexport.messages import option
 from attnexport.models.audit import AuditedArchive
 from attnexport.models.audit.payloads import registered_inputs
+from attnexport.models.descriptions import descriptions_of
 from attnexport.models.dim_names import notes_on_static
 from attnexport.models.loading.containers import containers_known
 from attnexport.models.loading.dim_notes import dim_names_of, fixed_dims
@@ -93,9 +94,11 @@ def export_model(
         check_example(leaves)
         shapes = complete_dynamic_shapes(module, args, kwargs, shapes)
         program = plain_program(_exported(module, args, kwargs, shapes, leaves))
+        said = descriptions_of(module)
     if dynamic_shapes is None:
         notes = (*notes_on_static(program, f"{option('--dynamic')} was not given"), *notes)
-    return Model(program, dim_names_of(program, leaves), fixed_dims(program, leaves), notes=notes)
+    fixed = fixed_dims(program, leaves)
+    return Model(program, dim_names_of(program, leaves), fixed, notes=notes, descriptions=said)
 
 
 def _named(
