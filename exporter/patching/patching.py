@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -148,7 +148,7 @@ def _check_options(name: str, core: type[AttentionCore], options: Mapping[str, A
 
 
 def _made(
-    core: type[AttentionCore], path: str, module: nn.Module, said: Replacement, options: Mapping[str, Any]
+    core: Callable[..., AttentionCore], path: str, module: nn.Module, said: Replacement, options: Mapping[str, Any]
 ) -> AttentionCore:
     refuse_dropout(shown(path), module, said.dropout)
     try:
