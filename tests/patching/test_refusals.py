@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ def layers() -> nn.ModuleList:
 
 NONE_FIT = "layers: expected patterns of attention layers, '0.attn' fits none of 2; did you mean 0.self_attn?"
 NO_TOKEN = "add_bias_kv and add_zero_attn give it keys that no token has"
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "variant: expected one of affine, hla, krause, ssa, topn, given 'top'; did you mean topn?": {"variant": "top"},
     "variant: ssa cannot stand in layers of other libraries: it wants projections of its own": {"variant": "ssa"},
     "n: topn needs this option, given none": {},
