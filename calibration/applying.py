@@ -12,7 +12,7 @@ from attnexport.calibration.plans import Plan
 from attnexport.calibration.ranges import Ranges
 from attnexport.calibration.rewriting import Rounded, cast_layers, quantize_activations, quantize_weights
 from attnexport.calibration.schemes import Scheme
-from attnexport.errors import InputError
+from attnexport.errors import InputError, shortlist
 from attnexport.graph.metadata import PREFIX
 from attnexport.graph.placement import misplaced
 from attnexport.messages import count, option
@@ -40,8 +40,10 @@ def apply(
         rounded: weights by name that somebody else rounded as the plan says. Default: None, all are rounded here.
 
     Raises:
-        InputError: ranges without one that is needed, or a layer that did not become what it should.
+        InputError: a plan for layers that there are not, ranges without one that is needed, or a layer that did not
+            become what it should.
     """
+    _check_named(path, layers, plan)
     chosen = [(layer, plan.schemes[layer.name]) for layer in layers if layer.name in plan.schemes]
     for layer, scheme in chosen:
         _check_taken(path, layer, scheme)
@@ -82,6 +84,13 @@ def check_opset(path: Path, model: ir.Model, scheme: Scheme, layers: Iterable[La
         raise InputError(
             f"{path}: {scheme.name}{of} needs opset {least}, given {opset}: convert with {option('--opset', least)}"
         )
+
+
+def _check_named(path: Path, layers: Sequence[Layer], plan: Plan) -> None:
+    """Refuses a plan with a name that no layer has: it would stay as it is, unseen."""
+    missing = sorted({*plan.schemes, *plan.kept} - {layer.name for layer in layers})
+    if missing:
+        raise InputError(f"{path}: expected layers that the plan names, found none called {shortlist(missing)}")
 
 
 def _check_taken(path: Path, layer: Layer, scheme: Scheme) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import inspect
 from dataclasses import dataclass, replace
@@ -16,10 +15,12 @@ from numpy.typing import NDArray
 from attnexport.accuracy.contenders.cache import OutputCache
 from attnexport.accuracy.errors.metrics import MetricSpec
 from attnexport.calibration.applying import apply
+from attnexport.calibration.floating import floating_model
 from attnexport.calibration.layers import all_layers
 from attnexport.calibration.plans import Plan
 from attnexport.calibration.ranges import Ranges
 from attnexport.calibration.tuning.candidates import FLOATING, Candidate
+from attnexport.calibration.tuning.code import code_sha256
 from attnexport.calibration.tuning.measuring import Measured, Yardstick
 from attnexport.files.outputs import sha256
 from attnexport.graph.half_layers import round_half_layers
@@ -61,7 +62,7 @@ class Writer:
 
     def model(self, choice: Choice) -> ir.Model:
         """The model in which the layers are computed in this."""
-        model = ir.load(self.path)
+        model = floating_model(self.path)
         given = dict(zip(self.names, choice, strict=True))
         schemes = {name: chosen.scheme for name, chosen in given.items() if chosen.scheme is not None}
         kept = {name: chosen.floating for name, chosen in given.items() if chosen.scheme is None}
@@ -85,7 +86,7 @@ class Known:
 
     def __init__(self, writer: Writer, yardstick: Yardstick, cache: OutputCache, folder: Path) -> None:
         self.writer, self._yardstick, self._cache, self._folder = writer, yardstick, cache, folder
-        sources = (onnxruntime.__version__, _rewriting(), *(_identity(spec) for spec in yardstick.metrics))
+        sources = (onnxruntime.__version__, code_sha256(), *(_identity(spec) for spec in yardstick.metrics))
         self._about = (yardstick.model_sha256, *yardstick.data_sha256, *sources)
         self._ranges = hashlib.sha256(repr(writer.ranges).encode()).hexdigest()
         self._found: dict[tuple[str, ...], Measured] = {}
@@ -133,12 +134,3 @@ def _identity(spec: MetricSpec) -> str:
     except TypeError:
         source = None
     return f"{spec.name} {'' if source is None else sha256(source)}"
-
-
-@functools.cache
-def _rewriting() -> str:
-    """SHA-256 of the sources that say what a scheme makes of a file, and how it is measured."""
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()

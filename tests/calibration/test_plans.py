@@ -16,6 +16,7 @@ from attnexport.calibration.layers import all_layers
 from attnexport.calibration.observing import calibrate
 from attnexport.calibration.plans import Plan
 from attnexport.calibration.schemes import SCHEMES
+from attnexport.errors import InputError
 from attnexport.graph.writing import write_model
 
 WIDTH = 32
@@ -73,3 +74,11 @@ def test_layers_of_one_type_share_the_pair_of_their_tensor_and_the_copy_of_their
     assert [node.input[0] for node in quantizers] == ["x", "x"]
     held = sorted(tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) == 2)
     assert held == sorted([TensorProto.INT8, TensorProto.INT8, TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT16])
+
+
+@pytest.mark.parametrize("plan", [Plan({"f": SCHEMES["int8-weights"]}, {}), Plan({}, {"f": None})])
+def test_a_plan_for_a_layer_that_there_is_not_is_refused(file: Path, plan: Plan):
+    """What was asked for would be left out, and nobody told."""
+    model = ir.load(file)
+    with pytest.raises(InputError, match="expected layers that the plan names, found none called f"):
+        apply(file, model, all_layers(file, model), plan, None)

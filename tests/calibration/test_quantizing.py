@@ -11,7 +11,6 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
-import torch
 from numpy.typing import NDArray
 
 import attnexport
@@ -20,6 +19,7 @@ from attnexport.backends.onnxruntime import OnnxRuntimeBackend
 from attnexport.calibration.rewriting import equal_block
 from attnexport.errors import InputError
 from tests.calibration.graphs import HIDDEN, OUT, WIDTH, heavy_tailed, save_layers, weights
+from tests.calibration.tied import HEAD, save_tied
 from tests.plugins import libraries
 
 DIGITS = Path("samples/digits")
@@ -301,33 +301,16 @@ def test_a_range_that_leaves_tails_out_keeps_the_digits_of_the_rest(file: Path):
     assert errors["entropy"] < errors["minmax"] / 2
 
 
-class Tied(torch.nn.Module):
-    """A head that is the embedding, and a layer that is applied twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding, self.layer = torch.nn.Embedding(16, 8), torch.nn.Linear(8, 8, bias=False)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """tokens (B, N) to logits (B, N, 16)."""
-        x = self.layer(torch.tanh(self.layer(self.embedding(tokens))))
-        return torch.nn.functional.linear(x, self.embedding.weight)
-
-
 def test_weights_that_several_nodes_read_are_quantized_too(tmp_path: Path):
-    torch.manual_seed(0)
-    tokens = torch.arange(12).reshape(2, 6)
-    attnexport.convert(Tied(), (tokens,), tmp_path / "tied.onnx")
-    np.savez(tmp_path / "data.npz", tokens=tokens.numpy())
-    made = attnexport.quantize(tmp_path / "tied.onnx", tmp_path / "q.onnx", to="int8", data=tmp_path / "data.npz")
-    assert set(made.layers) == {"layer", "node_linear_2"}
+    path, data = save_tied(tmp_path / "tied.onnx")
+    made = attnexport.quantize(path, tmp_path / "q.onnx", to="int8", data=data)
+    assert set(made.layers) == {"layer", HEAD}
     model = onnx.load(made.path)
     assert "Transpose" not in {node.op_type for node in model.graph.node}
     held = {tensor.name: tensor for tensor in model.graph.initializer if len(tensor.dims) == 2}
     types = sorted(tensor.data_type for tensor in held.values())
-    assert types == [onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.INT8]
-    before, after = (
-        OnnxRuntimeBackend(path).run({"tokens": tokens.numpy()}) for path in (tmp_path / "tied.onnx", made.path)
-    )
-    (exact,), (given,) = before.values(), after.values()
+    assert types == [onnx.TensorProto.FLOAT, *[onnx.TensorProto.INT8] * 3]
+    with np.load(data) as stored:
+        tokens = {"tokens": stored["tokens"]}
+    (exact,), (given,) = (OnnxRuntimeBackend(file).run(tokens).values() for file in (path, made.path))
     assert 0 < np.abs(given - exact).max() < 0.1 * np.abs(exact).max()
