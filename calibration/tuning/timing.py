@@ -69,33 +69,61 @@ class Stopwatch:
         timer: gives milliseconds of a file.
         folder: for a file at a time.
         found: milliseconds by what each layer is computed in.
+        failed: why files have no time, by the same.
+        passed_over: why files that others were to be held to have none, by the same.
     """
 
     writer: Writer
     timer: Timer
     folder: Path
     found: dict[tuple[str, ...], float] = field(default_factory=dict)
+    failed: dict[tuple[str, ...], AttnexportError] = field(default_factory=dict)
+    passed_over: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def milliseconds(self, choice: Choice) -> float:
-        """Of a run of the file in which the layers are computed in this."""
+        """Of a run of the file in which the layers are computed in this.
+
+        Raises:
+            AttnexportError: the timer's, which is not asked for the file again.
+        """
         key = names_of(choice)
+        if key in self.failed:
+            raise self.failed[key]
         if key not in self.found:
             file = self.folder / "timed.onnx"
             self.writer.write(choice, file)
-            self.found[key] = float(self.timer(file))
+            try:
+                self.found[key] = float(self.timer(file))
+            except AttnexportError as error:
+                self.failed[key] = error
+                raise
         return self.found[key]
 
     def too_slow(self, choice: Choice, others: Sequence[Choice]) -> str:
-        """Why a file is not worth having: it is not faster than one of these, or no engine. Empty where it is."""
+        """Why a file is not worth having: it is not faster than one of these, or no engine. Empty where it is.
+
+        One of the others that has no time is passed over.
+        """
         try:
             own = self.milliseconds(choice)
         except AttnexportError as error:
             return first_line(error)
         for other in others:
-            theirs = self.milliseconds(other)
+            try:
+                theirs = self.milliseconds(other)
+            except AttnexportError as error:
+                self.passed_over[names_of(other)] = first_line(error)
+                continue
             if own >= theirs:
                 return f"{own:.3f} ms is not faster than {theirs:.3f} ms of {title_of(names_of(other))}"
         return ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What no file was held to, a sentence each."""
+        return tuple(
+            f"no file was held to the time of {title_of(names)}: {reason}" for names, reason in self.passed_over.items()
+        )
 
     def said(self) -> str:
         """Times of the files in which all layers are in one candidate."""

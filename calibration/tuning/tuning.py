@@ -163,7 +163,9 @@ def tune(
                 if own_data
                 else []
             ),
+            *(() if found is None else found.notes),
             *tried.notes,
+            *(() if watch is None else watch.notes),
             *([f"what was measured is not kept for another time: {store.refused}"] if store.refused else []),
         ),
     )

@@ -45,6 +45,24 @@ def test_a_file_of_which_no_engine_can_be_made_is_rejected_with_its_reason(tmp_p
     assert found.chosen.title == "all fp16"
 
 
+def test_a_file_that_others_are_held_to_may_have_no_engine_which_is_said_once(tmp_path: Path):
+    timed = []
+
+    def timer(path: Path) -> float:
+        content = path.read_bytes()
+        timed.append(content)
+        if b"Cast" in content:
+            raise attnexport.BackendError("no kernel for half")
+        return 1.0 if b"DequantizeLinear" in content else 2.0
+
+    found = tuned(tmp_path, target=None, timer=timer, candidates=["int8", "int8-weights"], max_error=0.05)
+    assert found.passed
+    assert found.candidates == ("int8", "int8-weights")
+    said = [note for note in found.notes if "half" in note]
+    assert said == ["no file was held to the time of all fp16: no kernel for half"]
+    assert len(timed) == len(set(timed))
+
+
 @pytest.mark.needs("tensorrt-rtx")
 @pytest.mark.slow
 @pytest.mark.timeout(900)

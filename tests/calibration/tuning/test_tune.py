@@ -13,9 +13,14 @@ import pytest
 from onnx import TensorProto
 
 import attnexport
+from attnexport.accuracy.errors.metrics import find_metric
 from attnexport.backends.onnxruntime import OnnxRuntimeBackend
+from attnexport.calibration.tuning.candidates import FLOATING, candidate
+from attnexport.calibration.tuning.known import Writer
 from attnexport.calibration.tuning.measuring import Yardstick
+from attnexport.display.progress import unheard
 from attnexport.errors import InputError
+from tests.calibration.tied import HEAD, save_tied
 from tests.calibration.tuning.chain import (
     CLASSES,
     LAYERS,
@@ -262,7 +267,7 @@ def test_a_tuned_file_passes_the_gate(tmp_path: Path, tmp_path_factory: pytest.T
     )
     assert {layer.candidate for layer in found.layers} == {"int8", "floating"}
     assert found.path is not None
-    report = attnexport.check(DIGITS / "krause.pt2", [found.path], data=some, metrics=["accuracy"], max_drop=0.0)
+    report = attnexport.check(DIGITS / "krause.pt2", [str(found.path)], data=some, metrics=["accuracy"], max_drop=0.0)
     assert report.passed
 
 
@@ -348,9 +353,34 @@ def test_a_floating_file_that_gives_nan_is_refused(tmp_path: Path):
         attnexport.tune(tmp_path / "nan.onnx", tmp_path / "t.onnx", data=saved(tmp_path / "d.npz", x=X), max_error=0.1)
 
 
-def test_the_floating_file_runs_the_same_as_it_is(tune, model: Path, data: Path):
-    """The plan in which nothing is quantized is the floating file, and errs by nothing."""
-    found = tune(max_error=0.01)
-    (floating,) = [plan for plan in found.plans if plan.title == "floating"]
-    assert (floating.measured.error, floating.holds) == (0.0, True)
-    assert OnnxRuntimeBackend(model).output_names == ("y",)
+def test_a_file_of_which_every_layer_stays_floating_gives_what_the_floating_one_does(
+    model: Path, data: Path, tmp_path: Path
+):
+    """It is not measured by tune, which takes its error for 0."""
+    yardstick = Yardstick(model, [data], [find_metric("accuracy")], 0.0, tmp_path, unheard)
+    writer, choice = Writer(model, LAYERS, None), (candidate(FLOATING),) * len(LAYERS)
+    for write in (writer.write, writer.write_rounded):
+        write(choice, tmp_path / "floating.onnx")
+        assert yardstick.measure(tmp_path / "floating.onnx") == yardstick.floating
+
+
+def test_a_head_that_is_the_embedding_is_tuned_like_other_layers(tmp_path: Path):
+    path, data = save_tied(tmp_path / "tied.onnx")
+    found = attnexport.tune(path, tmp_path / "tuned.onnx", data=data, max_error=0.1, candidates=["int8"])
+    assert {layer.name: layer.candidate for layer in found.layers} == {"layer": "int8", HEAD: "int8"}
+    assert all(layer.alone["int8"].error > 0 for layer in found.layers)
+    assert found.path is not None
+    nodes = onnx.load(found.path).graph.node
+    dequantized = {node.output[0] for node in nodes if node.op_type == "DequantizeLinear"}
+    products = [node for node in nodes if node.op_type == "MatMul"]
+    assert len(products) == 3
+    assert all(dequantized >= set(node.input) for node in products)
+
+
+def test_what_should_be_known_of_the_data_for_ranges_is_told(tune, data: Path, tmp_path: Path):
+    with np.load(data) as stored:
+        wide = saved(tmp_path / "wide.npz", x=stored["x"].astype(np.float64), image=stored["x"])
+    found = tune(max_error=0.5, candidates=["int8"], calibration=wide)
+    assert found.ranges is not None
+    assert len(found.ranges.notes) == 2
+    assert set(found.ranges.notes) <= set(found.notes)
