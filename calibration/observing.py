@@ -56,6 +56,27 @@ def calibrate(
         InputError: data that does not fit, values that are not finite, or no sample.
         BackendError: the file does not run.
     """
+    found = observe(path, data, method=method, samples=samples, unfinished=unfinished, progress=progress)
+    if unfinished is not None:
+        Path(unfinished).unlink(missing_ok=True)
+    return found
+
+
+def observe(
+    path: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    method: str,
+    samples: int | None,
+    unfinished: str | os.PathLike[str] | None,
+    progress: Progress,
+) -> Ranges:
+    """As :func:`calibrate`, but ``unfinished`` is left with all that was collected, until the ranges are kept.
+
+    Raises:
+        InputError: data that does not fit, values that are not finite, or no sample.
+        BackendError: the file does not run.
+    """
     path = Path(path)
     refuse_unfit_calibration(path, data=data, method=method, samples=samples)
     files = data_files(data)
@@ -72,7 +93,8 @@ def calibrate(
         place = _collect(backend, names, files, samples, collector, kept, place, of_data, progress)
     if not place.all_samples:
         raise InputError(f"{option('--data')} {data}: expected at least one sample, given none")
-    kept.remove()
+    with contextlib.suppress(InputError):
+        kept.save(collector, place)
     return Ranges(model, digests, method, place.all_samples, collector.ranges(), (*notes, *of_data.sentences()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,41 +96,62 @@ def merged_with(
         ranges: others. Default: None.
 
     Raises:
-        InputError: a file that holds none, ranges of another model, or such as cannot be merged.
+        InputError: a file that holds none, ranges of another model, such as cannot be merged, or none at all.
     """
-    given, model = [], model_sha256(Path(path))
+    return merged([*parts_of(path, files), *([] if ranges is None else [ranges])])
+
+
+def parts_of(path: str | os.PathLike[str], files: Sequence[str | os.PathLike[str]]) -> tuple[Ranges, ...]:
+    """Ranges of a model from files of calibrate.
+
+    Raises:
+        InputError: a file that holds none, or ranges of another model.
+    """
+    parts, model = [], model_sha256(Path(path))
     for file in files:
         found = read_ranges(file)
         if found.model_sha256 != model:
             raise InputError(f"{file}: expected ranges of SHA-256 {model}, which is {path}, given {found.model_sha256}")
-        given.append(found)
-    return merged([*given, *([] if ranges is None else [ranges])])
+        parts.append(found)
+    return tuple(parts)
 
 
 def merged(parts: Sequence[Ranges]) -> Ranges:
     """Ranges of one model from several machines or sets of data as one; each tensor's are those that hold all.
 
     Raises:
-        InputError: parts of different models or methods, or with data that two of them hold.
+        InputError: no parts, parts of different models or methods, or with data that two of them hold.
     """
+    refuse_unfit_parts(parts)
+    first = parts[0]
+    names = {name: None for part in parts for name in part.tensors}
+    return Ranges(
+        first.model_sha256,
+        tuple(digest for part in parts for digest in part.data_sha256),
+        first.method,
+        sum(part.samples for part in parts),
+        {name: _widest([part.tensors[name] for part in parts if name in part.tensors]) for name in names},
+    )
+
+
+def refuse_unfit_parts(parts: Sequence[Ranges]) -> None:
+    """Refuses ranges that cannot be merged; what their tensors are does not matter.
+
+    Raises:
+        InputError: none, those of different models or methods, or with data that two of them hold.
+    """
+    if not parts:
+        raise InputError("ranges: expected at least one file of them, given none")
     first = parts[0]
     for part in parts[1:]:
         if part.model_sha256 != first.model_sha256:
             raise InputError(f"ranges: expected those of one model, given {first.model_sha256} and {part.model_sha256}")
         if part.method != first.method:
             raise InputError(f"ranges: expected those of one method, given {first.method} and {part.method}")
-    data = [digest for part in parts for digest in part.data_sha256]
-    twice = next((digest for digest in data if data.count(digest) > 1), None)
+    holders = Counter(digest for part in parts for digest in dict.fromkeys(part.data_sha256))
+    twice = next((digest for digest, held in holders.items() if held > 1), None)
     if twice is not None:
         raise InputError(f"ranges: data of SHA-256 {twice} is in two of them")
-    names = {name: None for part in parts for name in part.tensors}
-    return Ranges(
-        first.model_sha256,
-        tuple(data),
-        first.method,
-        sum(part.samples for part in parts),
-        {name: _widest([part.tensors[name] for part in parts if name in part.tensors]) for name in names},
-    )
 
 
 def _widest(ranges: Sequence[Range]) -> Range:

@@ -137,8 +137,3 @@ class Unfinished:
             arrays |= {f"{position}.{word}": array for word, array in words.items()}
         write_arrays(self._path, arrays)
         self._saved = time.monotonic()
-
-    def remove(self) -> None:
-        """Deletes the file."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)

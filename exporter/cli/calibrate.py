@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from attnexport.accuracy.inputs.data_files import data_files
 from attnexport.calibration.options import METHODS, UNFINISHED, refuse_unfit_calibration, refuse_unfit_merge
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
 from attnexport.cli.options import PATH, Choice, OutputPath
@@ -14,8 +16,11 @@ from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
 from attnexport.errors import InputError
 from attnexport.files.kinds import JSON
-from attnexport.files.outputs import check_not_same, check_output
+from attnexport.files.outputs import check_not_same, check_output, sha256
 from attnexport.messages import count
+
+if TYPE_CHECKING:
+    from attnexport.calibration.ranges import Ranges
 
 
 @click.command(name="calibrate")
@@ -42,20 +47,31 @@ def command(
     check_not_same(output, model, data, *merge)
 
     with progress("loading") as follow:
-        from attnexport.calibration.observing import calibrate
-        from attnexport.calibration.ranges import merged_with
+        from attnexport.calibration.observing import observe
+        from attnexport.calibration.ranges import merged, parts_of
 
-        ranges = None
+        parts = parts_of(model, merge)
+        unfinished = output.with_name(f"{output.name}{UNFINISHED}")
         if data is not None:
-            unfinished = output.with_name(f"{output.name}{UNFINISHED}")
-            ranges = calibrate(model, data, method=method, samples=samples, unfinished=unfinished, progress=follow)
-        notes = () if ranges is None else ranges.notes
-        if merge or ranges is None:
-            ranges = merged_with(model, merge, ranges)
+            if parts:
+                _refuse_beside(parts, data, method)
+            found = observe(model, data, method=method, samples=samples, unfinished=unfinished, progress=follow)
+            parts = (*parts, found)
+        ranges = merged(parts)
     ranges.save(output)
-    show_notes(notes)
+    if data is not None:
+        unfinished.unlink(missing_ok=True)
+    show_notes(parts[-1].notes)
     said = f"{count(len(ranges.tensors), 'range')} by {ranges.method} of {count(ranges.samples, 'sample')}"
     out().conclude(Verdict(Outcome.WROTE, str(output), said))
+
+
+def _refuse_beside(parts: tuple[Ranges, ...], data: Path, method: str) -> None:
+    """Refuses ranges that those of a run could not be merged with, before it runs."""
+    from attnexport.calibration.ranges import Ranges, refuse_unfit_parts
+
+    digests = tuple(sha256(file) for file in data_files(data))
+    refuse_unfit_parts([*parts, Ranges(parts[0].model_sha256, digests, method, samples=0, tensors={})])
 
 
 def _refuse_without_data(data: Path | None) -> None:

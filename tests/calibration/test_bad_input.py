@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,4 +163,4 @@ def test_a_signal_in_the_middle_leaves_what_was_collected_and_no_output(tmp_path
     found = attnexport.calibrate(file, tmp_path / "x.npz", method="mse", samples=None, unfinished=state)
     assert found.notes[0].startswith("went on behind ")
     assert (found.samples, found.tensors["x"].seen_highest) == (60_000, x.max())
-    assert replace(found, notes=()) == found
+    assert found == attnexport.calibrate(file, tmp_path / "x.npz", method="mse")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import attnexport
-from attnexport.calibration.ranges import merged, read_ranges
+from attnexport.calibration.ranges import merged, merged_with, read_ranges
 from attnexport.errors import InputError
 from attnexport.files.outputs import sha256
 from tests.calibration.graphs import WIDTH, heavy_tailed, save_layers, weights
@@ -90,6 +90,23 @@ def test_parts_from_several_machines_are_the_whole(file: Path, tmp_path: Path):
         merged([halves[0], replace(halves[1], method="mse")])
     with pytest.raises(InputError, match="expected those of one model"):
         merged([halves[0], replace(halves[1], model_sha256="0")])
+
+
+def test_a_folder_that_holds_data_twice_is_one_part(run, file: Path, tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    for name in ("a", "b"):
+        saved(tmp_path / "data" / f"{name}.npz", x=heavy_tailed(10))
+    found = attnexport.calibrate(file, tmp_path / "data")
+    found.save(tmp_path / "one.json")
+    result = run("calibrate", file, "--merge", tmp_path / "one.json", "-o", tmp_path / "r.json")
+    assert (result.code, result.err) == (0, "")
+    assert read_ranges(tmp_path / "r.json") == found
+    assert found.samples == 20
+
+
+def test_of_no_parts_nothing_is_merged(file: Path):
+    with pytest.raises(InputError, match="ranges: expected at least one file of them, given none"):
+        merged_with(file, [])
 
 
 def test_ranges_of_another_model_are_refused(file: Path, tmp_path: Path):

@@ -10,6 +10,7 @@ import pytest
 import attnexport
 from attnexport.calibration.collectors import BINS, MOST_BINS, Histograms
 from attnexport.calibration.options import METHODS
+from attnexport.calibration.ranges import Ranges, read_ranges
 from attnexport.errors import InputError
 from tests.calibration.graphs import heavy_tailed, save_layers
 
@@ -129,8 +130,6 @@ def test_parts_are_put_together_by_the_command(run, file: Path, tmp_path: Path):
     assert (result.code, result.out) == (0, f"WROTE {output}: 2 ranges by minmax of 40 samples\n")
     result = run("calibrate", file, "--merge", tmp_path / "0.json", "--data", tmp_path / "1.npz", "-o", output)
     assert result.code == 0
-    from attnexport.calibration.ranges import read_ranges
-
     assert read_ranges(output).tensors == whole.tensors
 
 
@@ -158,6 +157,40 @@ def test_what_cannot_be_put_together_is_refused(
     assert result.code == 2
     assert said in result.err
     assert not Path("r.json").exists()
+
+
+@pytest.mark.parametrize("part", ["method", "model", "data", "damage"])
+def test_what_cannot_be_put_together_is_refused_before_the_run(run, file: Path, tmp_path: Path, part: str):
+    """What a run that was stopped had collected is left as it was."""
+    data, made = saved(tmp_path / "x.npz", heavy_tailed(100)), tmp_path / "part.json"
+    other = save_layers(tmp_path / "other.onnx", opset=20) if part == "model" else file
+    more = data if part == "data" else saved(tmp_path / "more.npz", heavy_tailed(10, seed=1))
+    attnexport.calibrate(other, more, method="mse" if part == "method" else "minmax").save(made)
+    if part == "damage":
+        made.write_bytes(made.read_bytes()[:-10])
+    stopped(file, data, tmp_path / "r.json.unfinished")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    result = run("calibrate", file, "--data", data, "--merge", made, "-o", tmp_path / "r.json")
+    assert result.code == 2
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_ranges_that_could_not_be_written_are_not_collected_again(
+    run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data, output = saved(tmp_path / "x.npz", heavy_tailed(100)), tmp_path / "r.json"
+
+    def fail(ranges: Ranges, path: Path) -> None:
+        raise InputError(f"{path}: no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr(Ranges, "save", fail)
+        assert run("calibrate", file, "--data", data, "-o", output).code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["layers.onnx", "r.json.unfinished", "x.npz"]
+    result = run("calibrate", file, "--data", data, "-o", output)
+    assert "note: went on behind 100 samples" in result.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["layers.onnx", "r.json", "x.npz"]
+    assert read_ranges(output) == attnexport.calibrate(file, data)
 
 
 def test_a_far_larger_value_makes_no_histogram_of_as_many_bins(tmp_path: Path):
