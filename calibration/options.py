@@ -109,7 +109,7 @@ def refuse_unfit_options(
     for pattern, precision in keep.items():
         if precision:
             _check_name(f"{option('--keep')} {pattern}", precision, KEPT_NAMES)
-    needed = not to.endswith(WEIGHTS_ALONE) or method == AWQ
+    needed = needs_data(to) or method == AWQ
     given = [name for name, value in ((option("--data"), data), (option("--ranges"), ranges)) if value is not None]
     if needed and len(given) != 1:
         raise InputError(
@@ -118,8 +118,15 @@ def refuse_unfit_options(
         )
     if given and not needed:
         raise InputError(f"{given[0]}: {to} rounds weights alone and needs no data")
+    if data is None:
+        _refuse_without_data(method, samples, to, ranges)
     if isinstance(ranges, (str, os.PathLike)) and not Path(ranges).is_file():
         raise InputError(f"{ranges}: no such file")
+
+
+def needs_data(name: str) -> bool:
+    """Whether activations are rounded in what a file is quantized to, or a layer is tried in."""
+    return name in SCHEME_NAMES and not name.endswith(WEIGHTS_ALONE)
 
 
 def refuse_unfit_target(to: str, target: Target) -> None:
@@ -153,6 +160,15 @@ def keep_option(texts: Sequence[str]) -> dict[str, str]:
             raise InputError(f"{option('--keep')} {text}: expected PATTERN or PATTERN=TYPE, as blocks.0.*=fp16")
         kept[pattern] = precision
     return named_types(kept)
+
+
+def _refuse_without_data(method: str, samples: int | None, to: str, ranges: object) -> None:
+    """Refuses what says how data is run where none is; a method beside ranges must be theirs."""
+    given = option("--to", to) if ranges is None else option("--ranges")
+    if samples is not None:
+        raise InputError(f"{option('--samples')}: expected {option('--data')} to run, given {given}")
+    if ranges is None and method != METHODS[0]:
+        raise InputError(f"{option('--method')}: expected {option('--data')} to run, given {given}")
 
 
 def _check_name(name: str, given: str, known: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from attnexport.calibration.applying import apply, check_opset
 from attnexport.calibration.floating import floating_model
 from attnexport.calibration.layers import all_layers
 from attnexport.calibration.observing import calibrate
-from attnexport.calibration.options import named_types, refuse_unfit_options
+from attnexport.calibration.options import METHODS, named_types, refuse_unfit_options
 from attnexport.calibration.plans import plan_for
 from attnexport.calibration.ranges import Ranges, read_ranges
 from attnexport.calibration.schemes import SCHEMES
@@ -22,6 +22,7 @@ from attnexport.files.outputs import check_not_same, check_output, replacing, sh
 from attnexport.graph.inspection import model_sha256
 from attnexport.graph.quantization import quantized_precision
 from attnexport.graph.writing import write_model
+from attnexport.messages import option
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ def quantize(
         output: the file to write.
         to: int8, fp8, int8-weights or int4-weights.
         data: an .npz or a folder of them, with an array for each input. Default: None, for weights alone or ranges.
-        method: minmax, percentile, entropy or mse; with modelopt minmax, entropy, or awq for int4-weights. Default:
-            minmax.
-        samples: how many rows of the data to run. Default: None, all.
+        method: minmax, percentile, entropy or mse; with modelopt minmax, entropy, or awq for int4-weights. Another
+            than the default must be that of ranges, where they are given. Default: minmax, or that of ranges.
+        samples: how many rows of the data to run; only beside data. Default: None, all.
         ranges: what calibrate found, in place of data. Default: None.
         keep: types by pattern of layer names, as ``{"blocks.0.*": "fp16"}``; such layers are not quantized.
         block: how many weights share a scale in int4-weights, which is only about it where they cannot be cut into
@@ -153,7 +154,7 @@ def ranges_for(
     """The ranges that were given, held to the file, or those that its data gives.
 
     Raises:
-        InputError: ranges of another file, or data that does not fit.
+        InputError: ranges of another file, or by another method than was asked for, or data that does not fit.
     """
     if ranges is None:
         assert data is not None
@@ -162,4 +163,6 @@ def ranges_for(
     given = model_sha256(path)
     if found.model_sha256 != given:
         raise InputError(f"{path}: expected SHA-256 {found.model_sha256}, whose ranges these are, given {given}")
+    if method not in (METHODS[0], found.method):
+        raise InputError(f"{option('--method')}: expected {found.method}, by which these ranges are, given {method}")
     return found

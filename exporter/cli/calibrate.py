@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from attnexport.accuracy.inputs.data_files import data_files
 from attnexport.calibration.options import METHODS, UNFINISHED, refuse_unfit_calibration, refuse_unfit_merge
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH, Choice, OutputPath
+from attnexport.cli.options import PATH, Choice, OutputPath, refuse_unread
 from attnexport.display.progress import progress
 from attnexport.display.verdicts import Outcome, Verdict
-from attnexport.errors import InputError
 from attnexport.files.kinds import JSON
 from attnexport.files.outputs import check_not_same, check_output, sha256
 from attnexport.messages import count
@@ -42,7 +40,8 @@ def command(
     """
     refuse_unfit_calibration(model, data=data, method=method, samples=samples)
     refuse_unfit_merge(data, merge)
-    _refuse_without_data(data)
+    if data is None:
+        refuse_unread(("method", "samples"), expected="--data", given="none")
     check_output(output)
     check_not_same(output, model, data, *merge)
 
@@ -72,11 +71,3 @@ def _refuse_beside(parts: tuple[Ranges, ...], data: Path, method: str) -> None:
 
     digests = tuple(sha256(file) for file in data_files(data))
     refuse_unfit_parts([*parts, Ranges(parts[0].model_sha256, digests, method, samples=0, tensors={})])
-
-
-def _refuse_without_data(data: Path | None) -> None:
-    """Refuses options of a run where nothing is run."""
-    context = click.get_current_context()
-    for name in ("method", "samples"):
-        if data is None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise InputError(f"--{name}: expected --data to run, given none")

@@ -14,7 +14,7 @@ from attnexport.accuracy.options import refuse_unfit_options
 from attnexport.cli.console import debug_option, out, report_errors, say, show_notes
 from attnexport.cli.inputs import input_options
 from attnexport.cli.model import ModelOptions, load, model_options
-from attnexport.cli.options import PATH, Precision, grouped
+from attnexport.cli.options import PATH, Precision, grouped, refuse_two_caches
 from attnexport.cli.reports import ReportOptions, report_options
 from attnexport.cli.untrusted import strangers_in_a_child
 from attnexport.display.progress import progress
@@ -100,6 +100,7 @@ def command(
         shapes=options.shapes,
     )
     source.check()
+    refuse_two_caches(cache, no_cache)
 
     with progress("loading") as follow:
         from attnexport.accuracy.checking import check

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from attnexport.errors import InputError, did_you_mean
 from attnexport.files.dtype_names import precision_called
@@ -93,6 +94,33 @@ def adding(*options: Callable[[Any], Any]) -> Callable[[F], F]:
         return functools.reduce(lambda given, option: option(given), reversed(options), command)
 
     return decorate
+
+
+def refuse_unread(names: Sequence[str], *, expected: str, given: str) -> None:
+    """Refuses options of the command line that say how data is run, where none is.
+
+    Args:
+        names: of the command's parameters.
+        expected: the option that gives the data.
+        given: what is in place of it.
+
+    Raises:
+        InputError: naming the first that is on the command line, its default too.
+    """
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise InputError(f"--{name}: expected {expected} to run, given {given}")
+
+
+def refuse_two_caches(cache: Path | None, no_cache: bool) -> None:
+    """Refuses ``--cache`` beside ``--no-cache``.
+
+    Raises:
+        InputError: both are given.
+    """
+    if cache is not None and no_cache:
+        raise InputError("--cache: expected in place of --no-cache, given both")
 
 
 def grouped(**groups: type[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -10,7 +10,7 @@ import click
 
 from attnexport.calibration.options import AWQ, BACKENDS, METHODS, SCHEME_NAMES, keep_option, refuse_unfit_options
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH, Choice, OutputPath
+from attnexport.cli.options import PATH, Choice, OutputPath, refuse_unread
 from attnexport.display.amounts import percent
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
@@ -71,6 +71,8 @@ def command(
         per_channel=per_channel,
         target=target,
     )
+    if data is None and backend == BACKENDS[0]:
+        refuse_unread(("method", "samples"), expected="--data", given=f"--to {to}" if ranges is None else "--ranges")
     check_output(output)
     check_not_same(output, model, data, ranges)
 

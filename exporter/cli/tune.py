@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnexport.calibration.options import METHODS
+from attnexport.calibration.options import METHODS, needs_data
 from attnexport.calibration.tuning.options import CANDIDATE_NAMES, COSTS, TRAFFIC, candidate_names, refuse_unfit_tuning
 from attnexport.cli.console import debug_option, out, report_errors, show_notes
-from attnexport.cli.options import PATH, Choice, OutputPath, grouped
+from attnexport.cli.options import PATH, Choice, OutputPath, grouped, refuse_two_caches, refuse_unread
 from attnexport.cli.reports import check_reports
 from attnexport.display.facts import Facts
 from attnexport.display.progress import progress
@@ -84,6 +84,11 @@ def command(
     Exit codes: 0 written, 1 no file holds the bounds, 2 unusable input.
     """
     refuse_unfit_tuning(model, **vars(options))
+    if options.ranges is not None:
+        refuse_unread(("method",), expected="--calibration", given="--ranges")
+    elif options.candidates is not None and not any(map(needs_data, options.candidates)):
+        refuse_unread(("method",), expected="candidates that need data", given=", ".join(options.candidates))
+    refuse_two_caches(cache, no_cache)
     inputs = (model, options.data, options.calibration, options.ranges, options.plugins)
     check_output(output)
     check_not_same(output, *inputs)

@@ -14,6 +14,7 @@ import onnx
 import pytest
 
 import attnexport
+from attnexport.errors import InputError
 from attnexport.targets import TARGETS
 from tests.calibration.graphs import HIDDEN, OUT, WIDTH, heavy_tailed, save_layers
 
@@ -86,6 +87,31 @@ def test_arrays_of_another_name(run, file: Path, tmp_path: Path):
     np.savez(tmp_path / "y.npz", X=heavy_tailed(3))
     line = refused(run, tmp_path, "calibrate", file, "--data", tmp_path / "y.npz", "-o", tmp_path / "r.json")
     assert line.endswith("y.npz: expected an array for input x (batch, 40) float32, given X: is it X?")
+
+
+@pytest.mark.parametrize("option", [("--method", "mse"), ("--method", "minmax"), ("--samples", 5)])
+@pytest.mark.parametrize("instead", [("--to", "int8", "--ranges"), ("--to", "int8-weights")])
+def test_options_of_a_run_where_none_is(run, file: Path, data: Path, option: tuple[object, ...], instead: tuple[str]):
+    given = instead[-1] if instead[-1] == "--ranges" else " ".join(instead)
+    if given == "--ranges":
+        attnexport.calibrate(file, data).save(file.with_name("r.json"))
+        instead = (*instead, file.with_name("r.json"))
+    line = refused(run, file.parent, "quantize", file, "-o", file.with_name("q.onnx"), *instead, *option)
+    assert line == f"{option[0]}: expected --data to run, given {given}"
+
+
+def test_from_python_a_method_is_that_of_the_ranges(file: Path, data: Path):
+    """The default is no choice: it cannot be told from no method at all."""
+    ranges, output = attnexport.calibrate(file, data, method="mse"), file.with_name("q.onnx")
+    with pytest.raises(InputError, match="method: expected mse, by which these ranges are, given entropy"):
+        attnexport.quantize(file, output, to="int8", ranges=ranges, method="entropy")
+    with pytest.raises(InputError, match=r"samples: expected data to run, given ranges"):
+        attnexport.quantize(file, output, to="int8", ranges=ranges, samples=5)
+    with pytest.raises(InputError, match="method: expected data to run, given to"):
+        attnexport.quantize(file, output, to="int8-weights", method="mse")
+    assert not output.exists()
+    made = [attnexport.quantize(file, output, to="int8", ranges=ranges, **given) for given in ({}, {"method": "mse"})]
+    assert made[0].sha256 == made[1].sha256
 
 
 def test_a_folder_without_data(run, file: Path, tmp_path: Path):

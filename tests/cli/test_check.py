@@ -248,6 +248,12 @@ def test_reference_comes_from_the_cache_the_second_time(run: Run, saved: Path, c
     assert third["times"]["cached"] == 0
 
 
+def test_a_cache_and_none_at_all_is_refused(run: Run, saved: Path, converted: Path, tmp_path: Path):
+    result = run("check", saved, converted, "--cache", tmp_path / "cache", "--no-cache")
+    assert (result.code, result.err) == (2, "attnexport: --cache: expected in place of --no-cache, given both\n")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_perplexity_may_only_rise_as_far_as_allowed(run: Run, saved: Path, labelled: Path, tmp_path: Path):
     options = (saved, "torch:bf16", "--data", labelled, "--metric", "perplexity", "--max-drop")
     x = inputs()
