@@ -42,12 +42,19 @@ def widen_quantized_weights(model: ir.Model) -> int:
     nodes = [node for node in ir.traversal.RecursiveGraphIterator(model.graph) if _dequantizes_constant(node)]
     for node in nodes:
         name = node.outputs[0].name or ""
-        values = quantized_weight(node).values.astype(np.float32)
+        weight = quantized_weight(node)
+        values = weight.values.astype(np.float32)
         source = ir.val(f"{name}_wide", const_value=ir.tensor(values, name=f"{name}_wide"))
         model.graph.register_initializer(source)
         quantized = ir.val(f"{name}_quantized_again", dtype=ir.DataType.INT8, shape=values.shape)
         axis = {"axis": node.attributes.get_int("axis", 1)}
-        operands = [source, *node.inputs[1:]]
+        zero_point = node.inputs[2] if len(node.inputs) > 2 else None
+        if zero_point is None:
+            # QuantizeLinear without one gives uint8.
+            zeros = ir.tensor(np.zeros(weight.grid.scale.shape, dtype=np.int8), name=f"{name}_zero")
+            zero_point = ir.val(f"{name}_zero", const_value=zeros)
+            model.graph.register_initializer(zero_point)
+        operands = [source, node.inputs[1], zero_point]
         again = ir.node("QuantizeLinear", operands, axis, outputs=[quantized], name=f"{name}_QuantizeLinear")
         assert node.graph is not None
         node.graph.insert_before(node, again)

@@ -65,6 +65,26 @@ def test_int8_weights_become_float32_that_rounds_to_the_same_numbers(tmp_path):
     assert widen_quantized_weights(model) == 0
 
 
+@pytest.mark.parametrize("scale", ["float w_scale = {0.5}", "float[4] w_scale = {0.5, 0.25, 2.0, 1.0}"])
+@pytest.mark.parametrize("zero_point", ["", ', ""'])
+def test_int8_weights_without_a_zero_point_keep_their_sign(scale, zero_point, tmp_path):
+    """DequantizeLinear takes the type of what it reads; QuantizeLinear without a zero point gives uint8."""
+    text = f"""<ir_version: 8, opset_import: ["": 17]> g (float[a, 2] x) => (float[a, 4] y)
+        <int8[2, 4] w = {{-128, -3, 0, 127, 5, -1, 64, -77}}, {scale}>
+        {{ wide = DequantizeLinear <axis = 1> (w, w_scale{zero_point}) y = MatMul (x, wide) }}"""
+    model = ir.from_proto(onnx.parser.parse_model(text))
+    x = X[0, :, :2]
+
+    def outputs(name: str):
+        ir.save(model, tmp_path / name)
+        onnx.checker.check_model(str(tmp_path / name), full_check=True)
+        return OnnxRuntimeBackend(tmp_path / name).run({"x": x})
+
+    before = outputs("before.onnx")
+    assert widen_quantized_weights(model) == 1
+    np.testing.assert_equal(outputs("after.onnx"), before)
+
+
 @pytest.mark.parametrize("nodes", ["plugin", "body"])
 def test_converted_files_hold_none_of_it(nodes, tmp_path):
     path = tmp_path / "m.onnx"
