@@ -52,7 +52,7 @@ def refuse_unfit_tuning(
         raise InputError(f"{option('--ranges')}: expected in place of {option('--calibration')}, given both")
     data_files(data)
     if calibration is not None:
-        data_files(calibration, "--calibration")
+        data_files(calibration, option("--calibration"))
     for name in metrics:
         split_metric(name)
     if (max_drop is None) == bool(metrics):

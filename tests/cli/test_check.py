@@ -239,9 +239,10 @@ def test_half_precision_does_not_pass_as_single(run: Run, saved: Path, tmp_path:
 
 
 def test_reference_comes_from_the_cache_the_second_time(run: Run, saved: Path, converted: Path, tmp_path: Path):
-    options = (saved, converted, "--kinds", "normal,one-hot", "--cache", tmp_path / "cache")
-    _, first = report_of(run, tmp_path, *options)
-    _, second = report_of(run, tmp_path, *options)
+    options = (saved, converted, "--kinds", "normal,one-hot")
+    cache = ("--cache", tmp_path / "cache")
+    _, first = report_of(run, tmp_path, *options, *cache)
+    _, second = report_of(run, tmp_path, *options, *cache)
     assert (first["times"]["cached"], second["times"]["cached"]) == (0, 6 + 6)
     assert first["contenders"][0]["outputs"] == second["contenders"][0]["outputs"]
     _, third = report_of(run, tmp_path, *options, "--no-cache")

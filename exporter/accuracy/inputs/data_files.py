@@ -10,23 +10,23 @@ from attnexport.files.npz_kind import check_is_npz
 from attnexport.messages import option
 
 
-def data_files(path: str | os.PathLike[str], given_as: str = "--data") -> list[Path]:
+def data_files(path: str | os.PathLike[str], called: str | None = None) -> list[Path]:
     """The .npz files that a path names: itself, or a folder's in order.
 
     Args:
         path: the file or folder.
-        given_as: the option that names it. Default: --data.
+        called: what messages call it. Default: None, as option calls --data.
 
     Raises:
         InputError: nothing there, no .npz files in the folder, or a file of another kind.
     """
-    given = Path(path)
+    given, called = Path(path), called or option("--data")
     if given.is_dir():
         files = sorted(given.glob("*.npz"))
         if not files:
-            raise InputError(f"{option(given_as)} {given}: expected .npz files in the folder, found none")
+            raise InputError(f"{called} {given}: expected .npz files in the folder, found none")
         return files
     if not given.is_file():
-        raise InputError(f"{option(given_as)} {given}: no such file or folder")
+        raise InputError(f"{called} {given}: no such file or folder")
     check_is_npz(given)
     return [given]
