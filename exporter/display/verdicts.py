@@ -30,7 +30,7 @@ _STYLES = {Outcome.PASSED: Style.GOOD, Outcome.FAILED: Style.BAD, Outcome.WARNED
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came out, as ``PASSED krause.onnx: 38 % of its budget``.
+    """What came out, as ``PASSED model.onnx: 38 % of its budget``.
 
     Attributes:
         outcome: the first word.

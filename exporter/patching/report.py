@@ -82,7 +82,7 @@ class PatchReport:
 
     @property
     def call(self) -> str:
-        """The variant with its options, as ``topn(n=16)``."""
+        """The variant with its options, as ``name(option=value)``."""
         return f"{self.variant}({', '.join(f'{name}={value}' for name, value in self.options.items())})"
 
     @property
