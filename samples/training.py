@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 WARM_UP = 0.05
@@ -39,3 +41,8 @@ def train_for(seconds: float, model: nn.Module, loss_of_batch: Callable[[], Tens
             print(f"step {step}: loss {loss.item():.4f}", flush=True)
         step += 1
     return model.half().float().eval()
+
+
+def save_half(model: nn.Module, path: Path) -> None:
+    """Writes the weights in half as .safetensors."""
+    save_file({name: value.half().contiguous().cpu() for name, value in model.state_dict().items()}, path)

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 FOLDER = Path(__file__).resolve().parent
@@ -19,7 +18,7 @@ sys.path.insert(0, str(FOLDER.parents[1]))
 from samples.code.data import LENGTH, ROWS, corpus  # noqa: E402
 from samples.code.model import VARIANTS, build  # noqa: E402
 from samples.language.text import encode, evaluate, next_character_loss, spread_rows  # noqa: E402
-from samples.training import train_for  # noqa: E402
+from samples.training import save_half, train_for  # noqa: E402
 
 BATCH, RATE = 64, 1.5e-3
 LEAST_ACCURACY = 0.6
@@ -62,8 +61,7 @@ def main() -> None:
         print(f"{variant:7} accuracy {reached:.2%}, {bits:.3f} bits per character, {seconds:.0f} s", flush=True)
         if reached < LEAST_ACCURACY:
             raise SystemExit(f"{variant}: not saved, {reached:.2%} is below {LEAST_ACCURACY:.0%}")
-        weights = {name: value.half().contiguous().cpu() for name, value in model.state_dict().items()}
-        save_file(weights, options.output / f"{variant}.safetensors")
+        save_half(model, options.output / f"{variant}.safetensors")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 FOLDER = Path(__file__).resolve().parent
@@ -18,7 +17,7 @@ sys.path.insert(0, str(FOLDER.parents[1]))
 
 from samples.glyphs.data import TEST_IMAGES, TEST_SEED, Glyphs, draw  # noqa: E402
 from samples.glyphs.model import VARIANTS, build  # noqa: E402
-from samples.training import train_for  # noqa: E402
+from samples.training import save_half, train_for  # noqa: E402
 
 BATCH, RATE = 256, 1e-3
 LEAST_ACCURACY = 0.8
@@ -75,8 +74,7 @@ def main() -> None:
         print(f"{variant:7} test accuracy {reached:.2%}, {time.monotonic() - start:.0f} s", flush=True)
         if reached < LEAST_ACCURACY:
             raise SystemExit(f"{variant}: not saved, {reached:.2%} is below {LEAST_ACCURACY:.0%}")
-        weights = {name: value.half().contiguous().cpu() for name, value in model.state_dict().items()}
-        save_file(weights, options.output / f"{variant}.safetensors")
+        save_half(model, options.output / f"{variant}.safetensors")
 
 
 if __name__ == "__main__":
